@@ -1,0 +1,363 @@
+//! A campaign as the marketing team configured it: read from YAML, checked whole, immutable.
+
+use std::sync::Arc;
+
+use chrono::{Duration, NaiveTime};
+
+use super::Instant;
+use super::audience::Audience;
+use super::calendar::{parse_instant, parse_time};
+use super::cron::Cron;
+use super::member::Brand;
+use super::message::{Channel, Purpose, words};
+use super::occasion::Trigger;
+use super::policy::{Late, Rules};
+use super::{duration, occasion};
+use crate::document::{Document, Problems, Table, Value, expected};
+
+words! {
+    /// Whether a campaign sends.
+    Status { Draft = "draft", Live = "live", Paused = "paused" }
+}
+
+words! {
+    /// How many channels a message goes out on.
+    Reach {
+        /// The first channel on which the member can be reached.
+        First = "first",
+        /// Each channel.
+        All = "all",
+    }
+}
+
+/// The id of a campaign's first step, and the slot of a message that picks one channel.
+pub const MAIN: &str = "main";
+
+/// Messages a day above which a campaign waits for `campaigns approve`, unless it says otherwise.
+pub const DEFAULT_CEILING: i64 = 20_000;
+
+/// What the team configured.
+#[derive(Debug, Clone)]
+pub struct Campaign {
+    pub name: String,
+    pub status: Status,
+    pub purpose: Purpose,
+    pub trigger: Arc<dyn Trigger>,
+    /// Added to an occasion's base instant.
+    pub delay: Duration,
+    /// Occasions due before it do not exist; default: when the campaign first went live.
+    pub starts_at: Option<Instant>,
+    /// Occasions due at or after it do not exist.
+    pub ends_at: Option<Instant>,
+    pub scan: Cron,
+    /// The member's local time of day at which messages go out.
+    pub send_at: Option<NaiveTime>,
+    pub audience: Audience,
+    /// In order of preference; never empty.
+    pub channels: Vec<Channel>,
+    pub reach: Reach,
+    pub limits: Limits,
+    /// The share of members that gets nothing, 0 to 1.
+    pub holdout: f64,
+    /// The first one is [`MAIN`] with `after` zero.
+    pub steps: Vec<Step>,
+}
+
+/// What keeps a campaign in bounds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// Whether the frequency cap holds for its messages, and counts them.
+    pub counts_for_cap: bool,
+    pub late: Late,
+    /// Messages a day above which the campaign waits for approval.
+    pub ceiling: i64,
+    /// Higher goes first where the frequency cap leaves room for one.
+    pub priority: i64,
+}
+
+/// One message of an occasion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    pub id: String,
+    /// Counted from the step before.
+    pub after: Duration,
+    /// Whether the goal (a purchase) ends it.
+    pub unless_goal: bool,
+    /// The folder of its templates.
+    pub content: String,
+}
+
+/// A trigger that campaigns may name, and how its keys are read.
+#[derive(Clone, Copy)]
+pub struct TriggerKind {
+    pub name: &'static str,
+    pub decode: fn(&mut Table<'_>, &Brand) -> Option<Arc<dyn Trigger>>,
+}
+
+impl Campaign {
+    /// Reads a campaign file; reports everything that is wrong with it.
+    pub fn parse(file: &str, text: &str, brand: &Brand, triggers: &[TriggerKind]) -> Result<Self, Problems> {
+        let document = Document::parse(file, text, None).map_err(|problem| Problems(vec![problem]))?;
+        let decoded = document.root().table().and_then(|table| Self::decode(table, brand, triggers));
+        document.finish(decoded)
+    }
+
+    fn decode(mut table: Table<'_>, brand: &Brand, triggers: &[TriggerKind]) -> Option<Self> {
+        let instant = |value: Value<'_>| value.parse(|text| parse_instant(text, brand.timezone)).map(Some);
+        let name = table.require("name").and_then(|value| value.parse(parse_name));
+        let status = table.get_or("status", Status::Draft, |value| value.one_of(Status::WORDS));
+        let purpose = table.get_or("purpose", Purpose::Marketing, |value| value.one_of(Purpose::WORDS));
+        let trigger = table.require("trigger").and_then(|value| decode_trigger(value, brand, triggers));
+        let starts_at = table.get_or("starts_at", None, instant);
+        let ends_at_value = table.get("ends_at");
+        let ends_at = ends_at_value.map_or(Some(None), instant);
+        if let (Some(value), Some(Some(starts)), Some(Some(ends))) = (ends_at_value, starts_at, ends_at)
+            && ends <= starts
+        {
+            value.problem("`ends_at` is not after `starts_at`, so the campaign would never send");
+        }
+        let schedule = match table.get("schedule") {
+            Some(value) => decode_schedule(value),
+            None => Some((default_scan(), None)),
+        };
+        let audience = table.get_or("audience", Audience::everybody(), Audience::decode);
+        let channels = table.require("channels").and_then(decode_channels);
+        let reach = table.get_or("reach", Reach::First, |value| {
+            if value.text().as_deref() == Some("fallback") {
+                value.problem("`reach: fallback` is not in this version; write first or all");
+                return None;
+            }
+            value.one_of(Reach::WORDS)
+        });
+        let content = table.require("content").and_then(|value| value.parse(parse_content));
+        let limits = match table.get("limits") {
+            Some(value) => decode_limits(value),
+            None => Some(Limits {
+                counts_for_cap: true,
+                late: Late::SendWithin(Duration::hours(24)),
+                ceiling: DEFAULT_CEILING,
+                priority: 0,
+            }),
+        };
+        let holdout = table.get_or("experiment", 0.0, decode_experiment);
+        let later = table.get_or("steps", Vec::new(), decode_steps);
+        table.not_yet(&["gift", "backfill", "spread", "collapse"]);
+        table.finish();
+
+        let (trigger, delay) = trigger?;
+        let (scan, send_at) = schedule?;
+        let mut steps =
+            vec![Step { id: MAIN.to_owned(), after: Duration::zero(), unless_goal: false, content: content? }];
+        steps.extend(later?);
+        Some(Self {
+            name: name?,
+            status: status?,
+            purpose: purpose?,
+            trigger,
+            delay,
+            starts_at: starts_at?,
+            ends_at: ends_at?,
+            scan,
+            send_at,
+            audience: audience?,
+            channels: channels?,
+            reach: reach?,
+            limits: limits?,
+            holdout: holdout?,
+            steps,
+        })
+    }
+
+    /// What policy must hold to for this campaign's messages.
+    pub fn rules(&self, brand: &Brand) -> Rules {
+        let cap = if self.limits.counts_for_cap { brand.frequency_cap.map(|cap| cap.messages) } else { None };
+        Rules { purpose: self.purpose, quiet_hours: brand.quiet_hours, cap, late: self.limits.late }
+    }
+
+    /// The unique-key slots that a step's messages take.
+    pub fn slots(&self) -> Vec<&'static str> {
+        match self.reach {
+            Reach::First => vec![MAIN],
+            Reach::All => self.channels.iter().map(|channel| channel.as_str()).collect(),
+        }
+    }
+
+    /// The channels that a message in a slot may take, in order.
+    pub fn channels_of(&self, slot: &str) -> Vec<Channel> {
+        match slot.parse::<Channel>() {
+            Ok(channel) => vec![channel],
+            Err(_) => self.channels.clone(),
+        }
+    }
+
+    /// Position of a step by id.
+    pub fn step_index(&self, id: &str) -> Option<usize> {
+        self.steps.iter().position(|step| step.id == id)
+    }
+
+    /// When each step of an occasion that counts from `base` is due.
+    pub fn due_instants(&self, base: Instant, zone: chrono_tz::Tz) -> Vec<Instant> {
+        occasion::due_instants(base, self.delay, self.steps.iter().map(|step| step.after), self.send_at, zone)
+    }
+
+    /// The span of base instants from which step `index` can fall due in (after, until].
+    pub fn base_window(&self, index: usize, after: Instant, until: Instant) -> (Instant, Instant) {
+        let least: Duration =
+            self.steps[..=index].iter().map(|step| step.after).fold(self.delay, |sum, after| sum + after);
+        let shift =
+            if self.send_at.is_some() { occasion::LONGEST_SHIFT * (index as i32 + 1) } else { Duration::zero() };
+        (after - least - shift, until - least)
+    }
+}
+
+fn default_scan() -> Cron {
+    #[expect(clippy::expect_used, reason = "a constant that a test reads too")]
+    Cron::parse("*/15 * * * *").expect("the default is a valid expression")
+}
+
+fn parse_name(text: &str) -> Result<String, String> {
+    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    if text.is_empty() || text.len() > 64 || !text.chars().all(valid) {
+        return Err(format!("`{text}` cannot be a name; use 1 to 64 of a-z, 0-9, - and _, such as birthday-gift"));
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_content(text: &str) -> Result<String, String> {
+    parse_name(text)
+        .map_err(|_| format!("`{text}` cannot be a template folder; write the name of a folder in templates"))
+}
+
+fn decode_trigger(value: Value<'_>, brand: &Brand, triggers: &[TriggerKind]) -> Option<(Arc<dyn Trigger>, Duration)> {
+    let mut table = value.table()?;
+    let delay = table.get_or("delay", Duration::zero(), |value| value.parse(duration::parse));
+    let kind = table.require("kind")?;
+    let word = kind.text()?;
+    let Some(found) = triggers.iter().find(|known| known.name == word) else {
+        if ["date", "occasion", "event"].contains(&word.as_str()) {
+            kind.problem(format!("the trigger `{word}` is not in this version"));
+        } else {
+            let names: Vec<&str> = triggers.iter().map(|known| known.name).collect();
+            kind.problem(format!("unknown trigger `{word}`; {}", expected(&word, &names)));
+        }
+        return None;
+    };
+    let trigger = (found.decode)(&mut table, brand);
+    table.finish();
+    Some((trigger?, delay?))
+}
+
+fn decode_schedule(value: Value<'_>) -> Option<(Cron, Option<NaiveTime>)> {
+    let mut table = value.table()?;
+    let scan = table.get_or("scan", default_scan(), |value| value.parse(Cron::parse));
+    let send_at = table.get_or("send_at", None, |value| value.parse(parse_time).map(Some));
+    table.finish();
+    Some((scan?, send_at?))
+}
+
+fn decode_channels(value: Value<'_>) -> Option<Vec<Channel>> {
+    let items = value.list()?;
+    let decoded: Vec<Option<Channel>> = items.iter().map(|item| item.one_of(Channel::WORDS)).collect();
+    let channels: Vec<Channel> = decoded.into_iter().collect::<Option<_>>()?;
+    if channels.is_empty() {
+        value.problem("a campaign needs at least one channel; write [email], [sms] or both in order of preference");
+        return None;
+    }
+    for (index, item) in items.iter().enumerate() {
+        if channels[..index].contains(&channels[index]) {
+            item.problem(format!("`{}` stands here twice", channels[index]));
+            return None;
+        }
+    }
+    Some(channels)
+}
+
+fn decode_limits(value: Value<'_>) -> Option<Limits> {
+    let mut table = value.table()?;
+    let counts = table.get_or("frequency_cap", true, |value| value.one_of(&[("counts", true), ("exempt", false)]));
+    let late = table.get_or("late", Late::SendWithin(Duration::hours(24)), decode_late);
+    let ceiling = table.get_or("ceiling", DEFAULT_CEILING, |value| value.integer_in(1..=1_000_000_000));
+    let priority = table.get_or("priority", 0, |value| value.integer_in(-1000..=1000));
+    table.not_yet(&["budget"]);
+    table.finish();
+    Some(Limits { counts_for_cap: counts?, late: late?, ceiling: ceiling?, priority: priority? })
+}
+
+fn decode_late(value: Value<'_>) -> Option<Late> {
+    if !value.is_table() {
+        return value.one_of(&[("always", Late::Always), ("skip", Late::SendWithin(Duration::hours(1)))]);
+    }
+    let mut table = value.table()?;
+    let within = table.require("send_within").and_then(|value| value.parse(duration::parse));
+    table.finish();
+    Some(Late::SendWithin(within?))
+}
+
+fn decode_experiment(value: Value<'_>) -> Option<f64> {
+    let mut table = value.table()?;
+    let holdout = table.get_or("holdout", 0.0, |value| {
+        value.parse(|text| {
+            let wrong = || format!("`{text}` is not a share; write it like 10%, below 100%");
+            let number = match text.strip_suffix('%') {
+                Some(percent) => percent.trim().parse::<f64>().map(|share| share / 100.0),
+                None => text.parse::<f64>(),
+            };
+            number.ok().filter(|share| (0.0..1.0).contains(share)).ok_or_else(wrong)
+        })
+    });
+    table.get_or("goal", (), |value| value.one_of(&[("purchase", ())]));
+    table.not_yet(&["window", "variants", "name"]);
+    table.finish();
+    holdout
+}
+
+fn decode_steps(value: Value<'_>) -> Option<Vec<Step>> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut complete = true;
+    for item in value.list()? {
+        let Some(mut table) = item.table() else {
+            complete = false;
+            continue;
+        };
+        let id_value = table.require("id");
+        let id = id_value.and_then(|value| value.parse(parse_name));
+        let after = table.require("after").and_then(|value| {
+            let after = value.parse(duration::parse)?;
+            if after.is_zero() {
+                value.problem("a later step comes later; write at least 1s");
+                return None;
+            }
+            Some(after)
+        });
+        let unless_goal = table.get_or("unless", false, |value| {
+            let items = value.list()?;
+            let mut goal = false;
+            for item in &items {
+                if let Some("opened" | "clicked") = item.text().as_deref() {
+                    item.problem("`opened` and `clicked` are not in this version; write [goal]");
+                    return None;
+                }
+                goal |= item.one_of(&[("goal", true)])?;
+            }
+            Some(goal)
+        });
+        let content = table.require("content").and_then(|value| value.parse(parse_content));
+        table.not_yet(&["gift", "channels"]);
+        table.finish();
+        let (Some(id), Some(after), Some(unless_goal), Some(content)) = (id, after, unless_goal, content) else {
+            complete = false;
+            continue;
+        };
+        if id == MAIN || steps.iter().any(|step| step.id == id) {
+            if let Some(value) = id_value {
+                value.problem(format!(
+                    "the step id `{id}` is taken; each step needs its own, and the first is `{MAIN}`"
+                ));
+            }
+            complete = false;
+            continue;
+        }
+        steps.push(Step { id, after, unless_goal, content });
+    }
+    complete.then_some(steps)
+}

@@ -1,0 +1,44 @@
+//! The control group: who gets nothing, so that what a campaign earns can be measured.
+
+use sha2::{Digest, Sha256};
+
+/// Where a member falls in [0, 1) under a name: the first 8 bytes (big-endian) of
+/// SHA-256(name, 0x00, external id) / 2⁶⁴. The same on every machine, for ever.
+pub fn position(name: &str, external_id: &str) -> f64 {
+    let mut hash = Sha256::new();
+    hash.update(name.as_bytes());
+    hash.update([0]);
+    hash.update(external_id.as_bytes());
+    let digest = hash.finalize();
+    let mut first = [0_u8; 8];
+    first.copy_from_slice(&digest[..8]);
+    u64::from_be_bytes(first) as f64 / 2_f64.powi(64)
+}
+
+/// Whether the campaign holds this member out.
+pub fn held_out(campaign: &str, external_id: &str, holdout: f64) -> bool {
+    position(campaign, external_id) < holdout
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_the_documented_one() {
+        // The first 16 hex digits of `printf 'birthday-gift\0m1' | sha256sum`.
+        let check = |name: &str, id: &str, first8: u64| {
+            assert_eq!(position(name, id), first8 as f64 / 2_f64.powi(64));
+        };
+        check("birthday-gift", "m1", 0xb5e0_9d2c_0bc3_6ab9);
+        check("a", "", 0xffe9_aaea_a2a2_d504);
+        assert!(!held_out("a", "b", 0.0));
+        assert!(held_out("a", "b", 1.0));
+    }
+
+    #[test]
+    fn a_tenth_is_about_a_tenth() {
+        let held = (0..10_000).filter(|n| held_out("win-back", &format!("m{n}"), 0.1)).count();
+        assert!((900..1100).contains(&held), "{held}");
+    }
+}

@@ -1,0 +1,235 @@
+//! The message: its states and how they may follow each other, the reasons for not sending, and
+//! the rendered envelope that travels through the queue to a sender.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Declares an enum whose variants have one stable name in the database, in JSON and in YAML.
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+        pub enum $name { $($(#[$vmeta])* #[serde(rename = $word)] $variant),+ }
+        impl $name {
+            /// Every variant, in declared order.
+            pub const ALL: &'static [$name] = &[$($name::$variant),+];
+            /// Names and variants, for reading settings.
+            pub const WORDS: &'static [(&'static str, $name)] = &[$(($word, $name::$variant)),+];
+            /// The stable name.
+            pub const fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $word),+ }
+            }
+        }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.pad(self.as_str()) }
+        }
+        impl std::str::FromStr for $name {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($word => Ok($name::$variant),)+
+                    other => Err(format!("`{other}` is not one of: {}", [$($word),+].join(", "))),
+                }
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+words! {
+    /// How a message travels; chosen when it is dispatched.
+    Channel { Email = "email", Sms = "sms" }
+}
+
+words! {
+    /// Why a message is sent: decides the SMS line, quiet hours and which opt-outs apply.
+    Purpose { Marketing = "marketing", Service = "service" }
+}
+
+words! {
+    /// Where a message is in its life (the diagram is in ARCHITECTURE.md).
+    State {
+        /// Due, waiting for its `next_at`.
+        Planned = "planned",
+        /// Rendered and handed to the queue under its `dispatch_no`.
+        Queued = "queued",
+        /// Claimed by one sender, under a lease.
+        Sending = "sending",
+        /// The server took it.
+        Sent = "sent",
+        /// A delivery receipt came.
+        Delivered = "delivered",
+        /// It came back.
+        Bounced = "bounced",
+        /// The recipient complained.
+        Complained = "complained",
+        /// Refused for good; the reason says why.
+        Failed = "failed",
+        /// Handed over, but the answer was lost.
+        Uncertain = "uncertain",
+        /// Policy decided against it; the reason says why.
+        Skipped = "skipped",
+        /// In the control group.
+        HeldOut = "held_out",
+        /// Ended from outside (an order was cancelled, a campaign withdrawn).
+        Cancelled = "cancelled",
+    }
+}
+
+impl State {
+    /// Whether a message in this state may go to `next`. Everything else is a defect.
+    pub const fn may_become(self, next: State) -> bool {
+        use State::*;
+        match self {
+            Planned => matches!(next, Queued | Skipped | HeldOut | Cancelled),
+            Queued => matches!(next, Sending | Planned | Cancelled),
+            Sending => matches!(next, Sent | Planned | Failed | Uncertain | Skipped | HeldOut | Cancelled),
+            Uncertain => matches!(next, Planned | Sent | Delivered | Bounced | Failed),
+            Sent => matches!(next, Delivered | Bounced | Complained),
+            Delivered => matches!(next, Bounced | Complained),
+            Bounced => matches!(next, Complained),
+            // A member who comes into the audience by late data gets the occasion after all.
+            Skipped => matches!(next, Planned),
+            Complained | Failed | HeldOut | Cancelled => false,
+        }
+    }
+
+    /// Whether nothing more happens to the message by itself.
+    pub const fn is_final(self) -> bool {
+        !matches!(self, State::Planned | State::Queued | State::Sending)
+    }
+
+    /// Whether the message counts as having gone out: for the frequency cap and for greetings.
+    pub const fn counts_as_sent(self) -> bool {
+        use State::*;
+        matches!(self, Queued | Sending | Sent | Uncertain | Delivered | Bounced | Complained)
+    }
+}
+
+words! {
+    /// Why a message was not sent. The first thirteen are tested in this order, the first that
+    /// holds is recorded; the rest come from senders.
+    Reason {
+        MemberDeleted = "member_deleted",
+        OutsideAudience = "outside_audience",
+        GoalReached = "goal_reached",
+        TooLate = "too_late",
+        AlreadyGreeted = "already_greeted",
+        NoAddress = "no_address",
+        NoConsent = "no_consent",
+        Suppressed = "suppressed",
+        HeldOut = "held_out",
+        FrequencyCap = "frequency_cap",
+        Budget = "budget",
+        GiftUnavailable = "gift_unavailable",
+        /// The order that the occasion rests on was cancelled or refunded.
+        OrderCancelled = "order_cancelled",
+        /// The campaign or the step does not exist any more, or has ended.
+        CampaignEnded = "campaign_ended",
+        /// The content could not be rendered for this member.
+        RenderFailed = "render_failed",
+        /// The server does not know the recipient.
+        BadRecipient = "bad_recipient",
+        /// The server refused the sender or the message for a reason of policy.
+        Refused = "refused",
+        /// The server refused this message's content or size.
+        MessageRefused = "message_refused",
+        /// The server says that we speak wrongly: a defect or a setting of ours.
+        OurFault = "our_fault",
+        /// It was retried until it was too old.
+        RetriesExhausted = "retries_exhausted",
+    }
+}
+
+/// The version of [`Envelope`] that is written. The one before it is still read.
+pub const ENVELOPE_VERSION: u8 = 1;
+
+/// A rendered message on its way through the queue: all that a sender needs, so that sending reads
+/// no template and no member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// [`ENVELOPE_VERSION`].
+    pub v: u8,
+    /// The message's id; `Message-ID` and the provider's own-reference derive from it.
+    pub message: Uuid,
+    /// Which dispatch of the message this is; an older copy is dropped.
+    pub dispatch_no: i64,
+    /// Name of the campaign.
+    pub campaign: String,
+    pub purpose: Purpose,
+    /// The e-mail address, or the phone number in E.164.
+    pub to: String,
+    pub content: Content,
+}
+
+/// What is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Content {
+    Email {
+        /// `Name <address>`.
+        from: String,
+        /// The recipient's name for the `To` header; may be empty.
+        to_name: String,
+        subject: String,
+        /// Without it the mail is text only.
+        html: Option<String>,
+        text: String,
+    },
+    Sms {
+        text: String,
+    },
+    /// A message the provider holds as a template of its own: its id there and the named values.
+    Pattern {
+        template: String,
+        values: Vec<(String, String)>,
+    },
+}
+
+impl Envelope {
+    /// The channel follows from the content.
+    pub const fn channel(&self) -> Channel {
+        match self.content {
+            Content::Email { .. } => Channel::Email,
+            Content::Sms { .. } | Content::Pattern { .. } => Channel::Sms,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_machine_is_the_one_in_the_architecture() {
+        let arrows = |from: State| {
+            State::ALL.iter().filter(|to| from.may_become(**to)).map(|s| s.as_str()).collect::<Vec<_>>().join(" ")
+        };
+        let table = [
+            (State::Planned, "queued skipped held_out cancelled"),
+            (State::Queued, "planned sending cancelled"),
+            (State::Sending, "planned sent failed uncertain skipped held_out cancelled"),
+            (State::Sent, "delivered bounced complained"),
+            (State::Delivered, "bounced complained"),
+            (State::Bounced, "complained"),
+            (State::Complained, ""),
+            (State::Failed, ""),
+            (State::Uncertain, "planned sent delivered bounced failed"),
+            (State::Skipped, "planned"),
+            (State::HeldOut, ""),
+            (State::Cancelled, ""),
+        ];
+        assert_eq!(table.len(), State::ALL.len());
+        for (from, expected) in table {
+            assert_eq!(arrows(from), expected, "from {from}");
+        }
+    }
+
+    #[test]
+    fn words_are_read_back_as_written() {
+        for reason in Reason::ALL {
+            assert_eq!(reason.as_str().parse::<Reason>().unwrap(), *reason);
+        }
+        assert!("nonsense".parse::<State>().unwrap_err().contains("planned, queued"));
+    }
+}

@@ -1,0 +1,31 @@
+//! PURE: no I/O, no async, no clock; time is an argument. What a member, a campaign and a message
+//! are, when an occasion is due, and what policy decides.
+
+pub mod address;
+pub mod audience;
+pub mod calendar;
+pub mod campaign;
+pub mod cron;
+pub mod duration;
+pub mod experiment;
+pub mod member;
+pub mod message;
+pub mod money;
+pub mod occasion;
+pub mod phone;
+pub mod policy;
+pub mod purchase;
+pub mod retry;
+pub mod text;
+
+/// A point in time. Stored as epoch milliseconds in columns named `…_at`.
+pub type Instant = chrono::DateTime<chrono::Utc>;
+
+/// The instant of an epoch-millisecond column. Values outside the calendar are clamped.
+pub fn instant(millis: i64) -> Instant {
+    chrono::DateTime::from_timestamp_millis(millis).unwrap_or(if millis < 0 {
+        Instant::MIN_UTC
+    } else {
+        Instant::MAX_UTC
+    })
+}
