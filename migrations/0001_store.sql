@@ -1,0 +1,157 @@
+-- The whole store, in SQL that PostgreSQL and SQLite both read.
+-- Instants are epoch milliseconds in …_at columns; local dates are ISO text; money is in minor units.
+
+CREATE TABLE counters (
+    name  TEXT PRIMARY KEY,
+    value BIGINT NOT NULL
+);
+-- `change` numbers import batches: taking the next one locks the row until commit, so that
+-- numbers become visible in order and a scan that has seen N has seen everything up to N.
+INSERT INTO counters (name, value) VALUES ('member', 0), ('purchase', 0), ('change', 0);
+
+CREATE TABLE members (
+    id               BIGINT PRIMARY KEY,
+    external_id      TEXT NOT NULL UNIQUE,
+    email            TEXT,
+    phone            TEXT,
+    title            TEXT,
+    first_name       TEXT,
+    last_name        TEXT,
+    birth_date       TEXT,
+    birth_gregorian  BIGINT,  -- month × 100 + day, in each calendar
+    birth_persian    BIGINT,
+    joined_at        BIGINT,
+    joined_gregorian BIGINT,  -- of the UTC date: an index key, exact days are computed
+    joined_persian   BIGINT,
+    locale           TEXT,
+    timezone         TEXT,
+    calendar         TEXT,
+    email_consent    BOOLEAN NOT NULL DEFAULT FALSE,
+    sms_consent      BOOLEAN NOT NULL DEFAULT FALSE,
+    tier             TEXT,
+    points           BIGINT,
+    attributes       JSONB NOT NULL,
+    changed          BIGINT NOT NULL,
+    deleted_at       BIGINT
+);
+CREATE INDEX members_birth_gregorian ON members (birth_gregorian);
+CREATE INDEX members_birth_persian ON members (birth_persian);
+CREATE INDEX members_joined_gregorian ON members (joined_gregorian);
+CREATE INDEX members_joined_persian ON members (joined_persian);
+CREATE INDEX members_joined_at ON members (joined_at);
+CREATE INDEX members_changed ON members (changed);
+
+CREATE TABLE purchases (
+    id           BIGINT PRIMARY KEY,
+    order_id     TEXT NOT NULL UNIQUE,
+    member_id    BIGINT NOT NULL REFERENCES members (id),
+    purchased_at BIGINT NOT NULL,
+    amount       BIGINT NOT NULL,
+    currency     TEXT NOT NULL,
+    status       TEXT NOT NULL,
+    delivered_at BIGINT,
+    items        TEXT,
+    coupon_code  TEXT
+);
+CREATE INDEX purchases_member ON purchases (member_id, purchased_at, order_id);
+CREATE INDEX purchases_purchased_at ON purchases (purchased_at);
+
+CREATE TABLE suppressions (
+    address    TEXT NOT NULL,
+    purpose    TEXT NOT NULL,
+    reason     TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (address, purpose)
+);
+
+-- What `campaigns apply` stored: all campaign, template and provider files as one document.
+CREATE TABLE configurations (
+    hash       TEXT PRIMARY KEY,
+    document   TEXT NOT NULL,
+    applied_at BIGINT NOT NULL
+);
+
+-- Single facts: `configuration` (the current hash), `paused` (everything is silent).
+CREATE TABLE controls (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+);
+
+-- One row per campaign name that was ever applied.
+CREATE TABLE campaigns (
+    name           TEXT PRIMARY KEY,
+    first_live_at  BIGINT,
+    paused         BOOLEAN NOT NULL DEFAULT FALSE,
+    approved_until BIGINT,
+    scanned_to     BIGINT,                    -- the cursor: due instants up to here were inserted
+    seen_change    BIGINT NOT NULL DEFAULT 0, -- and members changed up to here were looked at again
+    scanning       TEXT,                      -- the scan that is inserting; nothing goes out meanwhile
+    held           BOOLEAN NOT NULL DEFAULT FALSE -- above its ceiling, waiting for approval
+);
+
+CREATE TABLE messages (
+    id               UUID PRIMARY KEY,
+    member_id        BIGINT NOT NULL REFERENCES members (id),
+    campaign         TEXT NOT NULL,
+    occasion         TEXT NOT NULL,
+    step             TEXT NOT NULL,
+    slot             TEXT NOT NULL,
+    purchase_id      BIGINT,
+    years            BIGINT,
+    priority         BIGINT NOT NULL,
+    state            TEXT NOT NULL,
+    reason           TEXT,
+    channel          TEXT,
+    first_due_at     BIGINT NOT NULL,
+    due_at           BIGINT NOT NULL,
+    next_at          BIGINT NOT NULL,
+    dispatch_no      BIGINT NOT NULL DEFAULT 0,
+    queued_at        BIGINT,
+    claim            UUID,
+    lease_until      BIGINT,
+    attempts         BIGINT NOT NULL DEFAULT 0, -- started
+    retries          BIGINT NOT NULL DEFAULT 0, -- those that failed and count
+    first_failed_at  BIGINT,
+    sent_at          BIGINT,
+    reference        TEXT,
+    detail           TEXT,
+    UNIQUE (member_id, campaign, occasion, step, slot)
+);
+CREATE INDEX messages_planned ON messages (next_at, priority DESC) WHERE state = 'planned';
+CREATE INDEX messages_leased ON messages (lease_until) WHERE state IN ('queued', 'sending');
+CREATE INDEX messages_campaign_due ON messages (campaign, due_at);
+
+CREATE TABLE attempts (
+    message_id  UUID NOT NULL REFERENCES messages (id),
+    attempt_no  BIGINT NOT NULL,
+    dispatch_no BIGINT NOT NULL,
+    sender      TEXT NOT NULL,
+    started_at  BIGINT NOT NULL,
+    finished_at BIGINT,
+    outcome     TEXT,
+    reply       TEXT,
+    uncertain   BOOLEAN NOT NULL DEFAULT FALSE, -- for ever, whatever happens to the message later
+    PRIMARY KEY (message_id, attempt_no)
+);
+CREATE INDEX attempts_uncertain ON attempts (started_at) WHERE uncertain;
+
+-- The embedded queue.
+CREATE TABLE queue_items (
+    message_id  UUID NOT NULL,
+    dispatch_no BIGINT NOT NULL,
+    channel     TEXT NOT NULL,
+    payload     BYTEA NOT NULL,
+    taken_until BIGINT NOT NULL DEFAULT 0,
+    deliveries  BIGINT NOT NULL DEFAULT 0,
+    dead        BOOLEAN NOT NULL DEFAULT FALSE,
+    PRIMARY KEY (message_id, dispatch_no)
+);
+CREATE INDEX queue_items_ready ON queue_items (channel, taken_until) WHERE NOT dead;
+
+-- Who may scan. The token grows with each new holder: a paused old one notices.
+CREATE TABLE leases (
+    name       TEXT PRIMARY KEY,
+    holder     TEXT NOT NULL,
+    token      BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+);

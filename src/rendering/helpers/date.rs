@@ -1,0 +1,66 @@
+//! `{{date X}}`: an instant or a date, in the member's calendar, language and zone.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, RwLock};
+
+use chrono::{DateTime, Datelike, NaiveDate};
+use handlebars::{Context, Handlebars, Helper, HelperResult, Output, RenderContext};
+use icu_calendar::{Date, Iso};
+use icu_datetime::DateTimeFormatter;
+use icu_datetime::fieldsets::YMD;
+use icu_locale_core::Locale;
+use serde_json::Value;
+
+use super::{fault, parameter, setting};
+
+pub(super) fn date(
+    helper: &Helper<'_>,
+    _: &Handlebars<'_>,
+    context: &Context,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    let text = match parameter(helper, 0)? {
+        Value::Null => return Ok(()),
+        Value::String(text) if text.is_empty() => return Ok(()),
+        Value::String(text) => text,
+        _ => return Err(fault("`date` takes a date or an instant".to_owned())),
+    };
+    let date = match DateTime::parse_from_rfc3339(text) {
+        Ok(at) => {
+            let zone: chrono_tz::Tz = setting(context, "@zone").parse().unwrap_or(chrono_tz::UTC);
+            at.with_timezone(&zone).date_naive()
+        }
+        Err(_) => match text.parse::<NaiveDate>() {
+            Ok(date) => date,
+            // A birth date without a year, and anything else that is no date, stays as it is.
+            Err(_) => {
+                out.write(text)?;
+                return Ok(());
+            }
+        },
+    };
+    let written = localised(date, setting(context, "@locale"), setting(context, "@calendar"));
+    out.write(&written.unwrap_or_else(|| date.to_string()))?;
+    Ok(())
+}
+
+/// A date in words; `None` when the language or calendar cannot be written.
+fn localised(date: NaiveDate, locale: &str, calendar: &str) -> Option<String> {
+    let iso: Date<Iso> = Date::try_new_iso(date.year(), date.month() as u8, date.day() as u8).ok()?;
+    Some(formatter(locale, calendar)?.format(&iso).to_string())
+}
+
+fn formatter(locale: &str, calendar: &str) -> Option<Arc<DateTimeFormatter<YMD>>> {
+    type Known = HashMap<String, Arc<DateTimeFormatter<YMD>>>;
+    static KNOWN: LazyLock<RwLock<Known>> = LazyLock::new(RwLock::default);
+    let calendar = if calendar == "persian" { "persian" } else { "gregory" };
+    let key = format!("{locale}-u-ca-{calendar}");
+    if let Some(found) = KNOWN.read().ok()?.get(&key) {
+        return Some(Arc::clone(found));
+    }
+    let parsed: Locale = key.parse().ok().or_else(|| format!("en-u-ca-{calendar}").parse().ok())?;
+    let made = Arc::new(DateTimeFormatter::try_new(parsed.into(), YMD::long()).ok()?);
+    KNOWN.write().ok()?.insert(key, Arc::clone(&made));
+    Some(made)
+}

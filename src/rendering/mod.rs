@@ -1,0 +1,327 @@
+//! Rendering: templates, compiled once, become the content of a message in the member's language.
+//!
+//! A content is a folder of templates: `subject.txt`, `email.html`, `email.txt` (optional: made from
+//! the HTML), `sms.txt`. A locale goes before the ending (`subject.fa.txt`); `fa-IR` falls back to
+//! `fa`, then to the file without a locale. What templates may say is in [`variables`].
+
+use std::collections::{BTreeMap, HashSet};
+
+use handlebars::{Context, Handlebars};
+
+use crate::document::Problem;
+use crate::domain::message::{Channel, Content};
+
+mod helpers;
+pub mod variables;
+
+pub use variables::Variables;
+
+/// Compiled templates.
+#[derive(Debug)]
+pub struct Renderer {
+    /// With HTML escaping, for `email.html`.
+    html: Handlebars<'static>,
+    /// Without: subjects, text parts and SMS.
+    plain: Handlebars<'static>,
+    names: HashSet<String>,
+}
+
+/// Why a message cannot be rendered. Names the template and place, never values.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{template}{place}: {reason}")]
+pub struct RenderError {
+    pub template: String,
+    /// `:line:column`, where it is known.
+    pub place: String,
+    pub reason: String,
+}
+
+/// The parts a content can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Subject,
+    Html,
+    Text,
+    Sms,
+}
+
+impl Part {
+    const fn stem_and_ending(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Subject => ("subject", "txt"),
+            Self::Html => ("email", "html"),
+            Self::Text => ("email", "txt"),
+            Self::Sms => ("sms", "txt"),
+        }
+    }
+}
+
+impl Renderer {
+    /// Compiles template files, given as path below the templates folder and text. Reports every
+    /// file that is not a template, with `folder` in front of its name.
+    pub fn compile(folder: &str, files: &BTreeMap<String, String>) -> Result<Self, Vec<Problem>> {
+        let mut renderer = Self { html: registry(true), plain: registry(false), names: HashSet::new() };
+        let mut problems = Vec::new();
+        for (path, text) in files {
+            let is_html = path.ends_with(".html");
+            if !is_html && !path.ends_with(".txt") {
+                continue;
+            }
+            let registry = if is_html { &mut renderer.html } else { &mut renderer.plain };
+            if let Err(error) = registry.register_template_string(path, text) {
+                let (line, column) = error.pos().unwrap_or((0, 0));
+                problems.push(Problem {
+                    file: format!("{folder}/{path}"),
+                    line: line as u64,
+                    column: column as u64,
+                    message: format!("not a template: {}", plain_reason(&error.reason().to_string())),
+                });
+                continue;
+            }
+            renderer.names.insert(path.clone());
+            let text_path = path.strip_suffix(".html").map(|stem| format!("{stem}.txt"));
+            if let Some(text_path) = text_path.filter(|text_path| !files.contains_key(text_path)) {
+                // Expressions survive the conversion, so the text part is compiled once as well.
+                let made = text_of_html(text);
+                if renderer.plain.register_template_string(&text_path, made).is_ok() {
+                    renderer.names.insert(text_path);
+                }
+            }
+        }
+        if problems.is_empty() { Ok(renderer) } else { Err(problems) }
+    }
+
+    /// The files that a content lacks for a channel; empty when it can be rendered.
+    pub fn missing(&self, content: &str, channel: Channel) -> Vec<String> {
+        let has = |part| self.names.contains(&path(content, part, None));
+        let wanted: &[Part] = match channel {
+            Channel::Sms => &[Part::Sms],
+            Channel::Email if has(Part::Text) && !has(Part::Html) => &[Part::Subject],
+            Channel::Email => &[Part::Subject, Part::Html],
+        };
+        wanted.iter().filter(|part| !has(**part)).map(|part| path(content, *part, None)).collect()
+    }
+
+    /// Renders one message. `from` is the sender of mails.
+    pub fn render(&self, content: &str, channel: Channel, from: &str, variables: &Variables<'_>) -> Result<Content, RenderError> {
+        let context = variables.context();
+        let locale = variables.locale();
+        match channel {
+            Channel::Sms => Ok(Content::Sms { text: self.part(content, Part::Sms, locale, &context)?.trim().to_owned() }),
+            Channel::Email => {
+                let subject = self.part(content, Part::Subject, locale, &context)?;
+                let html = self.find(content, Part::Html, locale);
+                let html = html.map(|name| self.run(&self.html, &name, &context)).transpose()?;
+                let text = self.part(content, Part::Text, locale, &context)?;
+                Ok(Content::Email {
+                    from: from.to_owned(),
+                    to_name: variables.full_name(),
+                    // A subject is one line, whatever the template or a value holds.
+                    subject: subject.split_whitespace().collect::<Vec<_>>().join(" "),
+                    html,
+                    text: text.trim().to_owned() + "\n",
+                })
+            }
+        }
+    }
+
+    fn part(&self, content: &str, part: Part, locale: &str, context: &Context) -> Result<String, RenderError> {
+        let Some(name) = self.find(content, part, locale) else {
+            let template = path(content, part, None);
+            return Err(RenderError { template, place: String::new(), reason: "there is no such template".to_owned() });
+        };
+        self.run(&self.plain, &name, context)
+    }
+
+    fn run(&self, registry: &Handlebars<'static>, name: &str, context: &Context) -> Result<String, RenderError> {
+        registry.render_with_context(name, context).map_err(|error| RenderError {
+            template: name.to_owned(),
+            place: match (error.line_no, error.column_no) {
+                (Some(line), Some(column)) => format!(":{line}:{column}"),
+                _ => String::new(),
+            },
+            reason: plain_reason(&error.reason().to_string()),
+        })
+    }
+
+    /// The most special template there is for a locale.
+    fn find(&self, content: &str, part: Part, locale: &str) -> Option<String> {
+        let mut locale = Some(locale);
+        loop {
+            let name = path(content, part, locale);
+            if self.names.contains(&name) {
+                return Some(name);
+            }
+            let shorter = locale?.rsplit_once('-').map(|(shorter, _)| shorter);
+            locale = shorter;
+        }
+    }
+}
+
+fn path(content: &str, part: Part, locale: Option<&str>) -> String {
+    let (stem, ending) = part.stem_and_ending();
+    match locale {
+        Some(locale) => format!("{content}/{stem}.{locale}.{ending}"),
+        None => format!("{content}/{stem}.{ending}"),
+    }
+}
+
+fn registry(escape: bool) -> Handlebars<'static> {
+    let mut registry = Handlebars::new();
+    registry.set_strict_mode(true);
+    if !escape {
+        registry.register_escape_fn(handlebars::no_escape);
+    }
+    helpers::register(&mut registry);
+    registry
+}
+
+/// A text part that says what the HTML says, its links written out.
+fn text_of_html(html: &str) -> String {
+    html2text::config::plain()
+        .use_doc_css()
+        .no_table_borders()
+        .allow_width_overflow()
+        .string_from_read(html.as_bytes(), 500)
+        .unwrap_or_default()
+}
+
+/// The library's messages, in this project's words.
+fn plain_reason(reason: &str) -> String {
+    if let Some(rest) = reason.strip_prefix("Failed to access variable in strict mode ") {
+        let name = rest.trim_start_matches("Some(").trim_end_matches(')').trim_matches('"');
+        let valid: Vec<&str> = variables::NAMES.to_vec();
+        return format!("there is no variable `{name}`; {}", crate::document::expected(name, &valid));
+    }
+    reason.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::calendar::Calendar;
+    use crate::domain::member::{BirthDate, Brand, Member};
+
+    fn brand() -> Brand {
+        Brand {
+            name: "Rose & Co".to_owned(),
+            timezone: "Asia/Tehran".parse().unwrap(),
+            calendar: Calendar::Persian,
+            locale: "fa".to_owned(),
+            currency: "IRR".to_owned(),
+            base_url: "https://rose.example".to_owned(),
+            phone_region: phonenumber::country::Id::IR,
+            quiet_hours: None,
+            frequency_cap: None,
+        }
+    }
+
+    fn member(locale: &str, calendar: Calendar) -> Member {
+        Member {
+            id: 1,
+            external_id: "m1".to_owned(),
+            email: Some("sara@example.com".to_owned()),
+            phone: None,
+            title: None,
+            first_name: Some("<b>Sara</b>".to_owned()),
+            last_name: None,
+            birth_date: BirthDate::parse("1990-05-21").ok(),
+            joined_at: "2026-03-20T21:00:00Z".parse().ok(),
+            locale: Some(locale.to_owned()),
+            timezone: None,
+            calendar: Some(calendar),
+            email_consent: true,
+            sms_consent: true,
+            tier: None,
+            points: Some(1_234_567),
+            attributes: BTreeMap::new(),
+            deleted: false,
+        }
+    }
+
+    fn render(template: &str, locale: &str, calendar: Calendar) -> Result<String, RenderError> {
+        let files = BTreeMap::from([("x/sms.txt".to_owned(), template.to_owned())]);
+        let renderer = Renderer::compile("templates", &files).unwrap();
+        let (brand, member) = (brand(), member(locale, calendar));
+        let variables = Variables {
+            brand: &brand,
+            member: &member,
+            campaign: "c",
+            message: Uuid::nil(),
+            step: "main",
+            due_at: "2026-03-21T05:30:00Z".parse().unwrap(),
+            years: None,
+            order: None,
+        };
+        match renderer.render("x", Channel::Sms, "a@b.c", &variables)? {
+            Content::Sms { text } => Ok(text),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    use uuid::Uuid;
+
+    #[test]
+    fn values_are_written_as_the_member_reads() {
+        let check = |template: &str, locale: &str, calendar, expected: &str| {
+            assert_eq!(render(template, locale, calendar).as_deref(), Ok(expected), "{template} {locale}");
+        };
+        check("{{number member.points}}", "en", Calendar::Gregorian, "1,234,567");
+        check("{{number member.points}}", "fa", Calendar::Persian, "۱٬۲۳۴٬۵۶۷");
+        check("{{date member.joined_at}}", "en", Calendar::Gregorian, "March 21, 2026");
+        check("{{date member.joined_at}}", "fa", Calendar::Persian, "۱ فروردین ۱۴۰۵");
+        check("{{date occasion.date}}", "fa-IR", Calendar::Persian, "۱ فروردین ۱۴۰۵");
+        check("{{money \"1250000\" \"IRR\"}}", "fa", Calendar::Persian, "۱٬۲۵۰٬۰۰۰ ریال");
+        check("{{money \"29.33\" \"USD\"}}", "en", Calendar::Gregorian, "$29.33");
+        check("{{default member.title \"x\"}}{{default member.attributes.size \"M\"}}", "en", Calendar::Gregorian, "xM");
+        check("{{member.first_name}} {{brand.name}}{{order.id}}", "en", Calendar::Gregorian, "<b>Sara</b> Rose & Co");
+    }
+
+    #[test]
+    fn an_unknown_variable_is_an_error_that_names_the_near_one() {
+        let error = render("Hi\n {{member.frist_name}}", "en", Calendar::Gregorian).unwrap_err();
+        assert!(error.to_string().starts_with("x/sms.txt:2:"), "{error}");
+        assert!(error.reason.contains("did you mean `member.first_name`"), "{error}");
+        let error = render("{{default member.frist_name \"x\"}}", "en", Calendar::Gregorian).unwrap_err();
+        assert!(error.reason.contains("did you mean `member.first_name`"), "{error}");
+    }
+
+    #[test]
+    fn a_broken_template_is_reported_with_its_place() {
+        let files = BTreeMap::from([("x/sms.txt".to_owned(), "Hi\n{{#if member.tier}}".to_owned())]);
+        let problems = Renderer::compile("templates", &files).unwrap_err();
+        assert!(problems[0].to_string().starts_with("templates/x/sms.txt:"), "{}", problems[0]);
+    }
+
+    #[test]
+    fn html_is_escaped_and_a_text_part_is_made_from_it() {
+        let html = "<html><body><div style=\"display:none\">pre</div><h1>Hi {{member.first_name}}</h1>\
+            <p>See <a href=\"{{brand.base_url}}\">our shop</a></p></body></html>";
+        let files = BTreeMap::from([
+            ("x/subject.txt".to_owned(), "For {{member.first_name}}\n".to_owned()),
+            ("x/email.html".to_owned(), html.to_owned()),
+        ]);
+        let renderer = Renderer::compile("templates", &files).unwrap();
+        assert!(renderer.missing("x", Channel::Email).is_empty());
+        assert_eq!(renderer.missing("x", Channel::Sms), ["x/sms.txt"]);
+        let (brand, member) = (brand(), member("en", Calendar::Gregorian));
+        let variables = Variables {
+            brand: &brand,
+            member: &member,
+            campaign: "c",
+            message: Uuid::nil(),
+            step: "main",
+            due_at: "2026-03-21T05:30:00Z".parse().unwrap(),
+            years: None,
+            order: None,
+        };
+        let Content::Email { subject, html: Some(html), text, .. } =
+            renderer.render("x", Channel::Email, "a@b.c", &variables).unwrap()
+        else {
+            panic!("an e-mail with HTML")
+        };
+        assert_eq!(subject, "For <b>Sara</b>");
+        assert!(html.contains("Hi &lt;b&gt;Sara&lt;/b&gt;"), "{html}");
+        assert!(text.contains("Hi <b>Sara</b>") && text.contains("https://rose.example") && !text.contains("pre"), "{text}");
+    }
+}

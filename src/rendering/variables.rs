@@ -1,0 +1,120 @@
+//! What templates may say. This is the one place where the variables are listed and filled.
+//!
+//! | variable | value |
+//! |---|---|
+//! | `member.external_id`, `.title`, `.first_name`, `.last_name`, `.full_name`, `.email`, `.phone`, `.locale`, `.tier` | text; empty where the member lacks it |
+//! | `member.points`, `.joined_at`, `.birth_date` | number, instant, date; null where the member lacks it |
+//! | `member.attributes.NAME` | text; missing where the member lacks it: use `{{default member.attributes.size "your size"}}` |
+//! | `brand.name`, `brand.base_url` | text |
+//! | `campaign.name`, `message.id`, `message.step` | text |
+//! | `occasion.date` | the local date on which the message is due |
+//! | `occasion.years` | which anniversary; else null |
+//! | `occasion.days_since` | whole days since the order, for `post_purchase` and `at_risk`; else null |
+//! | `order.id`, `.amount`, `.currency`, `.purchased_at` | of the order that the occasion rests on; else null |
+//!
+//! Helpers: `{{date X}}`, `{{number X}}`, `{{money AMOUNT CURRENCY}}`, `{{default X "text"}}`.
+
+use handlebars::Context;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::domain::Instant;
+use crate::domain::calendar::local_date;
+use crate::domain::member::{Brand, Member};
+use crate::domain::purchase::Purchase;
+
+/// Every variable with a fixed name, for suggestions.
+pub const NAMES: &[&str] = &[
+    "member.external_id",
+    "member.title",
+    "member.first_name",
+    "member.last_name",
+    "member.full_name",
+    "member.email",
+    "member.phone",
+    "member.locale",
+    "member.tier",
+    "member.points",
+    "member.joined_at",
+    "member.birth_date",
+    "brand.name",
+    "brand.base_url",
+    "campaign.name",
+    "message.id",
+    "message.step",
+    "occasion.date",
+    "occasion.years",
+    "occasion.days_since",
+    "order.id",
+    "order.amount",
+    "order.currency",
+    "order.purchased_at",
+];
+
+/// What one message is rendered from.
+#[derive(Debug, Clone, Copy)]
+pub struct Variables<'a> {
+    pub brand: &'a Brand,
+    pub member: &'a Member,
+    pub campaign: &'a str,
+    pub message: Uuid,
+    pub step: &'a str,
+    pub due_at: Instant,
+    pub years: Option<i64>,
+    pub order: Option<&'a Purchase>,
+}
+
+impl Variables<'_> {
+    /// The member's language.
+    pub fn locale(&self) -> &str {
+        self.member.locale(self.brand)
+    }
+
+    /// First and last name.
+    pub fn full_name(&self) -> String {
+        [&self.member.first_name, &self.member.last_name].into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" ")
+    }
+
+    pub(super) fn context(&self) -> Context {
+        let member = self.member;
+        let text = |value: &Option<String>| Value::from(value.as_deref().unwrap_or_default());
+        let zone = member.zone(self.brand);
+        let order = self.order;
+        let values = json!({
+            "member": {
+                "external_id": member.external_id,
+                "title": text(&member.title),
+                "first_name": text(&member.first_name),
+                "last_name": text(&member.last_name),
+                "full_name": self.full_name(),
+                "email": text(&member.email),
+                "phone": text(&member.phone),
+                "locale": self.locale(),
+                "tier": text(&member.tier),
+                "points": member.points,
+                "joined_at": member.joined_at.map(|at| at.to_rfc3339()),
+                "birth_date": member.birth_date.map(|date| date.to_string()),
+                "attributes": member.attributes,
+            },
+            "brand": { "name": self.brand.name, "base_url": self.brand.base_url },
+            "campaign": { "name": self.campaign },
+            "message": { "id": self.message.to_string(), "step": self.step },
+            "occasion": {
+                "date": local_date(zone, self.due_at).to_string(),
+                "years": self.years,
+                "days_since": order.map(|order| (self.due_at - order.purchased_at).num_days()),
+            },
+            "order": {
+                "id": order.map(|order| &order.order_id),
+                "amount": order.map(|order| crate::domain::money::display(order.amount, &order.currency)),
+                "currency": order.map(|order| &order.currency),
+                "purchased_at": order.map(|order| order.purchased_at.to_rfc3339()),
+            },
+            // For the helpers, which must write as the member reads.
+            "@locale": self.locale(),
+            "@zone": zone.name(),
+            "@calendar": member.calendar(self.brand).as_str(),
+        });
+        Context::from(values)
+    }
+}

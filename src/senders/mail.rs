@@ -1,0 +1,269 @@
+//! The bytes of a mail, the same at every attempt. Used by `smtp`, which hands them to a server,
+//! and by `capture`, which writes them to a file; beside the SMTP folder this is the only file that
+//! names lettre.
+
+use std::time::{Duration, SystemTime};
+
+use lettre::Address;
+use lettre::message::header::ContentType;
+use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
+use uuid::Uuid;
+
+use crate::domain::message::{Content, Envelope, Reason};
+use crate::senders::Outcome;
+
+/// No line may be longer, without its CRLF (RFC 5322, 2.1.1).
+const LINE_LIMIT: usize = 998;
+
+/// A mail, ready for a server or a file.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// The envelope sender: the address in `From`.
+    pub from: Address,
+    /// The envelope recipient.
+    pub to: Address,
+    /// Headers and body in seven-bit ASCII, lines ended by CRLF. Not dot-stuffed.
+    pub text: String,
+}
+
+/// Why an envelope cannot be made into a mail. Names the place, never the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MailError {
+    /// Header injection, or a template that ends its subject with a newline.
+    #[error("the {0} holds a line break or another control character; a header cannot")]
+    ControlCharacter(&'static str),
+    /// Only folded at spaces: a word of a thousand letters stays whole.
+    #[error("a header line is longer than 998 octets")]
+    LineTooLong,
+    /// A setting of ours.
+    #[error("the sender is neither `Name <address>` nor an address")]
+    From,
+    /// Addresses beyond ASCII need SMTPUTF8, which this version does not speak.
+    #[error("the recipient is not an ASCII e-mail address")]
+    Recipient,
+    /// An SMS came to a sender of mail.
+    #[error("the message is not an e-mail")]
+    NotMail,
+}
+
+impl MailError {
+    /// Nothing of this mends itself by waiting.
+    pub fn outcome(self) -> Outcome {
+        let reason = match self {
+            Self::ControlCharacter(_) | Self::LineTooLong => Reason::MessageRefused,
+            Self::From | Self::NotMail => Reason::OurFault,
+            Self::Recipient => Reason::BadRecipient,
+        };
+        // Not suppressed: no server has said that the address is dead.
+        Outcome::Rejected { reason, reply: self.to_string(), suppress: false }
+    }
+}
+
+/// Builds the mail of an envelope. Depends on nothing but the envelope, so that a retry sends the
+/// same bytes under the same `Message-ID` and a receiver can drop the second copy.
+pub fn build(envelope: &Envelope) -> Result<Mail, MailError> {
+    let Content::Email { from, to_name, subject, html, text } = &envelope.content else {
+        return Err(MailError::NotMail);
+    };
+    for (name, value) in
+        [("sender", from), ("recipient", &envelope.to), ("recipient's name", to_name), ("subject", subject)]
+    {
+        if value.chars().any(|c| c.is_control() && c != '\t') {
+            return Err(MailError::ControlCharacter(name));
+        }
+    }
+    let from = mailbox(from).ok_or(MailError::From)?;
+    let to = ascii_address(&envelope.to).ok_or(MailError::Recipient)?;
+    let to_name = Some(to_name.trim()).filter(|name| !name.is_empty()).map(str::to_owned);
+
+    let id = envelope.message;
+    let builder = Message::builder()
+        .from(from.clone())
+        .to(Mailbox::new(to_name, to.clone()))
+        .subject(subject.as_str())
+        .date(written_at(id))
+        .message_id(Some(format!("<{id}@{}>", from.email.domain())));
+    let plain = SinglePart::builder().header(ContentType::TEXT_PLAIN).body(with_crlf(text));
+    let message = match html {
+        None => builder.singlepart(plain),
+        Some(html) => {
+            let html = SinglePart::builder().header(ContentType::TEXT_HTML).body(with_crlf(html));
+            // `=_` occurs in no quoted-printable or base64 line, so the boundary is in neither part.
+            let parts = MultiPart::alternative().boundary(format!("=_{}", id.simple()));
+            builder.multipart(parts.singlepart(plain).singlepart(html))
+        }
+    };
+    let bytes = message.map_err(|_| MailError::From)?.formatted();
+    let text = String::from_utf8(bytes).map_err(|_| MailError::From)?;
+    if text.split("\r\n").any(|line| line.len() > LINE_LIMIT) {
+        return Err(MailError::LineTooLong);
+    }
+    Ok(Mail { from: from.email, to, text })
+}
+
+/// When the message came to be: the timestamp inside its UUIDv7 (message ids are of that version).
+/// A clock would give each attempt another `Date`.
+fn written_at(id: Uuid) -> SystemTime {
+    let (seconds, nanos) = id.get_timestamp().map_or((0, 0), |at| at.to_unix());
+    // A constant, not a look at the clock.
+    SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos)
+}
+
+/// `Name <address>`, `"Name" <address>` or a bare address.
+fn mailbox(text: &str) -> Option<Mailbox> {
+    let Some((name, rest)) = text.rsplit_once('<') else {
+        return Some(Mailbox::new(None, ascii_address(text.trim())?));
+    };
+    let address = ascii_address(rest.trim_end().strip_suffix('>')?.trim())?;
+    let name = name.trim();
+    let name = name.strip_prefix('"').and_then(|name| name.strip_suffix('"')).unwrap_or(name);
+    Some(Mailbox::new(Some(name.to_owned()).filter(|name| !name.is_empty()), address))
+}
+
+fn ascii_address(text: &str) -> Option<Address> {
+    text.parse().ok().filter(|_| text.is_ascii())
+}
+
+/// Every line end becomes CRLF. Done here in one pass, because lettre inserts each missing CR by
+/// moving the rest of the text.
+fn with_crlf(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + text.len() / 32);
+    let mut rest = text;
+    while let Some(at) = rest.find(['\r', '\n']) {
+        out.push_str(&rest[..at]);
+        out.push_str("\r\n");
+        let end = if rest[at..].starts_with("\r\n") { at + 2 } else { at + 1 };
+        rest = &rest[end..];
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::message::Purpose;
+
+    fn envelope(subject: &str, html: Option<&str>, text: &str) -> Envelope {
+        Envelope {
+            v: 1,
+            message: "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
+            dispatch_no: 1,
+            campaign: "birthday-gift".to_owned(),
+            purpose: Purpose::Marketing,
+            to: "sara@example.org".to_owned(),
+            content: Content::Email {
+                from: "Shop <hello@example.com>".to_owned(),
+                to_name: "سارا".to_owned(),
+                subject: subject.to_owned(),
+                html: html.map(str::to_owned),
+                text: text.to_owned(),
+            },
+        }
+    }
+
+    fn with_from(from: &str) -> Envelope {
+        let mut envelope = envelope("Hi", None, "Hello");
+        if let Content::Email { from: field, .. } = &mut envelope.content {
+            *field = from.to_owned();
+        }
+        envelope
+    }
+
+    #[test]
+    fn a_mail_has_its_headers_and_the_text_part_first() {
+        let mail = build(&envelope("تولدت مبارک", Some("<p>۲۰٪</p>\n"), "Happy\nbirthday\r\n")).unwrap();
+        let expected = "\
+From: Shop <hello@example.com>\r
+To: =?utf-8?b?2LPYp9ix2Kc=?= <sara@example.org>\r
+Subject: =?utf-8?b?2KrZiNmE2K/YqiDZhdio2KfYsdqp?=\r
+Date: Fri, 30 Jun 2023 03:34:18 +0000\r
+Message-ID: <01890a5d-ac96-774b-bcce-b302099a8057@example.com>\r
+MIME-Version: 1.0\r
+Content-Type: multipart/alternative;\r
+ boundary=\"=_01890a5dac96774bbcceb302099a8057\"\r
+\r
+--=_01890a5dac96774bbcceb302099a8057\r
+Content-Type: text/plain; charset=utf-8\r
+Content-Transfer-Encoding: 7bit\r
+\r
+Happy\r
+birthday\r
+\r
+--=_01890a5dac96774bbcceb302099a8057\r
+Content-Type: text/html; charset=utf-8\r
+Content-Transfer-Encoding: base64\r
+\r
+PHA+27LbsNmqPC9wPg0K\r
+--=_01890a5dac96774bbcceb302099a8057--\r
+";
+        assert_eq!(mail.text, expected);
+        assert_eq!(mail.from.to_string(), "hello@example.com");
+        assert_eq!(mail.to.to_string(), "sara@example.org");
+    }
+
+    #[test]
+    fn each_attempt_has_the_same_bytes() {
+        let envelope = envelope("Hi", Some("<p>Hi</p>"), "Hi");
+        assert_eq!(build(&envelope).unwrap().text, build(&envelope).unwrap().text);
+    }
+
+    #[test]
+    fn a_server_of_seven_bits_can_take_every_mail() {
+        let persian = "سلام ".repeat(500);
+        let long = "a".repeat(5000);
+        for (html, text) in [(Some(persian.as_str()), "short"), (None, persian.as_str()), (Some(long.as_str()), &long)]
+        {
+            let mail = build(&envelope(&"سلام ".repeat(60), html, text)).unwrap().text;
+            assert!(mail.is_ascii());
+            assert!(mail.split("\r\n").all(|line| line.len() <= LINE_LIMIT));
+            assert!(!mail.replace("\r\n", "").contains(['\r', '\n']));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_mail_is_refused_with_its_place() {
+        let subject = |subject: &str| build(&envelope(subject, None, "x")).err();
+        assert_eq!(subject("Hi\r\nBcc: all@example.com"), Some(MailError::ControlCharacter("subject")));
+        assert_eq!(subject("Hi\n"), Some(MailError::ControlCharacter("subject")));
+        assert_eq!(subject(&"a".repeat(2000)), Some(MailError::LineTooLong));
+        assert_eq!(build(&with_from("a\r\nb <a@example.com>")).err(), Some(MailError::ControlCharacter("sender")));
+        assert_eq!(build(&with_from("nobody")).err(), Some(MailError::From));
+        let mut to = with_from("a@example.com");
+        to.to = "sara@نامه.ایران".to_owned();
+        assert_eq!(build(&to).err(), Some(MailError::Recipient));
+        to.to = "sara@example.org\nX: y".to_owned();
+        assert_eq!(build(&to).err(), Some(MailError::ControlCharacter("recipient")));
+        to.content = Content::Sms { text: "x".to_owned() };
+        assert_eq!(build(&to).err(), Some(MailError::NotMail));
+        assert_eq!(
+            MailError::Recipient.outcome(),
+            Outcome::Rejected {
+                reason: Reason::BadRecipient,
+                reply: "the recipient is not an ASCII e-mail address".to_owned(),
+                suppress: false,
+            }
+        );
+    }
+
+    #[test]
+    fn a_sender_may_have_a_name_in_any_script_and_in_quotes() {
+        let check = |from: &str, expected: &str| {
+            let text = build(&with_from(from)).unwrap().text;
+            assert_eq!(text.split("\r\n").next().unwrap(), format!("From: {expected}"));
+        };
+        check("hello@example.com", "hello@example.com");
+        check("<hello@example.com>", "hello@example.com");
+        check("\"Shop, Ltd\" <hello@example.com>", "=?utf-8?b?U2hvcCwgTHRk?= <hello@example.com>");
+        check("فروشگاه <hello@example.com>", "=?utf-8?b?2YHYsdmI2LTar9in2Yc=?= <hello@example.com>");
+    }
+
+    #[test]
+    fn line_ends_become_crlf() {
+        for (input, expected) in
+            [("a\nb", "a\r\nb"), ("a\r\nb\r\n", "a\r\nb\r\n"), ("a\rb\n\n", "a\r\nb\r\n\r\n"), ("", "")]
+        {
+            assert_eq!(with_crlf(input), expected, "{input:?}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What a provider's HTTP answer means for a message: its description's tables first, then what
+//! HTTP itself says. Only the description's own words go into a reply: the provider's may hold the
+//! number or the text.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::description::{Codes, Meaning, Provider, Source, Then};
+use crate::domain::message::{Purpose, Reason};
+use crate::senders::Outcome;
+
+/// How long a sender rests when its provider cannot be reached.
+pub(super) const AWAY: Duration = Duration::from_secs(30);
+/// How long a sender rests when somebody has to change a setting.
+pub(super) const MISCONFIGURED: Duration = Duration::from_secs(5 * 60);
+
+/// The outcome of an answer with this HTTP status and body.
+pub(super) fn judge(provider: &Provider, purpose: Purpose, idempotent: bool, status: u16, body: &[u8]) -> Outcome {
+    let json: Option<Value> = serde_json::from_slice(body).ok();
+    let look = |codes: &Codes| codes.code.iter().find_map(|source| code(source, status, json.as_ref()));
+    let reply = &provider.reply;
+    let Some(code) = look(&reply.call) else { return without_code(idempotent, status) };
+    let meaning = reply.call.meaning(&code).unwrap_or(&reply.unlisted);
+    if meaning.then != Then::Sent {
+        return outcome(meaning, &code, purpose);
+    }
+    if let Some(message) = &reply.message
+        && let Some(code) = look(message)
+        && let Some(meaning) = message.meaning(&code)
+        && meaning.then != Then::Sent
+    {
+        return outcome(meaning, &code, purpose);
+    }
+    Outcome::Sent { reference: reply.reference.iter().find_map(|pointer| scalar(json.as_ref()?.pointer(pointer)?)) }
+}
+
+/// What it means that the answer was lost, or cannot be understood.
+pub(super) fn lost(idempotent: bool, why: &str) -> Outcome {
+    match idempotent {
+        true => Outcome::Retry { reply: format!("{why}; the provider takes the message only once") },
+        false => Outcome::Uncertain { reply: why.to_owned() },
+    }
+}
+
+/// An answer without a code comes from something in front of the API: HTTP decides (RFC 9110).
+fn without_code(idempotent: bool, status: u16) -> Outcome {
+    let reply = format!("HTTP {status} without a code");
+    match status {
+        200..=299 => lost(idempotent, &reply),
+        // A proxy that lost the API behind it: the message may have been taken.
+        502 | 504 => lost(idempotent, &reply),
+        401 | 403 | 407 | 300..=399 => Outcome::Pause { reply, pause: MISCONFIGURED },
+        404 | 405 => Outcome::Pause { reply: format!("{reply}: is `base_url` right?"), pause: MISCONFIGURED },
+        _ => Outcome::Retry { reply },
+    }
+}
+
+fn outcome(meaning: &Meaning, code: &str, purpose: Purpose) -> Outcome {
+    let reply = format!("{code}: {}", meaning.means);
+    match meaning.then {
+        Then::Sent => Outcome::Sent { reference: None },
+        Then::Retry => Outcome::Retry { reply },
+        Then::Pause(pause) => Outcome::Pause { reply, pause },
+        Then::Reject(reason) => Outcome::Rejected { reason, reply, suppress: false },
+        Then::SuppressMarketing => {
+            Outcome::Rejected { reason: Reason::Refused, reply, suppress: purpose == Purpose::Marketing }
+        }
+    }
+}
+
+fn code(source: &Source, status: u16, json: Option<&Value>) -> Option<String> {
+    match source {
+        Source::Http => Some(status.to_string()),
+        Source::Pointer(pointer) => scalar(json?.pointer(pointer)?),
+    }
+}
+
+/// A number or a short word, as text. Anything longer is no code and no id.
+fn scalar(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.trim().to_owned(),
+        _ => return None,
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    (!text.is_empty() && text.len() <= 100 && text.chars().all(plain)).then_some(text)
+}

@@ -1,0 +1,159 @@
+//! Makes the HTTP request for an envelope from a provider's description. What is wrong with the
+//! message or the settings is found here, before anything goes out.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use reqwest::{Client, Request, Url};
+use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
+
+use super::description::{Body, Method, Operation, Provider, not_known};
+use super::template::{Slot, Template};
+use crate::domain::message::{Content, Envelope};
+use crate::senders::lines::{Line, line_for};
+
+/// What the settings add to a description.
+pub(super) struct Account<'a> {
+    pub base_url: &'a str,
+    pub credentials: &'a BTreeMap<String, SecretString>,
+    pub lines: &'a [Line],
+}
+
+/// The call for this kind of content; the error says which one the description lacks.
+pub(super) fn operation<'p>(provider: &'p Provider, content: &Content) -> Result<&'p Operation, String> {
+    let (operation, name) = match content {
+        Content::Sms { .. } => (&provider.text, "text"),
+        Content::Pattern { .. } => (&provider.pattern, "pattern"),
+        Content::Email { .. } => return Err("the message is not an SMS".to_owned()),
+    };
+    operation.as_ref().ok_or_else(|| format!("the description of `{}` has no `{name}`", provider.name))
+}
+
+/// The request, ready to go out. Its URL may hold a secret: it is never shown.
+pub(super) fn build(
+    client: &Client,
+    provider: &Provider,
+    operation: &Operation,
+    account: &Account<'_>,
+    envelope: &Envelope,
+) -> Result<Request, String> {
+    if let Content::Pattern { values, .. } = &envelope.content {
+        let known: Vec<&str> = operation.values().map(|(name, _)| name).collect();
+        if let Some((name, _)) = values.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            return Err(not_known("pattern value", name, &known));
+        }
+    }
+    let to = number(&provider.numbers, &envelope.to);
+    let find = |slot: &Slot| find(slot, account, envelope, &to);
+    let fill = |template: &Template| {
+        template.fill(find, |_, value, out| out.push_str(value)).map_err(|slot| missing(slot, envelope))
+    };
+    let pairs = |templates: &[(String, Template)]| {
+        let filled = templates.iter().map(|(name, template)| Ok(fill(template)?.map(|value| (name.clone(), value))));
+        filled.filter_map(Result::transpose).collect::<Result<Vec<(String, String)>, String>>()
+    };
+
+    let url = operation.url.fill(find, write_url).map_err(|slot| missing(slot, envelope))?.unwrap_or_default();
+    // The parser's own error names no part of the text.
+    let mut url = Url::parse(&url).map_err(|error| format!("the URL of the description is not one: {error}"))?;
+    let fields = pairs(&operation.fields)?;
+    if operation.body == Body::Query {
+        url.query_pairs_mut().extend_pairs(&fields);
+    }
+    let mut request = match operation.method {
+        Method::Get => client.get(url),
+        Method::Post => client.post(url),
+    };
+    for (name, value) in pairs(&operation.headers)? {
+        request = request.header(name, value);
+    }
+    if let Some((user, password)) = &operation.basic {
+        request = request.basic_auth(fill(user)?.unwrap_or_default(), fill(password)?);
+    }
+    request = match operation.body {
+        Body::Form => request.form(&fields),
+        Body::Json => request.json(&fields.into_iter().collect::<BTreeMap<_, _>>()),
+        Body::Query => request,
+    };
+    request.build().map_err(|_| "the request cannot be made: a header holds what no header can".to_owned())
+}
+
+fn find<'a>(slot: &Slot, account: &Account<'a>, envelope: &'a Envelope, to: &'a str) -> Option<Cow<'a, str>> {
+    match (slot, &envelope.content) {
+        (Slot::BaseUrl, _) => Some(account.base_url.into()),
+        (Slot::Credential(name), _) => account.credentials.get(name).map(|secret| secret.expose_secret().into()),
+        (Slot::To, _) => Some(to.into()),
+        (Slot::Sender, _) => line_for(account.lines, envelope.purpose).map(Cow::from),
+        (Slot::Reference, _) => Some(reference(envelope.message).to_string().into()),
+        (Slot::Message, _) => Some(envelope.message.to_string().into()),
+        (Slot::Text, Content::Sms { text }) => Some(text.into()),
+        (Slot::Template, Content::Pattern { template, .. }) => Some(template.into()),
+        (Slot::Value(name), Content::Pattern { values, .. }) => {
+            values.iter().find(|(given, _)| given == name).map(|(_, value)| value.into())
+        }
+        (Slot::Text | Slot::Template | Slot::Value(_), _) => None,
+    }
+}
+
+fn missing(slot: &Slot, envelope: &Envelope) -> String {
+    match slot {
+        Slot::Value(name) => format!("the pattern value `{name}` is missing"),
+        Slot::Sender => format!("no line is configured for {} messages: add one to `sms.lines`", envelope.purpose),
+        Slot::Credential(name) => format!("the credential `{name}` is missing in `sms.credentials`"),
+        _ => "the content does not fit the call".to_owned(),
+    }
+}
+
+/// Our reference as a whole number: some providers take nothing else. The last 62 bits of a UUIDv7
+/// are its random part, and fit a signed 64-bit column.
+pub(super) fn reference(message: Uuid) -> u64 {
+    message.as_u64_pair().1 & ((1 << 62) - 1)
+}
+
+/// An E.164 number as the provider writes it.
+fn number(rules: &[(String, String)], number: &str) -> String {
+    let rewritten =
+        rules.iter().find_map(|(prefix, becomes)| Some(format!("{becomes}{}", number.strip_prefix(prefix.as_str())?)));
+    rewritten.unwrap_or_else(|| number.to_owned())
+}
+
+/// What is filled into a URL stays one part of it, whatever characters it has (RFC 3986).
+fn write_url(slot: &Slot, value: &str, out: &mut String) {
+    if *slot == Slot::BaseUrl {
+        return out.push_str(value);
+    }
+    for byte in value.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_reference_is_a_positive_number_and_the_same_each_time() {
+        let id: Uuid = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
+        assert_eq!(reference(id), 4_381_636_308_810_498_135);
+        assert!(i64::try_from(reference(Uuid::max())).is_ok());
+    }
+
+    #[test]
+    fn numbers_are_written_as_the_provider_wants_them() {
+        let rules = [("+98".to_owned(), "0".to_owned()), ("+".to_owned(), "00".to_owned())];
+        assert_eq!(number(&rules, "+989121234567"), "09121234567");
+        assert_eq!(number(&rules, "+14155550123"), "0014155550123");
+        assert_eq!(number(&[], "+14155550123"), "+14155550123");
+    }
+
+    #[test]
+    fn what_goes_into_a_url_stays_one_part_of_it() {
+        let mut out = String::new();
+        write_url(&Slot::To, "a/b?c=ی", &mut out);
+        assert_eq!(out, "a%2Fb%3Fc%3D%DB%8C");
+    }
+}

@@ -1,0 +1,144 @@
+//! Claims: who may send a message, the attempts, their outcomes, and recovery of what a dead
+//! process held. An attempt is committed before the I/O it stands for.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::messages::{Message, StoredMessage, message_columns};
+use super::{JsonRows, Result, Tx, Uuids, execute, query, statements};
+use crate::domain::Instant;
+use crate::domain::message::{Reason, State};
+
+statements! {
+    CLAIM = concat!("UPDATE messages AS m SET state = 'sending', claim = $2, lease_until = {now} + $3 \
+        FROM {rows $1: id UUID, dispatch_no BIGINT} \
+        WHERE m.id = r.id AND m.dispatch_no = r.dispatch_no AND m.state = 'queued' RETURNING ", message_columns!());
+    START = "INSERT INTO attempts (message_id, attempt_no, dispatch_no, sender, started_at) \
+        SELECT m.id, m.attempts + 1, m.dispatch_no, $3, $4 FROM messages m \
+        WHERE m.id {in_uuid $1} AND m.state = 'sending' AND m.claim = $2 AND m.lease_until > {now} RETURNING message_id";
+    COUNT_START = "UPDATE messages SET attempts = attempts + 1, lease_until = {now} + $3 WHERE id {in_uuid $1} AND claim = $2";
+    FINISH_ATTEMPTS = "UPDATE attempts SET finished_at = $2, outcome = r.outcome, reply = r.reply, \
+        uncertain = attempts.uncertain OR r.uncertain \
+        FROM {rows $1: id UUID, outcome TEXT, reply TEXT, uncertain BOOLEAN, dispatch_no BIGINT} \
+        WHERE attempts.message_id = r.id AND attempts.dispatch_no = r.dispatch_no AND r.outcome IS NOT NULL";
+    FINISH = "UPDATE messages SET state = r.state, reason = r.reason, next_at = COALESCE(r.next_at, next_at), \
+        reference = COALESCE(r.reference, reference), sent_at = r.sent_at, detail = r.reply, lease_until = NULL, \
+        retries = retries + r.spent, first_failed_at = CASE WHEN r.spent > 0 THEN COALESCE(first_failed_at, $3) ELSE first_failed_at END \
+        FROM {rows $1: id UUID, state TEXT, reason TEXT, next_at BIGINT, reference TEXT, sent_at BIGINT, reply TEXT, spent BIGINT} \
+        WHERE messages.id = r.id AND messages.claim = $2 \
+        AND (messages.state = 'sending' OR (messages.state = 'uncertain' AND r.state = 'sent'))";
+    EXPIRED_QUEUED = "UPDATE messages SET state = 'planned', lease_until = NULL WHERE state = 'queued' AND lease_until < {now}";
+    EXPIRED_UNSTARTED = "UPDATE messages SET state = 'planned', lease_until = NULL WHERE state = 'sending' AND lease_until < {now} \
+        AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.message_id = messages.id \
+        AND a.dispatch_no = messages.dispatch_no AND a.finished_at IS NULL)";
+    EXPIRED_STARTED = "UPDATE messages SET state = 'uncertain', lease_until = NULL, detail = 'the sender ended before the answer' \
+        WHERE state = 'sending' AND lease_until < {now} RETURNING id";
+    MARK_UNCERTAIN = "UPDATE attempts SET uncertain = TRUE, finished_at = $2, outcome = 'uncertain', \
+        reply = 'the sender ended before the answer' WHERE message_id {in_uuid $1} AND finished_at IS NULL";
+    RESEND_MAIL = "UPDATE messages SET state = 'planned', next_at = $1, retries = retries + 1, \
+        first_failed_at = COALESCE(first_failed_at, $1) WHERE state = 'uncertain' AND channel = 'email' \
+        AND retries < 5";
+    RELEASE = "UPDATE messages SET state = 'planned', lease_until = NULL WHERE id {in_uuid $1} AND claim = $2 AND state = 'sending'";
+    ATTEMPTS = "SELECT message_id, attempt_no, outcome, reply, uncertain FROM attempts WHERE message_id = $1 ORDER BY attempt_no";
+}
+
+/// What a queue item asks to claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Wanted {
+    pub id: Uuid,
+    pub dispatch_no: i64,
+}
+
+/// How a claimed message ends this time.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Finished {
+    pub id: Uuid,
+    pub dispatch_no: i64,
+    pub state: State,
+    pub reason: Option<Reason>,
+    pub next_at: Option<i64>,
+    pub reference: Option<String>,
+    pub sent_at: Option<i64>,
+    /// What the attempt came to; absent when policy ended the message before any attempt.
+    pub outcome: Option<&'static str>,
+    /// The server's words, without addresses.
+    pub reply: Option<String>,
+    pub uncertain: bool,
+    /// 1 for a failure that counts, else 0.
+    pub spent: i64,
+}
+
+/// What recovery found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Back to planned without an attempt spent.
+    pub replanned: u64,
+    /// Handed over by a process that ended before the answer.
+    pub uncertain: u64,
+    /// Uncertain mails that will be sent again under the same Message-ID.
+    pub resent: u64,
+}
+
+/// An attempt, as `explain` and `status` show it.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct Attempt {
+    pub message_id: Uuid,
+    pub attempt_no: i64,
+    pub outcome: Option<String>,
+    pub reply: Option<String>,
+    pub uncertain: bool,
+}
+
+/// Claims messages for `lease` milliseconds under a token; those that another process claimed, or
+/// that were dispatched again, are not among the result.
+pub async fn claim(tx: &mut Tx, wanted: &[Wanted], token: Uuid, lease: i64) -> Result<Vec<Message>> {
+    let rows = query!(fetch_all, StoredMessage, tx, CLAIM, JsonRows::of(wanted)?, token, lease)?;
+    rows.into_iter().map(StoredMessage::into_message).collect()
+}
+
+/// Records that the I/O of these messages begins. Only those that come back may be sent: the
+/// claim on the others has run out.
+pub async fn start(
+    tx: &mut Tx,
+    ids: Vec<Uuid>,
+    token: Uuid,
+    sender: &str,
+    now: Instant,
+    lease: i64,
+) -> Result<Vec<Uuid>> {
+    let started = query!(fetch_all, (Uuid,), tx, START, Uuids(ids), token, sender, now.timestamp_millis())?;
+    let started: Vec<Uuid> = started.into_iter().map(|(id,)| id).collect();
+    execute!(tx, COUNT_START, Uuids(started.clone()), token, lease)?;
+    Ok(started)
+}
+
+/// Records outcomes under the claim's token.
+pub async fn finish(tx: &mut Tx, rows: &[Finished], token: Uuid, now: Instant) -> Result<u64> {
+    let json = JsonRows::of(rows)?;
+    execute!(tx, FINISH_ATTEMPTS, json.as_str(), now.timestamp_millis())?;
+    Ok(execute!(tx, FINISH, json.as_str(), token, now.timestamp_millis())?)
+}
+
+/// Gives claimed messages back that were not started.
+pub async fn release(tx: &mut Tx, ids: Vec<Uuid>, token: Uuid) -> Result<()> {
+    execute!(tx, RELEASE, Uuids(ids), token)?;
+    Ok(())
+}
+
+/// Takes back what dead processes held: leases that ran out, by the database's clock.
+pub async fn recover(tx: &mut Tx, now: Instant) -> Result<Recovered> {
+    let at = now.timestamp_millis();
+    let replanned = execute!(tx, EXPIRED_QUEUED)? + execute!(tx, EXPIRED_UNSTARTED)?;
+    let ids: Vec<Uuid> = query!(fetch_all, (Uuid,), tx, EXPIRED_STARTED)?.into_iter().map(|(id,)| id).collect();
+    let uncertain = ids.len() as u64;
+    if uncertain > 0 {
+        execute!(tx, MARK_UNCERTAIN, Uuids(ids), at)?;
+    }
+    let resent = execute!(tx, RESEND_MAIL, at)?;
+    Ok(Recovered { replanned, uncertain, resent })
+}
+
+/// The attempts of a message, in order.
+pub async fn attempts(tx: &mut Tx, message: Uuid) -> Result<Vec<Attempt>> {
+    Ok(query!(fetch_all, Attempt, tx, ATTEMPTS, message)?)
+}

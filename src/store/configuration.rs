@@ -1,0 +1,139 @@
+//! What `campaigns apply` stored, the switches that people throw, and each campaign's cursor.
+
+use std::collections::HashMap;
+
+use super::{Result, Tx, execute, query, statements};
+use crate::domain::{Instant, instant};
+
+statements! {
+    SAVE = "INSERT INTO configurations (hash, document, applied_at) VALUES ($1, $2, $3) ON CONFLICT (hash) DO NOTHING";
+    SET_CONTROL = "INSERT INTO controls (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    CONTROL = "SELECT value FROM controls WHERE name = $1";
+    DOCUMENT = "SELECT document FROM configurations WHERE hash = $1";
+    ADD_CAMPAIGN = "INSERT INTO campaigns (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
+    FIRST_LIVE = "UPDATE campaigns SET first_live_at = $2, seen_change = (SELECT value FROM counters WHERE name = 'change') \
+        WHERE name = $1 AND first_live_at IS NULL";
+    STATES = "SELECT name, first_live_at, paused, held, approved_until, scanned_to, seen_change FROM campaigns";
+    PAUSE = "UPDATE campaigns SET paused = $2 WHERE name = $1";
+    APPROVE = "UPDATE campaigns SET approved_until = $2, held = FALSE WHERE name = $1";
+    CHANGE = "SELECT value FROM counters WHERE name = 'change'";
+    MARK_SCANNING = "UPDATE campaigns SET scanning = $2 WHERE name = $1";
+    END_SCANNING = "UPDATE campaigns SET scanning = NULL, held = (approved_until IS NULL OR approved_until < $4) AND \
+        (SELECT COUNT(*) FROM messages WHERE campaign = $1 AND (state = 'planned' OR \
+        (due_at > $4 - 604800000 AND queued_at > $4 - 86400000))) > $3 WHERE name = $1 AND scanning = $2";
+    MOVE_CURSOR = "UPDATE campaigns SET scanned_to = $2, seen_change = $3 \
+        WHERE name = $1 AND COALESCE(scanned_to, -1) = $4 AND seen_change = $5";
+}
+
+/// What is known about a campaign beside its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CampaignState {
+    /// When it was first applied as live; the default of `starts_at`.
+    pub first_live_at: Option<Instant>,
+    pub paused: bool,
+    /// Above its ceiling, waiting for approval.
+    pub held: bool,
+    /// Until when its ceiling is lifted.
+    pub approved_until: Option<Instant>,
+    pub cursor: Cursor,
+}
+
+/// How far a campaign was scanned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    pub scanned_to: Option<Instant>,
+    pub seen_change: i64,
+}
+
+/// Stores a configuration, makes it the current one, and notes the campaigns that it makes live.
+pub async fn apply(tx: &mut Tx, hash: &str, document: &str, campaigns: &[(String, bool)], now: Instant) -> Result<()> {
+    let at = now.timestamp_millis();
+    execute!(tx, SAVE, hash, document, at)?;
+    execute!(tx, SET_CONTROL, "configuration", hash)?;
+    for (name, live) in campaigns {
+        execute!(tx, ADD_CAMPAIGN, name)?;
+        if *live {
+            execute!(tx, FIRST_LIVE, name, at)?;
+        }
+    }
+    Ok(())
+}
+
+/// The hash of the current configuration.
+pub async fn current_hash(tx: &mut Tx) -> Result<Option<String>> {
+    Ok(query!(fetch_optional, (String,), tx, CONTROL, "configuration")?.map(|(hash,)| hash))
+}
+
+/// A stored configuration.
+pub async fn document(tx: &mut Tx, hash: &str) -> Result<Option<String>> {
+    Ok(query!(fetch_optional, (String,), tx, DOCUMENT, hash)?.map(|(document,)| document))
+}
+
+/// Whether everything is silenced.
+pub async fn all_paused(tx: &mut Tx) -> Result<bool> {
+    Ok(query!(fetch_optional, (String,), tx, CONTROL, "paused")?.is_some_and(|(value,)| value == "true"))
+}
+
+/// Silences everything, or lets it speak again.
+pub async fn pause_all(tx: &mut Tx, paused: bool) -> Result<()> {
+    execute!(tx, SET_CONTROL, "paused", if paused { "true" } else { "false" })?;
+    Ok(())
+}
+
+/// Pauses or resumes one campaign; false when there is none of that name.
+pub async fn pause(tx: &mut Tx, campaign: &str, paused: bool) -> Result<bool> {
+    Ok(execute!(tx, PAUSE, campaign, paused)? > 0)
+}
+
+/// Lifts a campaign's ceiling until an instant; false when there is none of that name.
+pub async fn approve(tx: &mut Tx, campaign: &str, until: Instant) -> Result<bool> {
+    Ok(execute!(tx, APPROVE, campaign, until.timestamp_millis())? > 0)
+}
+
+/// The state of every campaign, by name.
+pub async fn states(tx: &mut Tx) -> Result<HashMap<String, CampaignState>> {
+    type Row = (String, Option<i64>, bool, bool, Option<i64>, Option<i64>, i64);
+    let rows = query!(fetch_all, Row, tx, STATES)?;
+    Ok(rows
+        .into_iter()
+        .map(|(name, first_live_at, paused, held, approved_until, scanned_to, seen_change)| {
+            let cursor = Cursor { scanned_to: scanned_to.map(instant), seen_change };
+            let state = CampaignState {
+                first_live_at: first_live_at.map(instant),
+                paused,
+                held,
+                approved_until: approved_until.map(instant),
+                cursor,
+            };
+            (name, state)
+        })
+        .collect())
+}
+
+/// The number of the latest committed change of members and purchases.
+pub async fn change(tx: &mut Tx) -> Result<i64> {
+    let (value,): (i64,) = query!(fetch_one, (i64,), tx, CHANGE)?;
+    Ok(value)
+}
+
+/// Says that `scan` is inserting messages of the campaign: nothing of it is dispatched until
+/// [`end_scanning`], so that its ceiling can be judged on the whole. A scan that dies leaves the
+/// mark to the next one.
+pub async fn mark_scanning(tx: &mut Tx, campaign: &str, scan: &str) -> Result<()> {
+    execute!(tx, MARK_SCANNING, campaign, scan)?;
+    Ok(())
+}
+
+/// Ends what [`mark_scanning`] began, and holds the campaign if what waits and what went out in the
+/// last day are more than `ceiling` messages.
+pub async fn end_scanning(tx: &mut Tx, campaign: &str, scan: &str, ceiling: i64, now: Instant) -> Result<()> {
+    execute!(tx, END_SCANNING, campaign, scan, ceiling, now.timestamp_millis())?;
+    Ok(())
+}
+
+/// Moves a campaign's cursor, if nobody else did in the meantime.
+pub async fn move_cursor(tx: &mut Tx, campaign: &str, from: Cursor, to: Cursor) -> Result<bool> {
+    let old = from.scanned_to.map_or(-1, |at| at.timestamp_millis());
+    let new = to.scanned_to.map(|at| at.timestamp_millis());
+    Ok(execute!(tx, MOVE_CURSOR, campaign, new, to.seen_change, old, from.seen_change)? > 0)
+}

@@ -1,0 +1,163 @@
+//! What PostgreSQL and SQLite write differently, as marks in the one SQL text, and the values that
+//! fill them.
+
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::{Encode, Postgres, Sqlite, Type};
+use uuid::Uuid;
+
+/// How a database writes SQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    Postgres,
+    Sqlite,
+}
+
+impl Dialect {
+    /// Expands the marks in braces:
+    ///
+    /// - `{rows $1: id UUID, n BIGINT}`: a table `r` of the rows in one JSON parameter ([`JsonRows`]);
+    /// - `{in $1}`: `IN` a list in one parameter ([`Ids`], [`Texts`]); `{in_uuid $1}` for [`Uuids`];
+    /// - `{now}`: the database's time in epoch milliseconds, for leases;
+    /// - `{skip_locked}`: row locks for a batch that others may take from at the same time;
+    /// - `{lock}`: row locks that wait;
+    /// - `{bytes column}`: text compared byte by byte, whatever the locale of the database;
+    /// - `{merge a, b}`: JSON object `a` overlaid with `b`, whose nulls remove keys.
+    pub fn expand(self, sql: &str) -> String {
+        let mut out = String::with_capacity(sql.len() + 128);
+        let mut rest = sql;
+        while let Some(start) = rest.find('{') {
+            let Some(length) = rest[start..].find('}') else { break };
+            out.push_str(&rest[..start]);
+            self.mark(&rest[start + 1..start + length], &mut out);
+            rest = &rest[start + length + 1..];
+        }
+        out.push_str(rest);
+        out
+    }
+
+    fn mark(self, mark: &str, out: &mut String) {
+        let postgres = self == Self::Postgres;
+        if let Some(body) = mark.strip_prefix("rows ") {
+            let (parameter, columns) = body.split_once(':').unwrap_or((body, ""));
+            if postgres {
+                *out += &format!("jsonb_to_recordset(CAST({parameter} AS JSONB)) AS r({columns})");
+                return;
+            }
+            let columns: Vec<String> = columns
+                .split(',')
+                .map(|column| {
+                    let (name, kind) = column.trim().split_once(' ').unwrap_or((column.trim(), ""));
+                    match kind.trim() {
+                        "UUID" => format!("unhex(value->>'{name}', '-') AS {name}"),
+                        "JSONB" => format!("value->'{name}' AS {name}"),
+                        _ => format!("value->>'{name}' AS {name}"),
+                    }
+                })
+                .collect();
+            *out += &format!("(SELECT {} FROM json_each({parameter})) AS r", columns.join(", "));
+        } else if let Some(parameter) = mark.strip_prefix("in ") {
+            *out += &if postgres {
+                format!("= ANY({parameter})")
+            } else {
+                format!("IN (SELECT value FROM json_each({parameter}))")
+            };
+        } else if let Some(parameter) = mark.strip_prefix("in_uuid ") {
+            *out += &if postgres {
+                format!("= ANY({parameter})")
+            } else {
+                format!("IN (SELECT unhex(value, '-') FROM json_each({parameter}))")
+            };
+        } else if let Some(column) = mark.strip_prefix("bytes ") {
+            *out += &if postgres { format!("{column} COLLATE \"C\"") } else { column.to_owned() };
+        } else if let Some(arguments) = mark.strip_prefix("merge ") {
+            let (a, b) = arguments.split_once(',').unwrap_or((arguments, "'{}'"));
+            *out += &if postgres { format!("jsonb_strip_nulls({a} || {b})") } else { format!("json_patch({a}, {b})") };
+        } else {
+            *out += match (mark, postgres) {
+                ("now", true) => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+                ("now", false) => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+                ("skip_locked", true) => "FOR UPDATE SKIP LOCKED",
+                ("lock", true) => "FOR NO KEY UPDATE",
+                ("skip_locked" | "lock", false) => "",
+                _ => unreachable_mark(mark),
+            };
+        }
+    }
+}
+
+/// A mark that nobody defined makes the statement invalid, which the test of all statements shows.
+fn unreachable_mark(mark: &str) -> &'static str {
+    tracing::error!(mark, "unknown mark in an SQL text");
+    "{unknown mark}"
+}
+
+/// A list parameter: an array on PostgreSQL, JSON text on SQLite.
+macro_rules! list_parameter {
+    ($(#[$meta:meta])* $name:ident($item:ty)) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone)]
+        pub struct $name(pub Vec<$item>);
+
+        impl Type<Postgres> for $name {
+            fn type_info() -> sqlx::postgres::PgTypeInfo { <Vec<$item> as Type<Postgres>>::type_info() }
+        }
+        impl<'q> Encode<'q, Postgres> for $name {
+            fn encode_by_ref(&self, buffer: &mut sqlx::postgres::PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+                <Vec<$item> as Encode<'_, Postgres>>::encode_by_ref(&self.0, buffer)
+            }
+        }
+        impl Type<Sqlite> for $name {
+            fn type_info() -> sqlx::sqlite::SqliteTypeInfo { <String as Type<Sqlite>>::type_info() }
+        }
+        impl<'q> Encode<'q, Sqlite> for $name {
+            fn encode_by_ref(&self, buffer: &mut <Sqlite as sqlx::Database>::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
+                <String as Encode<'_, Sqlite>>::encode(serde_json::to_string(&self.0)?, buffer)
+            }
+        }
+    };
+}
+
+list_parameter!(
+    /// Keys for `{in $n}`.
+    Ids(i64)
+);
+list_parameter!(
+    /// Words for `{in $n}`.
+    Texts(String)
+);
+list_parameter!(
+    /// Message ids for `{in_uuid $n}`.
+    Uuids(Uuid)
+);
+
+/// Rows for `{rows $n: …}`, as one JSON text.
+#[derive(Debug)]
+pub struct JsonRows;
+
+impl JsonRows {
+    /// Writes rows whose fields are named like the mark's columns.
+    pub fn of<T: serde::Serialize>(rows: &[T]) -> Result<String, sqlx::Error> {
+        serde_json::to_string(rows).map_err(|error| sqlx::Error::Encode(Box::new(error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_expand_for_each_database() {
+        let check = |sql: &str, postgres: &str, sqlite: &str| {
+            assert_eq!(Dialect::Postgres.expand(sql), postgres);
+            assert_eq!(Dialect::Sqlite.expand(sql), sqlite);
+        };
+        check("SELECT 1", "SELECT 1", "SELECT 1");
+        check("x {in $1} AND y", "x = ANY($1) AND y", "x IN (SELECT value FROM json_each($1)) AND y");
+        check(
+            "FROM {rows $1: id UUID, n BIGINT}",
+            "FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS r( id UUID, n BIGINT)",
+            "FROM (SELECT unhex(value->>'id', '-') AS id, value->>'n' AS n FROM json_each($1)) AS r",
+        );
+    }
+}

@@ -1,0 +1,272 @@
+//! What policy needs to know about a batch of messages, read in a few statements for all of them.
+//! The same surroundings serve the dispatcher, the sender, `plan` and `explain`.
+
+use std::collections::{HashMap, HashSet};
+
+use super::messages::Message;
+use super::{Ids, Result, Tx, members, query, statements, suppressions};
+use crate::domain::campaign::{Campaign, MAIN};
+use crate::domain::experiment::held_out;
+use crate::domain::member::{Brand, Member};
+use crate::domain::message::{Channel, Purpose, Reason};
+use crate::domain::policy::{ChannelFacts, Facts, GREETING_DISTANCE};
+use crate::domain::purchase::{OrderStatus, Purchase};
+use crate::domain::{Instant, instant};
+
+statements! {
+    COUNTED = "SELECT member_id, id, campaign, COALESCE(sent_at, queued_at) FROM messages WHERE member_id {in $1} \
+        AND state IN ('queued', 'sending', 'sent', 'uncertain', 'delivered', 'bounced', 'complained') \
+        AND COALESCE(sent_at, queued_at) > $2";
+    GREETINGS = "SELECT member_id, campaign, occasion, first_due_at FROM messages WHERE member_id {in $1} \
+        AND state IN ('queued', 'sending', 'sent', 'uncertain', 'delivered', 'bounced', 'complained') AND campaign {in $2}";
+    FIRST_STEPS = "SELECT member_id, campaign, occasion, reason FROM messages WHERE member_id {in $1} AND campaign {in $2} \
+        AND step = 'main' AND reason IN ('held_out', 'outside_audience')";
+    PURCHASES = "SELECT member_id, purchased_at FROM purchases WHERE member_id {in $1} AND status = 'paid' \
+        ORDER BY member_id, purchased_at";
+    ORDERS = "SELECT id, order_id, purchased_at, amount, currency, status FROM purchases WHERE id {in $1}";
+}
+
+/// A batch's members, orders and histories.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    pub members: HashMap<i64, Member>,
+    pub orders: HashMap<i64, Purchase>,
+    /// Valid orders' instants by member, in order.
+    purchases: HashMap<i64, Vec<Instant>>,
+    /// Messages that went out, by member: (message, counts for the cap, when).
+    counted: HashMap<i64, Vec<(uuid::Uuid, bool, Instant)>>,
+    /// Greetings that went out, by (member, campaign): (occasion, due).
+    greetings: HashMap<(i64, String), Vec<(String, Instant)>>,
+    first_steps: HashMap<(i64, String, String), Reason>,
+    suppressions: HashSet<(String, String)>,
+}
+
+/// What [`Surroundings::load`] must find out about a message.
+#[derive(Debug, Clone)]
+pub struct Subject<'a> {
+    pub campaign: &'a Campaign,
+    pub member_id: i64,
+    pub purchase_id: Option<i64>,
+    pub is_later_step: bool,
+}
+
+impl Surroundings {
+    /// Reads everything the subjects' decisions rest on. `counts` says by name whether a campaign's
+    /// messages count for the cap; `counted_after` bounds how far back they are read.
+    pub async fn load(
+        tx: &mut Tx,
+        subjects: &[Subject<'_>],
+        counts: &(dyn Fn(&str) -> bool + Sync),
+        counted_after: Option<Instant>,
+    ) -> Result<Self> {
+        let unique = |ids: &mut dyn Iterator<Item = i64>| {
+            let mut ids: Vec<i64> = ids.collect();
+            ids.sort_unstable();
+            ids.dedup();
+            ids
+        };
+        let ids = unique(&mut subjects.iter().map(|subject| subject.member_id));
+        let mut found = Self { members: members::by_ids(tx, ids.clone()).await?, ..Self::default() };
+        let orders = unique(&mut subjects.iter().filter_map(|subject| subject.purchase_id));
+        if !orders.is_empty() {
+            found.orders = load_orders(tx, orders).await?;
+        }
+        let buyers = unique(
+            &mut subjects.iter().filter(|subject| watches_purchases(subject.campaign)).map(|subject| subject.member_id),
+        );
+        if !buyers.is_empty() {
+            for (member, at) in query!(fetch_all, (i64, i64), tx, PURCHASES, Ids(buyers))? {
+                found.purchases.entry(member).or_default().push(instant(at));
+            }
+        }
+        let addresses = found.members.values().flat_map(|member| {
+            [Channel::Email, Channel::Sms].into_iter().filter_map(|channel| suppression_key(member, channel))
+        });
+        found.suppressions = suppressions::of_addresses(tx, addresses.collect()).await?;
+        if let Some(after) = counted_after {
+            type Row = (i64, uuid::Uuid, String, i64);
+            for (member, id, campaign, at) in query!(fetch_all, Row, tx, COUNTED, Ids(ids), after.timestamp_millis())? {
+                found.counted.entry(member).or_default().push((id, counts(&campaign), instant(at)));
+            }
+        }
+        found.load_greetings(tx, subjects).await?;
+        found.load_first_steps(tx, subjects).await?;
+        Ok(found)
+    }
+
+    async fn load_greetings(&mut self, tx: &mut Tx, subjects: &[Subject<'_>]) -> Result<()> {
+        let (ids, campaigns) = keys(subjects.iter().filter(|subject| subject.campaign.trigger.is_yearly()));
+        if ids.is_empty() {
+            return Ok(());
+        }
+        type Row = (i64, String, String, i64);
+        for (member, campaign, occasion, due) in
+            query!(fetch_all, Row, tx, GREETINGS, Ids(ids), super::Texts(campaigns))?
+        {
+            self.greetings.entry((member, campaign)).or_default().push((occasion, instant(due)));
+        }
+        Ok(())
+    }
+
+    async fn load_first_steps(&mut self, tx: &mut Tx, subjects: &[Subject<'_>]) -> Result<()> {
+        let (ids, campaigns) = keys(subjects.iter().filter(|subject| subject.is_later_step));
+        if ids.is_empty() {
+            return Ok(());
+        }
+        type Row = (i64, String, String, String);
+        for (member, campaign, occasion, reason) in
+            query!(fetch_all, Row, tx, FIRST_STEPS, Ids(ids), super::Texts(campaigns))?
+        {
+            if let Ok(reason) = reason.parse() {
+                self.first_steps.insert((member, campaign, occasion), reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is known about a message at `now`. `campaign` is absent when it is no longer configured.
+    pub fn facts(&self, message: &Message, campaign: Option<&Campaign>, brand: &Brand, now: Instant) -> Facts {
+        let member = self.members.get(&message.member_id);
+        let zone = member.map_or(brand.timezone, |member| member.zone(brand));
+        let mut facts = Facts {
+            zone,
+            due_at: message.due_at,
+            campaign_ended: true,
+            member_deleted: member.is_none_or(|member| member.deleted),
+            order_cancelled: false,
+            in_audience: true,
+            first_step_ended: None,
+            goal_reached: false,
+            already_greeted: false,
+            channels: Vec::new(),
+            held_out: false,
+            counted: 0,
+        };
+        let (Some(campaign), Some(member)) = (campaign, member) else { return facts };
+        let Some(step) = campaign.step_index(&message.step).map(|index| &campaign.steps[index]) else { return facts };
+        facts.campaign_ended = campaign.ends_at.is_some_and(|ends| message.first_due_at >= ends);
+        let order = message.purchase_id.and_then(|id| self.orders.get(&id));
+        facts.order_cancelled = order.is_some_and(|order| order.status != OrderStatus::Paid);
+        facts.in_audience = campaign.audience.matches(member, brand.timezone);
+        facts.goal_reached = self.goal_reached(message, campaign, step.unless_goal, now);
+        if campaign.trigger.is_yearly() {
+            let others = self.greetings.get(&(member.id, campaign.name.clone()));
+            facts.already_greeted = others.into_iter().flatten().any(|(occasion, due)| {
+                *occasion != message.occasion && (*due - message.first_due_at).abs() < GREETING_DISTANCE
+            });
+        }
+        if message.step != MAIN {
+            let key = (member.id, campaign.name.clone(), message.occasion.clone());
+            facts.first_step_ended = self.first_steps.get(&key).copied();
+        }
+        facts.channels = campaign
+            .channels_of(&message.slot)
+            .into_iter()
+            .map(|channel| self.channel(member, channel, campaign.purpose))
+            .collect();
+        facts.held_out = held_out(&campaign.name, &member.external_id, campaign.holdout);
+        if let Some(cap) = brand.frequency_cap.filter(|_| campaign.limits.counts_for_cap) {
+            let sent = self.counted.get(&member.id).into_iter().flatten();
+            let counted =
+                sent.filter(|(id, counts, at)| *counts && *id != message.id && *at > now - cap.per && *at <= now);
+            facts.counted = u32::try_from(counted.count()).unwrap_or(u32::MAX);
+        }
+        facts
+    }
+
+    /// Lets later decisions in the same pass see a message that this one sends on its way.
+    pub fn note_sent(&mut self, message: &Message, campaign: &Campaign, at: Instant) {
+        let counts = campaign.limits.counts_for_cap;
+        self.counted.entry(message.member_id).or_default().push((message.id, counts, at));
+        if campaign.trigger.is_yearly() {
+            let greeting = (message.occasion.clone(), message.first_due_at);
+            self.greetings.entry((message.member_id, message.campaign.clone())).or_default().push(greeting);
+        }
+    }
+
+    /// Lets later steps of an occasion see that its first step ended it.
+    pub fn note_ended(&mut self, message: &Message, reason: Reason) {
+        if message.step == MAIN && matches!(reason, Reason::HeldOut | Reason::OutsideAudience) {
+            self.first_steps.insert((message.member_id, message.campaign.clone(), message.occasion.clone()), reason);
+        }
+    }
+
+    /// Takes over what went out from an earlier batch of the same pass.
+    pub fn carry_over(&mut self, earlier: Self) {
+        for (member, sent) in earlier.counted {
+            let known = self.counted.entry(member).or_default();
+            let new: Vec<_> = sent.into_iter().filter(|(id, ..)| !known.iter().any(|(have, ..)| have == id)).collect();
+            known.extend(new);
+        }
+        for (key, greeted) in earlier.greetings {
+            self.greetings.entry(key).or_default().extend(greeted);
+        }
+        self.first_steps.extend(earlier.first_steps);
+    }
+
+    /// Forgets what can no longer count at `now`, so that a long pass stays small.
+    pub fn forget_before(&mut self, counted_after: Instant) {
+        self.counted.retain(|_, sent| {
+            sent.retain(|(.., at)| *at > counted_after);
+            !sent.is_empty()
+        });
+    }
+
+    fn goal_reached(&self, message: &Message, campaign: &Campaign, unless_goal: bool, now: Instant) -> bool {
+        let since = if campaign.trigger.ends_with_any_purchase() {
+            // The order that was the last one when the occasion arose; any later one is a return.
+            message.purchase_id.map(|id| self.orders.get(&id).map_or(message.first_due_at, |order| order.purchased_at))
+        } else if unless_goal {
+            Some(message.first_due_at)
+        } else {
+            return false;
+        };
+        let purchases = self.purchases.get(&message.member_id).into_iter().flatten();
+        let mut seen = purchases.filter(|at| **at <= now);
+        seen.any(|at| since.is_none_or(|since| *at > since))
+    }
+
+    fn channel(&self, member: &Member, channel: Channel, purpose: Purpose) -> ChannelFacts {
+        let key = suppression_key(member, channel);
+        ChannelFacts {
+            channel,
+            has_address: key.is_some(),
+            has_consent: member.consents(channel),
+            suppressed: key.is_some_and(|address| self.suppressions.contains(&(address, purpose.as_str().to_owned()))),
+        }
+    }
+}
+
+/// Orders by key.
+pub async fn load_orders(tx: &mut Tx, ids: Vec<i64>) -> Result<HashMap<i64, Purchase>> {
+    type Row = (i64, String, i64, i64, String, String);
+    let mut orders = HashMap::new();
+    for (id, order_id, at, amount, currency, status) in query!(fetch_all, Row, tx, ORDERS, Ids(ids))? {
+        let status = status.parse().map_err(|_| super::StoreError::Unknown {
+            table: "purchases",
+            column: "status",
+            value: status.clone(),
+        })?;
+        orders.insert(id, Purchase { id, order_id, purchased_at: instant(at), amount, currency, status });
+    }
+    Ok(orders)
+}
+
+/// The form in which an address stands in the suppression list.
+pub fn suppression_key(member: &Member, channel: Channel) -> Option<String> {
+    member.address(channel).map(str::to_lowercase)
+}
+
+fn watches_purchases(campaign: &Campaign) -> bool {
+    campaign.trigger.ends_with_any_purchase() || campaign.steps.iter().any(|step| step.unless_goal)
+}
+
+fn keys<'a>(subjects: impl Iterator<Item = &'a Subject<'a>>) -> (Vec<i64>, Vec<String>) {
+    let (mut ids, mut campaigns): (Vec<i64>, Vec<String>) =
+        subjects.map(|subject| (subject.member_id, subject.campaign.name.clone())).unzip();
+    ids.sort_unstable();
+    ids.dedup();
+    campaigns.sort_unstable();
+    campaigns.dedup();
+    (ids, campaigns)
+}

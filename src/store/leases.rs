@@ -1,0 +1,29 @@
+//! Leases: one holder of a name at a time, by the database's clock, with a token that grows.
+
+use super::{Result, Tx, execute, query, statements};
+
+statements! {
+    ACQUIRE = "INSERT INTO leases (name, holder, token, expires_at) VALUES ($1, $2, 1, {now} + $3) \
+        ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at, \
+        token = leases.token + CASE WHEN leases.holder = excluded.holder THEN 0 ELSE 1 END \
+        WHERE leases.holder = excluded.holder OR leases.expires_at < {now} RETURNING token";
+    RELEASE = "UPDATE leases SET expires_at = 0 WHERE name = $1 AND holder = $2";
+    HOLDS = "SELECT token FROM leases WHERE name = $1 AND holder = $2 AND token = $3 AND expires_at >= {now} {lock}";
+}
+
+/// Takes or renews a lease for `millis`; gives its token, or `None` while somebody else holds it.
+pub async fn acquire(tx: &mut Tx, name: &str, holder: &str, millis: i64) -> Result<Option<i64>> {
+    Ok(query!(fetch_optional, (i64,), tx, ACQUIRE, name, holder, millis)?.map(|(token,)| token))
+}
+
+/// Whether the lease is still held under this token; on PostgreSQL nobody can take it before the
+/// transaction ends.
+pub async fn holds(tx: &mut Tx, name: &str, holder: &str, token: i64) -> Result<bool> {
+    Ok(query!(fetch_optional, (i64,), tx, HOLDS, name, holder, token)?.is_some())
+}
+
+/// Gives a lease up, so that the next one need not wait.
+pub async fn release(tx: &mut Tx, name: &str, holder: &str) -> Result<()> {
+    execute!(tx, RELEASE, name, holder)?;
+    Ok(())
+}

@@ -1,0 +1,257 @@
+//! Members: upserts from imports, and reading them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+use sqlx::types::Json;
+
+use super::{Ids, JsonRows, Result, StoreError, Texts, Tx, execute, query, statements};
+use crate::domain::calendar::{Calendar, in_calendar};
+use crate::domain::member::{BirthDate, Member};
+use crate::domain::{Instant, instant};
+
+/// The columns of a member, in the order of [`MemberRow`], with the table alias `m`.
+macro_rules! member_columns {
+    () => {
+        "m.id, m.external_id, m.email, m.phone, m.title, m.first_name, m.last_name, m.birth_date, m.joined_at, \
+         m.locale, m.timezone, m.calendar, m.email_consent, m.sms_consent, m.tier, m.points, m.attributes, m.deleted_at"
+    };
+}
+pub(super) use member_columns;
+
+statements! {
+    TAKE_NUMBERS = "UPDATE counters SET value = value + $2 WHERE name = $1 RETURNING value";
+    EXISTING = "SELECT external_id, id FROM members WHERE external_id {in $1}";
+    BY_IDS = concat!("SELECT ", member_columns!(), " FROM members m WHERE m.id {in $1}");
+    BY_EXTERNAL_ID = concat!("SELECT ", member_columns!(), " FROM members m WHERE m.external_id = $1");
+    AFTER = concat!("SELECT ", member_columns!(), " FROM members m WHERE m.id > $1 ORDER BY m.id LIMIT $2");
+    COUNT = "SELECT COUNT(*) FROM members WHERE deleted_at IS NULL";
+    TOUCH = "UPDATE members SET changed = $2 WHERE id {in $1}";
+    UPSERT_ALL = UPSERT_EVERY_COLUMN;
+}
+
+/// What an import may set, in column order; only those that the file has are written.
+pub const COLUMNS: &[&str] = &[
+    "email",
+    "phone",
+    "title",
+    "first_name",
+    "last_name",
+    "birth_date",
+    "joined_at",
+    "locale",
+    "timezone",
+    "calendar",
+    "email_consent",
+    "sms_consent",
+    "tier",
+    "points",
+];
+
+/// The upsert as it reads for a file with some columns; spelled out here only to be prepared in
+/// the test of all statements.
+const UPSERT_EVERY_COLUMN: &str = "INSERT INTO members (id, external_id, email, attributes, changed) \
+    SELECT r.id, r.external_id, r.email, COALESCE(r.attributes, '{}'), $2 FROM {rows $1: id BIGINT, external_id TEXT, email TEXT, attributes JSONB} \
+    WHERE TRUE ON CONFLICT (external_id) DO UPDATE SET changed = excluded.changed, email = excluded.email, \
+    attributes = {merge members.attributes, excluded.attributes} WHERE members.email IS DISTINCT FROM excluded.email";
+
+/// A member as a file gives it. Columns that the file does not have are not written.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct MemberRow {
+    /// Set when the batch is written.
+    pub id: i64,
+    pub external_id: String,
+    pub email: Option<String>,
+    pub phone: Option<String>,
+    pub title: Option<String>,
+    pub first_name: Option<String>,
+    pub last_name: Option<String>,
+    pub birth_date: Option<String>,
+    pub birth_gregorian: Option<i64>,
+    pub birth_persian: Option<i64>,
+    pub joined_at: Option<i64>,
+    pub joined_gregorian: Option<i64>,
+    pub joined_persian: Option<i64>,
+    pub locale: Option<String>,
+    pub timezone: Option<String>,
+    pub calendar: Option<String>,
+    pub email_consent: bool,
+    pub sms_consent: bool,
+    pub tier: Option<String>,
+    pub points: Option<i64>,
+    /// A null removes the attribute.
+    pub attributes: BTreeMap<String, Option<String>>,
+}
+
+impl MemberRow {
+    /// Sets the birth date and the keys by which its yearly returns are found.
+    pub fn set_birth_date(&mut self, birth: Option<BirthDate>) {
+        self.birth_date = birth.map(|birth| birth.to_string());
+        self.birth_gregorian = birth.map(|birth| birth.month_day(Calendar::Gregorian).number());
+        self.birth_persian = birth.map(|birth| birth.month_day(Calendar::Persian).number());
+    }
+
+    /// Sets when the member joined and the keys by which its yearly returns are found.
+    pub fn set_joined_at(&mut self, at: Option<Instant>) {
+        let key = |calendar| at.map(|at| in_calendar(at.date_naive(), calendar).1.number());
+        self.joined_at = at.map(|at| at.timestamp_millis());
+        self.joined_gregorian = key(Calendar::Gregorian);
+        self.joined_persian = key(Calendar::Persian);
+    }
+}
+
+/// How a batch ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Upserted {
+    pub inserted: u64,
+    pub updated: u64,
+}
+
+/// The next change number. Taken first in an importing transaction: it holds the row's lock until
+/// commit, so numbers become visible in order.
+pub(super) async fn next_change(tx: &mut Tx) -> Result<i64> {
+    take_numbers(tx, "change", 1).await
+}
+
+/// Reserves `count` numbers; gives the last.
+pub(super) async fn take_numbers(tx: &mut Tx, name: &str, count: i64) -> Result<i64> {
+    let (value,): (i64,) = query!(fetch_one, (i64,), tx, TAKE_NUMBERS, name, count)?;
+    Ok(value)
+}
+
+/// Writes a batch in which each external id stands once; `columns` are those that the file has.
+/// A row that changes nothing is left alone.
+pub async fn upsert(tx: &mut Tx, rows: &mut [MemberRow], columns: &[&str]) -> Result<Upserted> {
+    let change = next_change(tx).await?;
+    let last = take_numbers(tx, "member", rows.len() as i64).await?;
+    for (index, row) in rows.iter_mut().enumerate() {
+        row.id = last - index as i64;
+    }
+    let keys = Texts(rows.iter().map(|row| row.external_id.clone()).collect());
+    let existing = query!(fetch_all, (String, i64), tx, EXISTING, keys.clone())?.len() as u64;
+    let sql = upsert_sql(columns);
+    let touched = execute!(tx, &sql, JsonRows::of(rows)?, change)?;
+    let inserted = rows.len() as u64 - existing;
+    Ok(Upserted { inserted, updated: touched - inserted })
+}
+
+fn upsert_sql(columns: &[&str]) -> String {
+    let mut written = Vec::new();
+    for column in COLUMNS.iter().filter(|column| columns.contains(column)) {
+        written.push(*column);
+        match *column {
+            "birth_date" => written.extend(["birth_gregorian", "birth_persian"]),
+            "joined_at" => written.extend(["joined_gregorian", "joined_persian"]),
+            _ => {}
+        }
+    }
+    let kind = |column: &str| match column {
+        "email_consent" | "sms_consent" => "BOOLEAN",
+        "points" | "joined_at" | "birth_gregorian" | "birth_persian" | "joined_gregorian" | "joined_persian" => {
+            "BIGINT"
+        }
+        _ => "TEXT",
+    };
+    let names: String = written.iter().map(|column| format!(", {column}")).collect();
+    let values: String = written.iter().map(|column| format!(", r.{column}")).collect();
+    let kinds: String = written.iter().map(|column| format!(", {column} {}", kind(column))).collect();
+    let sets: String = written.iter().map(|column| format!(", {column} = excluded.{column}")).collect();
+    let differs: String =
+        written.iter().map(|column| format!(" OR members.{column} IS DISTINCT FROM excluded.{column}")).collect();
+    format!(
+        "INSERT INTO members (id, external_id, attributes, changed{names}) \
+         SELECT r.id, r.external_id, {{merge r.attributes, r.attributes}}, $2{values} \
+         FROM {{rows $1: id BIGINT, external_id TEXT, attributes JSONB{kinds}}} WHERE TRUE \
+         ON CONFLICT (external_id) DO UPDATE SET changed = excluded.changed, deleted_at = NULL, \
+         attributes = {{merge members.attributes, excluded.attributes}}{sets} \
+         WHERE members.deleted_at IS NOT NULL \
+         OR members.attributes IS DISTINCT FROM {{merge members.attributes, excluded.attributes}}{differs}"
+    )
+}
+
+/// Marks members as changed, so that the next scans look at their older occasions again.
+pub(super) async fn touch(tx: &mut Tx, ids: Vec<i64>, change: i64) -> Result<()> {
+    execute!(tx, TOUCH, Ids(ids), change)?;
+    Ok(())
+}
+
+/// The store's keys of external ids.
+pub async fn keys(tx: &mut Tx, external_ids: Vec<String>) -> Result<HashMap<String, i64>> {
+    Ok(query!(fetch_all, (String, i64), tx, EXISTING, Texts(external_ids))?.into_iter().collect())
+}
+
+/// Members by key.
+pub async fn by_ids(tx: &mut Tx, ids: Vec<i64>) -> Result<HashMap<i64, Member>> {
+    let found = query!(fetch_all, StoredMember, tx, BY_IDS, Ids(ids))?;
+    found.into_iter().map(|row| row.into_member().map(|member| (member.id, member))).collect()
+}
+
+/// One member by the shop's id.
+pub async fn by_external_id(tx: &mut Tx, external_id: &str) -> Result<Option<Member>> {
+    let found = query!(fetch_optional, StoredMember, tx, BY_EXTERNAL_ID, external_id)?;
+    found.map(StoredMember::into_member).transpose()
+}
+
+/// Up to `limit` members whose key is greater than `after`, in order.
+pub async fn after(tx: &mut Tx, after: i64, limit: i64) -> Result<Vec<Member>> {
+    let found = query!(fetch_all, StoredMember, tx, AFTER, after, limit)?;
+    found.into_iter().map(StoredMember::into_member).collect()
+}
+
+/// How many members there are.
+pub async fn count(tx: &mut Tx) -> Result<i64> {
+    let (count,): (i64,) = query!(fetch_one, (i64,), tx, COUNT)?;
+    Ok(count)
+}
+
+/// A row of the table, as read.
+#[derive(Debug, sqlx::FromRow)]
+pub(super) struct StoredMember {
+    id: i64,
+    external_id: String,
+    email: Option<String>,
+    phone: Option<String>,
+    title: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    birth_date: Option<String>,
+    joined_at: Option<i64>,
+    locale: Option<String>,
+    timezone: Option<String>,
+    calendar: Option<String>,
+    email_consent: bool,
+    sms_consent: bool,
+    tier: Option<String>,
+    points: Option<i64>,
+    attributes: Json<BTreeMap<String, String>>,
+    deleted_at: Option<i64>,
+}
+
+impl StoredMember {
+    pub(super) fn into_member(self) -> Result<Member> {
+        let unknown = |column, value: &str| StoreError::Unknown { table: "members", column, value: value.to_owned() };
+        Ok(Member {
+            id: self.id,
+            external_id: self.external_id,
+            email: self.email,
+            phone: self.phone,
+            title: self.title,
+            first_name: self.first_name,
+            last_name: self.last_name,
+            birth_date: self
+                .birth_date
+                .map(|text| BirthDate::parse(&text).map_err(|_| unknown("birth_date", &text)))
+                .transpose()?,
+            joined_at: self.joined_at.map(instant),
+            locale: self.locale,
+            timezone: self.timezone.map(|text| text.parse().map_err(|_| unknown("timezone", &text))).transpose()?,
+            calendar: self.calendar.map(|text| text.parse().map_err(|_| unknown("calendar", &text))).transpose()?,
+            email_consent: self.email_consent,
+            sms_consent: self.sms_consent,
+            tier: self.tier,
+            points: self.points,
+            attributes: self.attributes.0,
+            deleted: self.deleted_at.is_some(),
+        })
+    }
+}

@@ -1,0 +1,305 @@
+//! The ledger: messages from their planning to the queue, and reading them.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{JsonRows, Result, StoreError, Texts, Tx, Uuids, execute, query, statements};
+use crate::domain::message::{Channel, Reason, State};
+use crate::domain::{Instant, instant};
+
+/// The columns of [`StoredMessage`], with the table alias `m`.
+macro_rules! message_columns {
+    () => {
+        "m.id, m.member_id, m.campaign, m.occasion, m.step, m.slot, m.purchase_id, m.years, m.state, m.reason, m.channel, \
+         m.first_due_at, m.due_at, m.next_at, m.dispatch_no, m.attempts, m.retries, m.first_failed_at, m.sent_at"
+    };
+}
+pub(super) use message_columns;
+
+statements! {
+    INSERT = "INSERT INTO messages (id, member_id, campaign, occasion, step, slot, purchase_id, years, priority, state, \
+        reason, first_due_at, due_at, next_at) \
+        SELECT r.id, r.member_id, r.campaign, r.occasion, r.step, r.slot, r.purchase_id, r.years, r.priority, r.state, \
+        r.reason, r.first_due_at, r.due_at, r.next_at \
+        FROM {rows $1: id UUID, member_id BIGINT, campaign TEXT, occasion TEXT, step TEXT, slot TEXT, purchase_id BIGINT, \
+        years BIGINT, priority BIGINT, state TEXT, reason TEXT, first_due_at BIGINT, due_at BIGINT, next_at BIGINT} \
+        WHERE TRUE ON CONFLICT (member_id, campaign, occasion, step, slot) \
+        DO UPDATE SET state = 'planned', reason = NULL, next_at = excluded.next_at \
+        WHERE messages.state = 'skipped' AND messages.reason = 'outside_audience' AND excluded.state = 'planned'";
+    TAKE_PLANNED = concat!("SELECT ", message_columns!(), " FROM messages m WHERE m.state = 'planned' AND m.next_at <= $1 \
+        AND NOT (m.campaign {in $2}) AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.name = m.campaign \
+        AND (c.paused OR c.held OR c.scanning IS NOT NULL)) \
+        ORDER BY m.next_at, m.priority DESC, m.due_at, m.campaign, m.step, m.slot, m.id LIMIT $3 {skip_locked}");
+    LOCK_MEMBERS = "SELECT id FROM members WHERE id {in $1} ORDER BY id {lock}";
+    DECIDE = "UPDATE messages SET state = r.state, reason = r.reason, next_at = COALESCE(r.next_at, messages.next_at) \
+        FROM {rows $1: id UUID, state TEXT, reason TEXT, next_at BIGINT} \
+        WHERE messages.id = r.id AND messages.state = 'planned'";
+    QUEUE = "UPDATE messages SET state = 'queued', channel = r.channel, reason = NULL, queued_at = $2, sent_at = NULL, \
+        dispatch_no = messages.dispatch_no + 1, lease_until = {now} + $3 \
+        FROM {rows $1: id UUID, channel TEXT} WHERE messages.id = r.id AND messages.state = 'planned'";
+    CONFIRM = "UPDATE messages SET lease_until = {now} + $2 WHERE id {in_uuid $1} AND state = 'queued'";
+    UNQUEUE = "UPDATE messages SET state = 'planned', lease_until = NULL WHERE id {in_uuid $1} AND state = 'queued'";
+    IN_QUEUE = "SELECT COUNT(*) FROM messages WHERE state IN ('queued', 'sending')";
+    NEXT_PLANNED = "SELECT MIN(m.next_at) FROM messages m WHERE m.state = 'planned' AND m.next_at < $1 AND m.due_at < $2 \
+        AND NOT (m.campaign {in $3}) AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.name = m.campaign \
+        AND (c.paused OR c.held OR c.scanning IS NOT NULL))";
+    LIST = "SELECT m.id, e.external_id, m.campaign, m.step, m.occasion, m.channel, m.state, m.reason, m.due_at, m.next_at, \
+        m.attempts, m.sent_at, m.detail FROM messages m JOIN members e ON e.id = m.member_id \
+        WHERE (CAST($1 AS TEXT) IS NULL OR m.campaign = $1) AND (CAST($2 AS TEXT) IS NULL OR e.external_id = $2) \
+        AND (CAST($3 AS TEXT) IS NULL OR m.state = $3) AND (m.due_at, m.id) > ($4, $5) ORDER BY m.due_at, m.id LIMIT $6";
+    OF_MEMBER = concat!("SELECT ", message_columns!(), " FROM messages m WHERE m.member_id = $1 \
+        ORDER BY m.due_at, m.campaign, m.step, m.slot");
+    COUNTS = "SELECT campaign, COALESCE(channel, ''), state, COALESCE(reason, ''), COUNT(*) FROM messages \
+        GROUP BY campaign, channel, state, reason ORDER BY campaign, channel, state, reason";
+    KNOWN = "SELECT m.member_id, m.occasion, m.step, m.slot, m.state, m.reason FROM messages m \
+        WHERE m.campaign = $1 AND m.member_id {in $2}";
+    UNCERTAIN = "SELECT m.id, m.campaign, COALESCE(m.channel, ''), a.started_at FROM attempts a JOIN messages m ON m.id = a.message_id \
+        WHERE a.uncertain ORDER BY a.started_at DESC LIMIT $1";
+    COUNT_UNCERTAIN = "SELECT COUNT(*) FROM attempts WHERE uncertain";
+}
+
+/// A message to insert.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NewMessage {
+    pub id: Uuid,
+    pub member_id: i64,
+    pub campaign: String,
+    pub occasion: String,
+    pub step: String,
+    pub slot: &'static str,
+    pub purchase_id: Option<i64>,
+    pub years: Option<i64>,
+    pub priority: i64,
+    /// Planned, or skipped at once when the member is outside the audience.
+    pub state: State,
+    pub reason: Option<Reason>,
+    pub first_due_at: i64,
+    pub due_at: i64,
+    pub next_at: i64,
+}
+
+/// A message as it stands in the ledger.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    pub id: Uuid,
+    pub member_id: i64,
+    pub campaign: String,
+    pub occasion: String,
+    pub step: String,
+    pub slot: String,
+    pub purchase_id: Option<i64>,
+    pub years: Option<i64>,
+    pub state: State,
+    pub reason: Option<Reason>,
+    pub channel: Option<Channel>,
+    pub first_due_at: Instant,
+    pub due_at: Instant,
+    pub next_at: Instant,
+    pub dispatch_no: i64,
+    pub attempts: i64,
+    pub retries: i64,
+    pub first_failed_at: Option<Instant>,
+    pub sent_at: Option<Instant>,
+}
+
+/// What policy decided for a planned message that does not go to the queue.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Decided {
+    pub id: Uuid,
+    pub state: State,
+    pub reason: Option<Reason>,
+    /// Epoch milliseconds; absent: as it was.
+    pub next_at: Option<i64>,
+}
+
+/// A message on its way to the queue, with the channel that policy chose.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Queued {
+    pub id: Uuid,
+    pub channel: Channel,
+}
+
+/// A line of `messages`.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub struct Listed {
+    pub id: Uuid,
+    #[sqlx(rename = "external_id")]
+    pub member: String,
+    pub campaign: String,
+    pub step: String,
+    pub occasion: String,
+    pub channel: Option<String>,
+    pub state: String,
+    pub reason: Option<String>,
+    pub due_at: i64,
+    pub next_at: i64,
+    pub attempts: i64,
+    pub sent_at: Option<i64>,
+    pub detail: Option<String>,
+}
+
+/// What `messages` asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub campaign: Option<String>,
+    pub member: Option<String>,
+    pub state: Option<State>,
+}
+
+/// Inserts what is not there yet; a message that was outside the audience and no longer is comes
+/// back. Gives how many rows are new or came back.
+pub async fn insert(tx: &mut Tx, rows: &[NewMessage]) -> Result<u64> {
+    Ok(execute!(tx, INSERT, JsonRows::of(rows)?)?)
+}
+
+/// Takes up to `limit` messages that are ready at `now`, most urgent first, except those of `silent`
+/// campaigns; holds them until the transaction ends.
+pub async fn take_planned(tx: &mut Tx, now: Instant, silent: &[String], limit: i64) -> Result<Vec<Message>> {
+    let rows =
+        query!(fetch_all, StoredMessage, tx, TAKE_PLANNED, now.timestamp_millis(), Texts(silent.to_vec()), limit)?;
+    rows.into_iter().map(StoredMessage::into_message).collect()
+}
+
+/// Holds members until the transaction ends, so that two dispatchers never decide about one member
+/// at once.
+pub async fn lock_members(tx: &mut Tx, ids: Vec<i64>) -> Result<()> {
+    if tx.dialect() == super::Dialect::Postgres {
+        query!(fetch_all, (i64,), tx, LOCK_MEMBERS, super::Ids(ids))?;
+    }
+    Ok(())
+}
+
+/// Records decisions other than to send.
+pub async fn decide(tx: &mut Tx, rows: &[Decided]) -> Result<()> {
+    if !rows.is_empty() {
+        execute!(tx, DECIDE, JsonRows::of(rows)?)?;
+    }
+    Ok(())
+}
+
+/// Marks messages as queued under their next dispatch number, for `lease` milliseconds.
+pub async fn queue(tx: &mut Tx, rows: &[Queued], now: Instant, lease: i64) -> Result<()> {
+    if !rows.is_empty() {
+        execute!(tx, QUEUE, JsonRows::of(rows)?, now.timestamp_millis(), lease)?;
+    }
+    Ok(())
+}
+
+/// Records that the broker has them: they may wait for a sender for `lease` milliseconds.
+pub async fn confirm(tx: &mut Tx, ids: Vec<Uuid>, lease: i64) -> Result<()> {
+    execute!(tx, CONFIRM, Uuids(ids), lease)?;
+    Ok(())
+}
+
+/// Puts back what the queue did not take.
+pub async fn unqueue(tx: &mut Tx, ids: Vec<Uuid>) -> Result<()> {
+    execute!(tx, UNQUEUE, Uuids(ids))?;
+    Ok(())
+}
+
+/// How many messages are between dispatch and outcome.
+pub async fn in_queue(tx: &mut Tx) -> Result<i64> {
+    let (count,): (i64,) = query!(fetch_one, (i64,), tx, IN_QUEUE)?;
+    Ok(count)
+}
+
+/// The earliest `next_at` before `until` of planned messages due before `due_before`.
+pub async fn next_planned(
+    tx: &mut Tx,
+    until: Instant,
+    due_before: Instant,
+    silent: &[String],
+) -> Result<Option<Instant>> {
+    let (until, due) = (until.timestamp_millis(), due_before.timestamp_millis());
+    let (at,): (Option<i64>,) =
+        query!(fetch_one, (Option<i64>,), tx, NEXT_PLANNED, until, due, Texts(silent.to_vec()))?;
+    Ok(at.map(instant))
+}
+
+/// Up to `limit` messages after (due_at, id), in order.
+pub async fn list(tx: &mut Tx, filter: &Filter, after: (i64, Uuid), limit: i64) -> Result<Vec<Listed>> {
+    let state = filter.state.map(State::as_str);
+    let (campaign, member) = (filter.campaign.as_deref(), filter.member.as_deref());
+    Ok(query!(fetch_all, Listed, tx, LIST, campaign, member, state, after.0, after.1, limit)?)
+}
+
+/// Every message of a member.
+pub async fn of_member(tx: &mut Tx, member: i64) -> Result<Vec<Message>> {
+    let rows = query!(fetch_all, StoredMessage, tx, OF_MEMBER, member)?;
+    rows.into_iter().map(StoredMessage::into_message).collect()
+}
+
+/// Counts by (campaign, channel, state, reason); a channel or reason that is not set is empty.
+pub async fn counts(tx: &mut Tx) -> Result<Vec<(String, String, String, String, i64)>> {
+    Ok(query!(fetch_all, (String, String, String, String, i64), tx, COUNTS)?)
+}
+
+/// The messages of a campaign that exist for some members: (member, occasion, step, slot, state, reason).
+pub async fn known(
+    tx: &mut Tx,
+    campaign: &str,
+    members: Vec<i64>,
+) -> Result<Vec<(i64, String, String, String, String, Option<String>)>> {
+    type Row = (i64, String, String, String, String, Option<String>);
+    Ok(query!(fetch_all, Row, tx, KNOWN, campaign, super::Ids(members))?)
+}
+
+/// How many attempts ever ended uncertain, and the latest of them as (message, campaign, channel,
+/// started_at).
+pub async fn uncertain(tx: &mut Tx, limit: i64) -> Result<(i64, Vec<(Uuid, String, String, i64)>)> {
+    let (count,): (i64,) = query!(fetch_one, (i64,), tx, COUNT_UNCERTAIN)?;
+    Ok((count, query!(fetch_all, (Uuid, String, String, i64), tx, UNCERTAIN, limit)?))
+}
+
+/// A row of the table, as read.
+#[derive(Debug, sqlx::FromRow)]
+pub(super) struct StoredMessage {
+    id: Uuid,
+    member_id: i64,
+    campaign: String,
+    occasion: String,
+    step: String,
+    slot: String,
+    purchase_id: Option<i64>,
+    years: Option<i64>,
+    state: String,
+    reason: Option<String>,
+    channel: Option<String>,
+    first_due_at: i64,
+    due_at: i64,
+    next_at: i64,
+    dispatch_no: i64,
+    attempts: i64,
+    retries: i64,
+    first_failed_at: Option<i64>,
+    sent_at: Option<i64>,
+}
+
+impl StoredMessage {
+    pub(super) fn into_message(self) -> Result<Message> {
+        fn word<T: std::str::FromStr>(column: &'static str, text: &str) -> Result<T> {
+            text.parse().map_err(|_| StoreError::Unknown { table: "messages", column, value: text.to_owned() })
+        }
+        Ok(Message {
+            id: self.id,
+            member_id: self.member_id,
+            campaign: self.campaign,
+            occasion: self.occasion,
+            step: self.step,
+            slot: self.slot,
+            purchase_id: self.purchase_id,
+            years: self.years,
+            state: word("state", &self.state)?,
+            reason: self.reason.map(|text| word("reason", &text)).transpose()?,
+            channel: self.channel.map(|text| word("channel", &text)).transpose()?,
+            first_due_at: instant(self.first_due_at),
+            due_at: instant(self.due_at),
+            next_at: instant(self.next_at),
+            dispatch_no: self.dispatch_no,
+            attempts: self.attempts,
+            retries: self.retries,
+            first_failed_at: self.first_failed_at.map(instant),
+            sent_at: self.sent_at.map(instant),
+        })
+    }
+}

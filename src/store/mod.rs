@@ -1,0 +1,238 @@
+//! The database: one file per table family, PostgreSQL and SQLite behind one type. One SQL text
+//! serves both; what their dialects write differently stands in braces (see [`Dialect::expand`]).
+
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+
+pub mod claims;
+pub mod configuration;
+pub mod dialect;
+pub mod facts;
+pub mod leases;
+pub mod members;
+pub mod messages;
+pub mod occasions;
+pub mod purchases;
+pub mod queue_items;
+pub mod suppressions;
+
+pub use dialect::{Dialect, Ids, JsonRows, Texts, Uuids};
+
+/// Statements of one file, listed so that a test can prepare each on both databases.
+macro_rules! statements {
+    ($($(#[$meta:meta])* $name:ident = $sql:expr;)+) => {
+        $($(#[$meta])* const $name: &str = $sql;)+
+        /// Name and text of every statement in this file.
+        pub const STATEMENTS: &[(&str, &str)] = &[$((stringify!($name), $name)),+];
+    };
+}
+pub(crate) use statements;
+
+/// Runs a statement in a [`Tx`]; gives the number of rows it touched.
+macro_rules! execute {
+    ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {{
+        let sql = sqlx::AssertSqlSafe($tx.dialect().expand($sql));
+        match $tx {
+            $crate::store::Tx::Postgres(c) => sqlx::query(sql)$(.bind($bind))*.execute(&mut **c).await.map(|done| done.rows_affected()),
+            $crate::store::Tx::Sqlite(c) => sqlx::query(sql)$(.bind($bind))*.execute(&mut **c).await.map(|done| done.rows_affected()),
+        }
+    }};
+}
+pub(crate) use execute;
+
+/// Reads rows of a type in a [`Tx`], with `fetch_all`, `fetch_one` or `fetch_optional`.
+macro_rules! query {
+    ($fetch:ident, $row:ty, $tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {{
+        let sql = sqlx::AssertSqlSafe($tx.dialect().expand($sql));
+        match $tx {
+            $crate::store::Tx::Postgres(c) => sqlx::query_as::<_, $row>(sql)$(.bind($bind))*.$fetch(&mut **c).await,
+            $crate::store::Tx::Sqlite(c) => sqlx::query_as::<_, $row>(sql)$(.bind($bind))*.$fetch(&mut **c).await,
+        }
+    }};
+}
+pub(crate) use query;
+
+/// The database schema, the same files for both databases.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// What can go wrong with the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be reached or answers with an error. Never holds values of rows.
+    #[error("the store failed: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("the store's schema could not be brought up to date: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// It cannot be opened at all.
+    #[error("cannot open the store {url}: {reason}")]
+    Open { url: String, reason: String },
+    /// The schema is older than this program.
+    #[error("the store is not up to date; run `rekindle migrate` first")]
+    NotMigrated,
+    /// A value in a row that this version does not understand.
+    #[error("{table}.{column} holds `{value}`, which this version does not understand")]
+    Unknown { table: &'static str, column: &'static str, value: String },
+}
+
+impl StoreError {
+    /// Whether trying again can help: the connection is gone, or another transaction was in the way.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => {
+                // Class 08: connection; 40: rollback, such as a deadlock; 53: out of resources;
+                // 57P0x: shutting down. SQLite: busy and locked.
+                error.code().is_some_and(|code| {
+                    ["08", "40", "53", "57P"].iter().any(|class| code.starts_with(class)) || code == "5" || code == "6"
+                })
+            }
+            Self::Database(error) => {
+                matches!(
+                    error,
+                    sqlx::Error::Io(_)
+                        | sqlx::Error::PoolTimedOut
+                        | sqlx::Error::WorkerCrashed
+                        | sqlx::Error::Protocol(_)
+                )
+            }
+            _ => false,
+        }
+    }
+}
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// The member store and the ledger of messages.
+#[derive(Debug, Clone)]
+pub enum Store {
+    Postgres(PgPool),
+    Sqlite(SqlitePool),
+}
+
+/// A transaction on either database. Dropped without [`Tx::commit`], it rolls back.
+pub enum Tx {
+    Postgres(Transaction<'static, Postgres>),
+    Sqlite(Transaction<'static, Sqlite>),
+}
+
+impl Store {
+    /// Opens `sqlite://path` (created when missing) or `postgres://…`. `connections` bounds the pool.
+    pub async fn open(url: &str, connections: u32) -> Result<Self> {
+        let cannot = |reason: String| StoreError::Open { url: redact(url), reason };
+        if let Some(path) = url.strip_prefix("sqlite://") {
+            if let Some(folder) = Path::new(path).parent() {
+                std::fs::create_dir_all(folder)
+                    .map_err(|error| cannot(format!("cannot create its folder: {error}")))?;
+            }
+            let options = SqliteConnectOptions::new()
+                .filename(path)
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Normal)
+                .busy_timeout(Duration::from_secs(30))
+                .foreign_keys(true)
+                .pragma("cache_size", "-65536")
+                .pragma("temp_store", "memory");
+            let pool = SqlitePoolOptions::new()
+                .max_connections(connections)
+                .connect_with(options)
+                .await
+                .map_err(|error| cannot(error.to_string()))?;
+            return Ok(Self::Sqlite(pool));
+        }
+        let options = PgConnectOptions::from_str(url).map_err(|error| cannot(error.to_string()))?;
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(Duration::from_secs(10))
+            .connect_with(options)
+            .await
+            .map_err(|error| cannot(format!("{error}; is PostgreSQL running there, and does the user have access?")))?;
+        Ok(Self::Postgres(pool))
+    }
+
+    /// Brings the schema up to date. Safe to run twice, and from several processes at once.
+    pub async fn migrate(&self) -> Result<()> {
+        match self {
+            Self::Postgres(pool) => MIGRATIONS.run(pool).await?,
+            Self::Sqlite(pool) => MIGRATIONS.run(pool).await?,
+        }
+        Ok(())
+    }
+
+    /// Fails unless the schema is the one this program was built with.
+    pub async fn require_migrated(&self) -> Result<()> {
+        let wanted = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+        let mut tx = self.begin().await?;
+        let found =
+            query!(fetch_one, (Option<i64>,), &mut tx, "SELECT MAX(version) FROM _sqlx_migrations WHERE success");
+        match found {
+            Ok((Some(version),)) if version >= wanted => Ok(()),
+            _ => Err(StoreError::NotMigrated),
+        }
+    }
+
+    /// Starts a transaction that may write.
+    pub async fn begin(&self) -> Result<Tx> {
+        Ok(match self {
+            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            // A transaction that reads first and writes later would fail when another wrote between.
+            Self::Sqlite(pool) => Tx::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
+        })
+    }
+
+    /// Starts a transaction that only reads, from one snapshot.
+    pub async fn read(&self) -> Result<Tx> {
+        Ok(match self {
+            Self::Postgres(pool) => {
+                Tx::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+            }
+            Self::Sqlite(pool) => Tx::Sqlite(pool.begin().await?),
+        })
+    }
+
+    /// Whether only one process may work on it at a time.
+    pub const fn is_embedded(&self) -> bool {
+        matches!(self, Self::Sqlite(_))
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        match self {
+            Self::Postgres(pool) => pool.close().await,
+            Self::Sqlite(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Tx {
+    /// How this database writes SQL.
+    pub const fn dialect(&self) -> Dialect {
+        match self {
+            Self::Postgres(_) => Dialect::Postgres,
+            Self::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
+    /// Makes everything in it durable and visible.
+    pub async fn commit(self) -> Result<()> {
+        match self {
+            Self::Postgres(tx) => tx.commit().await?,
+            Self::Sqlite(tx) => tx.commit().await?,
+        }
+        Ok(())
+    }
+}
+
+/// A URL without its password, for errors.
+pub fn redact(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    match rest.rsplit_once('@') {
+        Some((user, host)) => format!("{scheme}://{}:…@{host}", user.split(':').next().unwrap_or_default()),
+        None => url.to_owned(),
+    }
+}

@@ -1,0 +1,98 @@
+//! Reading the candidates that a trigger's SQL finds, page by page.
+
+use sqlx::AssertSqlSafe;
+
+use super::members::{StoredMember, member_columns};
+use super::{Result, StoreError, Tx};
+use crate::domain::instant;
+use crate::domain::occasion::{Bind, Candidate, Query};
+use crate::domain::purchase::Purchase;
+
+/// Where the next page begins: after this (member, purchase).
+pub type Position = (i64, i64);
+
+/// The first page's position.
+pub const START: Position = (-1, -1);
+
+/// A trigger's SQL, wrapped to read whole rows and one page.
+pub fn page_sql(query: &Query) -> String {
+    format!(
+        concat!(
+            "SELECT c.purchase_id AS c_purchase_id, c.ordinal AS c_ordinal, ",
+            member_columns!(),
+            ", p.order_id AS p_order_id, p.purchased_at AS p_purchased_at, p.amount AS p_amount, \
+             p.currency AS p_currency, p.status AS p_status \
+             FROM ({}) c JOIN members m ON m.id = c.member_id LEFT JOIN purchases p ON p.id = c.purchase_id \
+             WHERE (c.member_id, c.purchase_id) > ($1, $2) AND m.deleted_at IS NULL \
+             ORDER BY c.member_id, c.purchase_id LIMIT $3"
+        ),
+        query.sql
+    )
+}
+
+/// Up to `limit` candidates after `position`, and where the next page begins (`None`: no more).
+pub async fn page(
+    tx: &mut Tx,
+    query: &Query,
+    position: Position,
+    limit: i64,
+) -> Result<(Vec<Candidate>, Option<Position>)> {
+    let sql = AssertSqlSafe(tx.dialect().expand(&page_sql(query)));
+    macro_rules! fetch {
+        ($connection:expr) => {{
+            let mut bound = sqlx::query_as::<_, Row>(sql).bind(position.0).bind(position.1).bind(limit);
+            for bind in &query.binds {
+                bound = match bind {
+                    Bind::Integer(value) => bound.bind(*value),
+                    Bind::Text(value) => bound.bind(value.clone()),
+                };
+            }
+            bound.fetch_all(&mut **$connection).await?
+        }};
+    }
+    let rows = match tx {
+        Tx::Postgres(connection) => fetch!(connection),
+        Tx::Sqlite(connection) => fetch!(connection),
+    };
+    let full = rows.len() as i64 == limit;
+    let candidates = rows.into_iter().map(Row::into_candidate).collect::<Result<Vec<_>>>()?;
+    let next = candidates
+        .last()
+        .filter(|_| full)
+        .map(|last| (last.member.id, last.order.as_ref().map_or(0, |order| order.id)));
+    Ok((candidates, next))
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    c_purchase_id: i64,
+    c_ordinal: i64,
+    #[sqlx(flatten)]
+    member: StoredMember,
+    p_order_id: Option<String>,
+    p_purchased_at: Option<i64>,
+    p_amount: Option<i64>,
+    p_currency: Option<String>,
+    p_status: Option<String>,
+}
+
+impl Row {
+    fn into_candidate(self) -> Result<Candidate> {
+        let order = match (self.p_order_id, self.p_purchased_at, self.p_amount, self.p_currency, self.p_status) {
+            (Some(order_id), Some(at), Some(amount), Some(currency), Some(status)) => Some(Purchase {
+                id: self.c_purchase_id,
+                order_id,
+                purchased_at: instant(at),
+                amount,
+                currency,
+                status: status.parse().map_err(|_| StoreError::Unknown {
+                    table: "purchases",
+                    column: "status",
+                    value: status,
+                })?,
+            }),
+            _ => None,
+        };
+        Ok(Candidate { member: self.member.into_member()?, order, ordinal: self.c_ordinal })
+    }
+}

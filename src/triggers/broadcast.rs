@@ -1,0 +1,71 @@
+//! `broadcast`: once for everybody, at an instant, or at a date and time of each member's clock.
+
+use chrono::NaiveDateTime;
+
+use super::filled;
+use crate::document::Table;
+use crate::domain::Instant;
+use crate::domain::calendar::{local_instant, parse_instant, parse_local};
+use crate::domain::member::Brand;
+use crate::domain::occasion::{Bind, Candidate, Occasion, Query, Rows, Trigger};
+
+#[derive(Debug)]
+pub(super) struct Broadcast {
+    at: At,
+}
+
+#[derive(Debug)]
+enum At {
+    Instant(Instant),
+    /// On the member's clock.
+    Local(NaiveDateTime),
+}
+
+pub(super) fn decode(table: &mut Table<'_>, brand: &Brand) -> Option<Broadcast> {
+    let at = table.require("at")?.parse(|text| match parse_local(text) {
+        Ok(local) => Ok(At::Local(local)),
+        Err(_) => parse_instant(text, brand.timezone).map(At::Instant),
+    });
+    Some(Broadcast { at: at? })
+}
+
+impl Broadcast {
+    fn base(&self, zone: chrono_tz::Tz) -> Instant {
+        match self.at {
+            At::Instant(at) => at,
+            At::Local(local) => local_instant(zone, local),
+        }
+    }
+}
+
+impl Trigger for Broadcast {
+    fn kind(&self) -> &'static str {
+        "broadcast"
+    }
+
+    fn query(&self, rows: Rows, brand: &Brand) -> Option<Query> {
+        let sql = include_str!("broadcast.sql");
+        let Rows::Base { after, until } = rows else { return Some(filled(sql, rows, "", 0)) };
+        // Names come from the zone database itself, so they can stand in the text.
+        let zones: Vec<String> = chrono_tz::TZ_VARIANTS
+            .iter()
+            .filter(|zone| (after..until).contains(&(self.base(**zone) - chrono::Duration::milliseconds(1))))
+            .map(|zone| format!("'{}'", zone.name()))
+            .collect();
+        if zones.is_empty() {
+            return None;
+        }
+        let condition = if zones.len() == chrono_tz::TZ_VARIANTS.len() {
+            "$4 = $5".to_owned()
+        } else {
+            format!("COALESCE(m.timezone, '{}') IN ({}) AND $4 = $5", brand.timezone.name(), zones.join(", "))
+        };
+        Some(Query { sql: sql.replace("{rows}", &condition), binds: vec![Bind::Integer(0), Bind::Integer(0)] })
+    }
+
+    fn occasions(&self, candidate: &Candidate, after: Instant, until: Instant, brand: &Brand) -> Vec<Occasion> {
+        let base = self.base(candidate.member.zone(brand));
+        let occasion = Occasion { key: "broadcast".to_owned(), base, years: None };
+        (after < base && base <= until).then_some(occasion).into_iter().collect()
+    }
+}

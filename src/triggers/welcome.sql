@@ -1,0 +1,4 @@
+-- Members by when they joined.
+SELECT m.id AS member_id, 0 AS purchase_id, 0 AS ordinal
+FROM members m
+WHERE {rows}
