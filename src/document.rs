@@ -112,6 +112,11 @@ impl<'d> Value<'d> {
         self.document.report(&self.node.referenced, message.into());
     }
 
+    /// Its line and column.
+    pub fn place(&self) -> (u64, u64) {
+        (self.node.referenced.line(), self.node.referenced.column())
+    }
+
     /// A word or number as text, with `${NAME}` read from the environment.
     pub fn text(&self) -> Option<String> {
         match &self.node.value {

@@ -1,11 +1,21 @@
 //! Rekindle brings a shop's customers back: it finds the moments that matter, renders one personal
 //! message for each, and hands it over once.
+pub mod app;
+pub mod catalog;
+pub mod cli;
 pub mod clock;
+pub mod dispatcher;
 pub mod document;
 pub mod domain;
+pub mod import;
+pub mod occasion_search;
+pub mod plan;
 pub mod queue;
 pub mod rendering;
+pub mod scheduler;
+pub mod sender;
 pub mod senders;
 pub mod settings;
 pub mod store;
+pub mod telemetry;
 pub mod triggers;

@@ -144,7 +144,9 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
     let default_path = |text: &str| folder.join(text);
     let store_value = table.get("store");
     let store = match environment("REKINDLE_STORE") {
-        Some(url) => check_store(&url, Path::new("")).map_err(|problem| table.value().problem(format!("REKINDLE_STORE: {problem}"))).ok(),
+        Some(url) => check_store(&url, Path::new(""))
+            .map_err(|problem| table.value().problem(format!("REKINDLE_STORE: {problem}")))
+            .ok(),
         None => match store_value {
             Some(value) => value.parse(|text| check_store(text, folder)),
             None => check_store("sqlite://../var/rekindle.db", folder).ok(),
@@ -152,10 +154,13 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
     };
     let queue_value = table.get("queue");
     let queue = match environment("REKINDLE_QUEUE") {
-        Some(text) => check_queue(&text).map_err(|problem| table.value().problem(format!("REKINDLE_QUEUE: {problem}"))).ok(),
+        Some(text) => {
+            check_queue(&text).map_err(|problem| table.value().problem(format!("REKINDLE_QUEUE: {problem}"))).ok()
+        }
         None => queue_value.map_or(Some(QueueSetting::Embedded), |value| value.parse(check_queue)),
     };
-    let apply = table.get_or("apply", Apply::Auto, |value| value.one_of(&[("auto", Apply::Auto), ("manual", Apply::Manual)]));
+    let apply =
+        table.get_or("apply", Apply::Auto, |value| value.one_of(&[("auto", Apply::Auto), ("manual", Apply::Manual)]));
     let campaigns = table.get_or("campaigns", default_path("campaigns"), path);
     let providers = table.get_or("providers", default_path("providers"), path);
     let templates = table.get_or("templates", default_path("../templates"), path);
@@ -208,7 +213,10 @@ fn check_queue(text: &str) -> Result<QueueSetting, String> {
     if text.starts_with("amqp://") || text.starts_with("amqps://") {
         return Ok(QueueSetting::RabbitMq(text.to_owned()));
     }
-    Err(format!("`{}` is not a queue; write embedded or amqp://user:password@host:5672/%2f", crate::store::redact(text)))
+    Err(format!(
+        "`{}` is not a queue; write embedded or amqp://user:password@host:5672/%2f",
+        crate::store::redact(text)
+    ))
 }
 
 fn decode_brand(value: Value<'_>) -> Option<Brand> {
@@ -271,9 +279,15 @@ fn default_region(zone: Tz) -> phonenumber::country::Id {
 pub fn parse_locale(text: &str) -> Result<String, String> {
     let text = text.trim();
     let valid = text.split(['-', '_']).enumerate().all(|(index, part)| {
-        (2..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()) && (index > 0 || part.len() <= 3)
+        (2..=8).contains(&part.len())
+            && part.bytes().all(|b| b.is_ascii_alphanumeric())
+            && (index > 0 || part.len() <= 3)
     });
-    if valid { Ok(text.replace('_', "-")) } else { Err(format!("`{text}` is not a language; write it like fa, en or pt-BR")) }
+    if valid {
+        Ok(text.replace('_', "-"))
+    } else {
+        Err(format!("`{text}` is not a language; write it like fa, en or pt-BR"))
+    }
 }
 
 fn decode_email(value: Value<'_>, folder: &Path) -> Option<Email> {
@@ -418,7 +432,8 @@ pub fn file_problem(file: &Path, message: impl Into<String>) -> Problem {
 mod tests {
     use super::*;
 
-    const LEAST: &str = "brand: { name: Shop, base_url: \"https://shop.example\" }\nemail: { from: \"Shop <a@shop.example>\" }\n";
+    const LEAST: &str =
+        "brand: { name: Shop, base_url: \"https://shop.example\" }\nemail: { from: \"Shop <a@shop.example>\" }\n";
 
     fn problems(text: &str) -> String {
         Settings::parse(Path::new("config/x.yaml"), text, &|_| None).map_err(|e| e.to_string()).unwrap_err()
@@ -446,18 +461,21 @@ mod tests {
 
     #[test]
     fn a_mail_server_elsewhere_is_refused_until_members_can_unsubscribe() {
-        let text = format!("{LEAST}  ").replace(
-            "email: {",
-            "email: { sender: smtp, smtp: { host: mail.example.com },",
+        let text = format!("{LEAST}  ").replace("email: {", "email: { sender: smtp, smtp: { host: mail.example.com },");
+        assert!(
+            problems(&text).contains("config/x.yaml:2:18: `sender: smtp` to `mail.example.com` is refused"),
+            "{}",
+            problems(&text)
         );
-        assert!(problems(&text).contains("config/x.yaml:2:18: `sender: smtp` to `mail.example.com` is refused"), "{}", problems(&text));
         let local = text.replace("mail.example.com", "127.0.0.1");
         assert!(Settings::parse(Path::new("x"), &local, &|_| None).unwrap().email.smtp.is_some());
     }
 
     #[test]
     fn every_problem_is_named_at_its_place() {
-        let found = problems("store: mysql://u:secret@h\nqueue: kafka\nbrand: { name: x, base_url: x, timezone: Asia/Teheran, quiet_hours: 9 }\nemial: {}\ngift: 1\n");
+        let found = problems(
+            "store: mysql://u:secret@h\nqueue: kafka\nbrand: { name: x, base_url: x, timezone: Asia/Teheran, quiet_hours: 9 }\nemial: {}\ngift: 1\n",
+        );
         for part in [
             "x.yaml:1:8: `mysql://u:…@h` is not a store",
             "x.yaml:2:8: `kafka` is not a queue",

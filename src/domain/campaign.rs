@@ -85,6 +85,8 @@ pub struct Step {
     pub unless_goal: bool,
     /// The folder of its templates.
     pub content: String,
+    /// Line and column where the file names it.
+    pub content_at: (u64, u64),
 }
 
 /// A trigger that campaigns may name, and how its keys are read.
@@ -129,7 +131,7 @@ impl Campaign {
             }
             value.one_of(Reach::WORDS)
         });
-        let content = table.require("content").and_then(|value| value.parse(parse_content));
+        let content = table.require("content").and_then(decode_content);
         let limits = match table.get("limits") {
             Some(value) => decode_limits(value),
             None => Some(Limits {
@@ -146,8 +148,9 @@ impl Campaign {
 
         let (trigger, delay) = trigger?;
         let (scan, send_at) = schedule?;
+        let (content, content_at) = content?;
         let mut steps =
-            vec![Step { id: MAIN.to_owned(), after: Duration::zero(), unless_goal: false, content: content? }];
+            vec![Step { id: MAIN.to_owned(), after: Duration::zero(), unless_goal: false, content, content_at }];
         steps.extend(later?);
         Some(Self {
             name: name?,
@@ -223,9 +226,13 @@ fn parse_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn parse_content(text: &str) -> Result<String, String> {
-    parse_name(text)
-        .map_err(|_| format!("`{text}` cannot be a template folder; write the name of a folder in templates"))
+/// A template folder's name and where it stands.
+fn decode_content(value: Value<'_>) -> Option<(String, (u64, u64))> {
+    let name = value.parse(|text| {
+        parse_name(text)
+            .map_err(|_| format!("`{text}` cannot be a template folder; write the name of a folder in templates"))
+    })?;
+    Some((name, value.place()))
 }
 
 fn decode_trigger(value: Value<'_>, brand: &Brand, triggers: &[TriggerKind]) -> Option<(Arc<dyn Trigger>, Duration)> {
@@ -341,10 +348,11 @@ fn decode_steps(value: Value<'_>) -> Option<Vec<Step>> {
             }
             Some(goal)
         });
-        let content = table.require("content").and_then(|value| value.parse(parse_content));
+        let content = table.require("content").and_then(decode_content);
         table.not_yet(&["gift", "channels"]);
         table.finish();
-        let (Some(id), Some(after), Some(unless_goal), Some(content)) = (id, after, unless_goal, content) else {
+        let (Some(id), Some(after), Some(unless_goal), Some((content, content_at))) = (id, after, unless_goal, content)
+        else {
             complete = false;
             continue;
         };
@@ -357,7 +365,7 @@ fn decode_steps(value: Value<'_>) -> Option<Vec<Step>> {
             complete = false;
             continue;
         }
-        steps.push(Step { id, after, unless_goal, content });
+        steps.push(Step { id, after, unless_goal, content, content_at });
     }
     complete.then_some(steps)
 }

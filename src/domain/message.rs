@@ -154,6 +154,8 @@ pub struct Envelope {
     pub message: Uuid,
     /// Which dispatch of the message this is; an older copy is dropped.
     pub dispatch_no: i64,
+    /// When it was dispatched, in epoch milliseconds; a mail's `Date`.
+    pub at: i64,
     /// Name of the campaign.
     pub campaign: String,
     pub purpose: Purpose,

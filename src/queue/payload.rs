@@ -57,7 +57,9 @@ pub fn decode(bytes: &[u8]) -> Result<Envelope, PayloadError> {
         v: u8,
     }
     // serde_json's messages name places and types, not values of text fields.
-    let wrong = |error: serde_json::Error| PayloadError::NotAnEnvelope(format!("{:?} error at byte {}", error.classify(), error.column()));
+    let wrong = |error: serde_json::Error| {
+        PayloadError::NotAnEnvelope(format!("{:?} error at byte {}", error.classify(), error.column()))
+    };
     let Version { v } = serde_json::from_slice(json).map_err(wrong)?;
     if v > ENVELOPE_VERSION || v == 0 {
         return Err(PayloadError::Version(v));

@@ -12,6 +12,7 @@ use crate::document::Problem;
 use crate::domain::message::{Channel, Content};
 
 mod helpers;
+pub mod sample;
 pub mod variables;
 
 pub use variables::Variables;
@@ -81,9 +82,11 @@ impl Renderer {
             renderer.names.insert(path.clone());
             let text_path = path.strip_suffix(".html").map(|stem| format!("{stem}.txt"));
             if let Some(text_path) = text_path.filter(|text_path| !files.contains_key(text_path)) {
-                // Expressions survive the conversion, so the text part is compiled once as well.
+                // Values survive the conversion to text, so it is done once; blocks between table
+                // rows do not, so such a template is converted message by message.
                 let made = text_of_html(text);
-                if renderer.plain.register_template_string(&text_path, made).is_ok() {
+                let has_blocks = text.contains("{{#") || text.contains("{{^");
+                if !has_blocks && renderer.plain.register_template_string(&text_path, made).is_ok() {
                     renderer.names.insert(text_path);
                 }
             }
@@ -102,17 +105,43 @@ impl Renderer {
         wanted.iter().filter(|part| !has(**part)).map(|part| path(content, *part, None)).collect()
     }
 
+    /// The languages in which a content has any template; `en` stands for the files without one.
+    pub fn locales(&self, content: &str) -> Vec<String> {
+        let mut locales = vec!["en".to_owned()];
+        for name in self.names.iter().filter_map(|name| name.strip_prefix(content)?.strip_prefix('/')) {
+            let parts: Vec<&str> = name.split('.').collect();
+            if let [_, locale, _] = parts[..]
+                && !locales.iter().any(|known| known == locale)
+            {
+                locales.push(locale.to_owned());
+            }
+        }
+        locales
+    }
+
     /// Renders one message. `from` is the sender of mails.
-    pub fn render(&self, content: &str, channel: Channel, from: &str, variables: &Variables<'_>) -> Result<Content, RenderError> {
+    pub fn render(
+        &self,
+        content: &str,
+        channel: Channel,
+        from: &str,
+        variables: &Variables<'_>,
+    ) -> Result<Content, RenderError> {
         let context = variables.context();
         let locale = variables.locale();
         match channel {
-            Channel::Sms => Ok(Content::Sms { text: self.part(content, Part::Sms, locale, &context)?.trim().to_owned() }),
+            Channel::Sms => {
+                Ok(Content::Sms { text: self.part(content, Part::Sms, locale, &context)?.trim().to_owned() })
+            }
             Channel::Email => {
                 let subject = self.part(content, Part::Subject, locale, &context)?;
                 let html = self.find(content, Part::Html, locale);
                 let html = html.map(|name| self.run(&self.html, &name, &context)).transpose()?;
-                let text = self.part(content, Part::Text, locale, &context)?;
+                let text = match (self.find(content, Part::Text, locale), &html) {
+                    (Some(name), _) => self.run(&self.plain, &name, &context)?,
+                    (None, Some(html)) => text_of_html(html),
+                    (None, None) => self.part(content, Part::Text, locale, &context)?,
+                };
                 Ok(Content::Email {
                     from: from.to_owned(),
                     to_name: variables.full_name(),
@@ -273,7 +302,12 @@ mod tests {
         check("{{date occasion.date}}", "fa-IR", Calendar::Persian, "۱ فروردین ۱۴۰۵");
         check("{{money \"1250000\" \"IRR\"}}", "fa", Calendar::Persian, "۱٬۲۵۰٬۰۰۰ ریال");
         check("{{money \"29.33\" \"USD\"}}", "en", Calendar::Gregorian, "$29.33");
-        check("{{default member.title \"x\"}}{{default member.attributes.size \"M\"}}", "en", Calendar::Gregorian, "xM");
+        check(
+            "{{default member.title \"x\"}}{{default member.attributes.size \"M\"}}",
+            "en",
+            Calendar::Gregorian,
+            "xM",
+        );
         check("{{member.first_name}} {{brand.name}}{{order.id}}", "en", Calendar::Gregorian, "<b>Sara</b> Rose & Co");
     }
 
@@ -322,6 +356,9 @@ mod tests {
         };
         assert_eq!(subject, "For <b>Sara</b>");
         assert!(html.contains("Hi &lt;b&gt;Sara&lt;/b&gt;"), "{html}");
-        assert!(text.contains("Hi <b>Sara</b>") && text.contains("https://rose.example") && !text.contains("pre"), "{text}");
+        assert!(
+            text.contains("Hi <b>Sara</b>") && text.contains("https://rose.example") && !text.contains("pre"),
+            "{text}"
+        );
     }
 }

@@ -72,7 +72,12 @@ impl Variables<'_> {
 
     /// First and last name.
     pub fn full_name(&self) -> String {
-        [&self.member.first_name, &self.member.last_name].into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" ")
+        [&self.member.first_name, &self.member.last_name]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     pub(super) fn context(&self) -> Context {

@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime};
 use lettre::Address;
 use lettre::message::header::ContentType;
 use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
-use uuid::Uuid;
 
 use crate::domain::message::{Content, Envelope, Reason};
 use crate::senders::Outcome;
@@ -81,7 +80,7 @@ pub fn build(envelope: &Envelope) -> Result<Mail, MailError> {
         .from(from.clone())
         .to(Mailbox::new(to_name, to.clone()))
         .subject(subject.as_str())
-        .date(written_at(id))
+        .date(written_at(envelope.at))
         .message_id(Some(format!("<{id}@{}>", from.email.domain())));
     let plain = SinglePart::builder().header(ContentType::TEXT_PLAIN).body(with_crlf(text));
     let message = match html {
@@ -101,12 +100,10 @@ pub fn build(envelope: &Envelope) -> Result<Mail, MailError> {
     Ok(Mail { from: from.email, to, text })
 }
 
-/// When the message came to be: the timestamp inside its UUIDv7 (message ids are of that version).
-/// A clock would give each attempt another `Date`.
-fn written_at(id: Uuid) -> SystemTime {
-    let (seconds, nanos) = id.get_timestamp().map_or((0, 0), |at| at.to_unix());
+/// A mail's `Date`: when this copy was dispatched.
+fn written_at(millis: i64) -> SystemTime {
     // A constant, not a look at the clock.
-    SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos)
+    SystemTime::UNIX_EPOCH + Duration::from_millis(millis.unsigned_abs())
 }
 
 /// `Name <address>`, `"Name" <address>` or a bare address.
@@ -149,6 +146,7 @@ mod tests {
             v: 1,
             message: "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
             dispatch_no: 1,
+            at: 1_767_225_600_000,
             campaign: "birthday-gift".to_owned(),
             purpose: Purpose::Marketing,
             to: "sara@example.org".to_owned(),

@@ -14,32 +14,45 @@ statements! {
         FROM {rows $1: id UUID, dispatch_no BIGINT} \
         WHERE m.id = r.id AND m.dispatch_no = r.dispatch_no AND m.state = 'queued' RETURNING ", message_columns!());
     START = "INSERT INTO attempts (message_id, attempt_no, dispatch_no, sender, started_at) \
-        SELECT m.id, m.attempts + 1, m.dispatch_no, $3, $4 FROM messages m \
-        WHERE m.id {in_uuid $1} AND m.state = 'sending' AND m.claim = $2 AND m.lease_until > {now} RETURNING message_id";
-    COUNT_START = "UPDATE messages SET attempts = attempts + 1, lease_until = {now} + $3 WHERE id {in_uuid $1} AND claim = $2";
+        SELECT m.id, m.attempts + 1, m.dispatch_no, $2, $3 FROM {rows $1: id UUID, claim UUID} \
+        JOIN messages m ON m.id = r.id AND m.claim = r.claim AND m.state = 'sending' AND m.lease_until > {now} \
+        WHERE TRUE RETURNING message_id";
+    COUNT_START = "UPDATE messages SET attempts = attempts + 1, lease_until = {now} + $2 WHERE id {in_uuid $1}";
     FINISH_ATTEMPTS = "UPDATE attempts SET finished_at = $2, outcome = r.outcome, reply = r.reply, \
         uncertain = attempts.uncertain OR r.uncertain \
         FROM {rows $1: id UUID, outcome TEXT, reply TEXT, uncertain BOOLEAN, dispatch_no BIGINT} \
         WHERE attempts.message_id = r.id AND attempts.dispatch_no = r.dispatch_no AND r.outcome IS NOT NULL";
-    FINISH = "UPDATE messages SET state = r.state, reason = r.reason, next_at = COALESCE(r.next_at, next_at), \
-        reference = COALESCE(r.reference, reference), sent_at = r.sent_at, detail = r.reply, lease_until = NULL, \
-        retries = retries + r.spent, first_failed_at = CASE WHEN r.spent > 0 THEN COALESCE(first_failed_at, $3) ELSE first_failed_at END \
-        FROM {rows $1: id UUID, state TEXT, reason TEXT, next_at BIGINT, reference TEXT, sent_at BIGINT, reply TEXT, spent BIGINT} \
-        WHERE messages.id = r.id AND messages.claim = $2 \
+    FINISH = "UPDATE messages SET state = r.state, reason = r.reason, next_at = COALESCE(r.next_at, messages.next_at), \
+        reference = COALESCE(r.reference, messages.reference), sent_at = r.sent_at, detail = r.reply, lease_until = NULL, \
+        retries = messages.retries + r.spent, first_failed_at = \
+        CASE WHEN r.spent > 0 THEN COALESCE(messages.first_failed_at, $2) ELSE messages.first_failed_at END \
+        FROM {rows $1: id UUID, claim UUID, state TEXT, reason TEXT, next_at BIGINT, reference TEXT, sent_at BIGINT, \
+        reply TEXT, spent BIGINT} WHERE messages.id = r.id AND messages.claim = r.claim \
         AND (messages.state = 'sending' OR (messages.state = 'uncertain' AND r.state = 'sent'))";
-    EXPIRED_QUEUED = "UPDATE messages SET state = 'planned', lease_until = NULL WHERE state = 'queued' AND lease_until < {now}";
-    EXPIRED_UNSTARTED = "UPDATE messages SET state = 'planned', lease_until = NULL WHERE state = 'sending' AND lease_until < {now} \
+    RELEASE = "UPDATE messages SET state = 'planned', lease_until = NULL WHERE id {in_uuid $1} AND claim = $2 AND state = 'sending'";
+    EXPIRED_QUEUED = "UPDATE messages SET state = 'planned', lease_until = NULL \
+        WHERE state = 'queued' AND (lease_until < {now} OR $1)";
+    EXPIRED_UNSTARTED = "UPDATE messages SET state = 'planned', lease_until = NULL \
+        WHERE state = 'sending' AND (lease_until < {now} OR $1) \
         AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.message_id = messages.id \
         AND a.dispatch_no = messages.dispatch_no AND a.finished_at IS NULL)";
     EXPIRED_STARTED = "UPDATE messages SET state = 'uncertain', lease_until = NULL, detail = 'the sender ended before the answer' \
-        WHERE state = 'sending' AND lease_until < {now} RETURNING id";
+        WHERE state = 'sending' AND (lease_until < {now} OR $1) RETURNING id";
     MARK_UNCERTAIN = "UPDATE attempts SET uncertain = TRUE, finished_at = $2, outcome = 'uncertain', \
         reply = 'the sender ended before the answer' WHERE message_id {in_uuid $1} AND finished_at IS NULL";
     RESEND_MAIL = "UPDATE messages SET state = 'planned', next_at = $1, retries = retries + 1, \
-        first_failed_at = COALESCE(first_failed_at, $1) WHERE state = 'uncertain' AND channel = 'email' \
-        AND retries < 5";
-    RELEASE = "UPDATE messages SET state = 'planned', lease_until = NULL WHERE id {in_uuid $1} AND claim = $2 AND state = 'sending'";
+        first_failed_at = COALESCE(first_failed_at, $1) WHERE state = 'uncertain' AND channel = 'email' AND retries < $2";
     ATTEMPTS = "SELECT message_id, attempt_no, outcome, reply, uncertain FROM attempts WHERE message_id = $1 ORDER BY attempt_no";
+}
+
+/// A mail whose answer was lost is sent again this often; then it stays uncertain.
+const MOST_RESENDS: i64 = 5;
+
+/// Which attempt to mark as started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Starting {
+    pub id: Uuid,
+    pub claim: Uuid,
 }
 
 /// What a queue item asks to claim.
@@ -53,6 +66,8 @@ pub struct Wanted {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finished {
     pub id: Uuid,
+    /// The token under which it was claimed; an outcome under another claim's token is not recorded.
+    pub claim: Uuid,
     pub dispatch_no: i64,
     pub state: State,
     pub reason: Option<Reason>,
@@ -98,25 +113,18 @@ pub async fn claim(tx: &mut Tx, wanted: &[Wanted], token: Uuid, lease: i64) -> R
 
 /// Records that the I/O of these messages begins. Only those that come back may be sent: the
 /// claim on the others has run out.
-pub async fn start(
-    tx: &mut Tx,
-    ids: Vec<Uuid>,
-    token: Uuid,
-    sender: &str,
-    now: Instant,
-    lease: i64,
-) -> Result<Vec<Uuid>> {
-    let started = query!(fetch_all, (Uuid,), tx, START, Uuids(ids), token, sender, now.timestamp_millis())?;
+pub async fn start(tx: &mut Tx, rows: &[Starting], sender: &str, now: Instant, lease: i64) -> Result<Vec<Uuid>> {
+    let started = query!(fetch_all, (Uuid,), tx, START, JsonRows::of(rows)?, sender, now.timestamp_millis())?;
     let started: Vec<Uuid> = started.into_iter().map(|(id,)| id).collect();
-    execute!(tx, COUNT_START, Uuids(started.clone()), token, lease)?;
+    execute!(tx, COUNT_START, Uuids(started.clone()), lease)?;
     Ok(started)
 }
 
-/// Records outcomes under the claim's token.
-pub async fn finish(tx: &mut Tx, rows: &[Finished], token: Uuid, now: Instant) -> Result<u64> {
+/// Records outcomes, each under its claim's token.
+pub async fn finish(tx: &mut Tx, rows: &[Finished], now: Instant) -> Result<u64> {
     let json = JsonRows::of(rows)?;
     execute!(tx, FINISH_ATTEMPTS, json.as_str(), now.timestamp_millis())?;
-    Ok(execute!(tx, FINISH, json.as_str(), token, now.timestamp_millis())?)
+    Ok(execute!(tx, FINISH, json.as_str(), now.timestamp_millis())?)
 }
 
 /// Gives claimed messages back that were not started.
@@ -125,16 +133,17 @@ pub async fn release(tx: &mut Tx, ids: Vec<Uuid>, token: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Takes back what dead processes held: leases that ran out, by the database's clock.
-pub async fn recover(tx: &mut Tx, now: Instant) -> Result<Recovered> {
+/// Takes back what dead processes held: leases that ran out, by the database's clock, or every
+/// lease where the caller is alone on the store.
+pub async fn recover(tx: &mut Tx, alone: bool, now: Instant) -> Result<Recovered> {
     let at = now.timestamp_millis();
-    let replanned = execute!(tx, EXPIRED_QUEUED)? + execute!(tx, EXPIRED_UNSTARTED)?;
-    let ids: Vec<Uuid> = query!(fetch_all, (Uuid,), tx, EXPIRED_STARTED)?.into_iter().map(|(id,)| id).collect();
+    let replanned = execute!(tx, EXPIRED_QUEUED, alone)? + execute!(tx, EXPIRED_UNSTARTED, alone)?;
+    let ids: Vec<Uuid> = query!(fetch_all, (Uuid,), tx, EXPIRED_STARTED, alone)?.into_iter().map(|(id,)| id).collect();
     let uncertain = ids.len() as u64;
     if uncertain > 0 {
         execute!(tx, MARK_UNCERTAIN, Uuids(ids), at)?;
     }
-    let resent = execute!(tx, RESEND_MAIL, at)?;
+    let resent = execute!(tx, RESEND_MAIL, at, MOST_RESENDS)?;
     Ok(Recovered { replanned, uncertain, resent })
 }
 

@@ -14,6 +14,7 @@ statements! {
     ACKNOWLEDGE = "DELETE FROM queue_items WHERE message_id = $1 AND dispatch_no = $2";
     RETURN = "UPDATE queue_items SET taken_until = 0 WHERE message_id = $1 AND dispatch_no = $2";
     BURY = "UPDATE queue_items SET dead = TRUE WHERE message_id = $1 AND dispatch_no = $2";
+    CLEAR = "DELETE FROM queue_items WHERE NOT dead";
     DEPTH = "SELECT COUNT(*) FROM queue_items WHERE channel = $1 AND NOT dead";
     DEAD = "SELECT COUNT(*) FROM queue_items WHERE dead";
 }
@@ -53,6 +54,12 @@ pub async fn give_back(tx: &mut Tx, message: Uuid, dispatch_no: i64) -> Result<(
 /// Sets an item aside that cannot be handled.
 pub async fn bury(tx: &mut Tx, message: Uuid, dispatch_no: i64) -> Result<()> {
     execute!(tx, BURY, message, dispatch_no)?;
+    Ok(())
+}
+
+/// Empties the queue: for a process that is alone on the store and has put every message back.
+pub async fn clear(tx: &mut Tx) -> Result<()> {
+    execute!(tx, CLEAR)?;
     Ok(())
 }
 

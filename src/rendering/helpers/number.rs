@@ -46,7 +46,9 @@ fn formatter(locale: &str) -> Option<Arc<DecimalFormatter>> {
         return Some(Arc::clone(found));
     }
     let parsed: Locale = locale.parse().unwrap_or(Locale::UNKNOWN);
-    let made = Arc::new(DecimalFormatter::try_new(parsed.into(), icu_decimal::options::DecimalFormatterOptions::default()).ok()?);
+    let made = Arc::new(
+        DecimalFormatter::try_new(parsed.into(), icu_decimal::options::DecimalFormatterOptions::default()).ok()?,
+    );
     KNOWN.write().ok()?.insert(locale.to_owned(), Arc::clone(&made));
     Some(made)
 }

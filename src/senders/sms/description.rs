@@ -248,6 +248,7 @@ fn operation(value: Value<'_>, place: Place, credentials: &[String]) -> Option<O
     let fields = table.get_or("fields", Vec::new(), |value| pairs(value, template));
     let idempotent = table.get("idempotent").map(|value| Some((value, value.boolean()?)));
     table.finish();
+    let idempotent = whole(idempotent)?;
     let operation = Operation {
         method: method?,
         url: url?,
@@ -255,12 +256,12 @@ fn operation(value: Value<'_>, place: Place, credentials: &[String]) -> Option<O
         basic: whole(basic)?,
         body: body?,
         fields: fields?,
-        idempotent: whole(idempotent)?.is_some_and(|(_, idempotent)| idempotent),
+        idempotent: idempotent.is_some_and(|(_, idempotent)| idempotent),
     };
-    if operation.idempotent && !operation.templates().any(Template::names_reference) {
-        value.problem(
-            "`idempotent: true` needs `{reference}` or `{message}` in the call: by it the provider knows the message",
-        );
+    if let Some((at, true)) = idempotent
+        && !operation.templates().any(Template::names_reference)
+    {
+        at.problem("this needs `{reference}` or `{message}` in the call: by it the provider knows the message again");
     }
     Some(operation)
 }

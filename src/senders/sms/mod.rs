@@ -24,7 +24,7 @@ mod template;
 mod tests;
 
 pub use description::{Body, Codes, Meaning, Method, Operation, Provider, Reply, Source, Then};
-pub use template::{Place, Slot, Template};
+pub use template::Template;
 
 /// No provider says more in one answer.
 const ANSWER_LIMIT: usize = 64 * 1024;

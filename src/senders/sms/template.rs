@@ -7,7 +7,7 @@ use super::description::not_known;
 
 /// Which call a template belongs to: it decides what is there to fill in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub(super) enum Place {
     Text,
     Pattern,
 }
@@ -24,7 +24,7 @@ enum Part {
 
 /// What can be filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Slot {
+pub(super) enum Slot {
     BaseUrl,
     Credential(String),
     To,
@@ -42,7 +42,7 @@ pub enum Slot {
 
 impl Template {
     /// Reads a template; the error says what was expected.
-    pub fn parse(text: &str, place: Place, credentials: &[String]) -> Result<Self, String> {
+    pub(super) fn parse(text: &str, place: Place, credentials: &[String]) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
@@ -62,7 +62,7 @@ impl Template {
 
     /// Fills in. `find` gives what a slot holds, `write` puts it into place (encoded for a URL, or
     /// as it is). `None` where an optional slot is empty; the error is the slot that must not be.
-    pub fn fill<'v>(
+    pub(super) fn fill<'v>(
         &self,
         find: impl Fn(&Slot) -> Option<Cow<'v, str>>,
         write: impl Fn(&Slot, &str, &mut String),
@@ -82,7 +82,7 @@ impl Template {
     }
 
     /// Its named values, and whether each one must be given.
-    pub fn values(&self) -> impl Iterator<Item = (&str, bool)> {
+    pub(super) fn values(&self) -> impl Iterator<Item = (&str, bool)> {
         self.slots().filter_map(|(slot, optional)| match slot {
             Slot::Value(name) => Some((name.as_str(), !optional)),
             _ => None,
@@ -90,12 +90,12 @@ impl Template {
     }
 
     /// Whether our line must be known.
-    pub fn names_line(&self) -> bool {
+    pub(super) fn names_line(&self) -> bool {
         self.slots().any(|(slot, optional)| *slot == Slot::Sender && !optional)
     }
 
     /// Whether it holds something by which the provider can know the message again.
-    pub fn names_reference(&self) -> bool {
+    pub(super) fn names_reference(&self) -> bool {
         self.slots().any(|(slot, _)| matches!(slot, Slot::Reference | Slot::Message))
     }
 

@@ -82,6 +82,8 @@ impl SmtpOptions {
 /// Why the options cannot work.
 #[derive(Debug, thiserror::Error)]
 pub enum SmtpError {
+    #[error("`username` and `password` go together: give both or neither")]
+    Credentials,
     #[error("cannot read the certificates in {}: {error}", .path.display())]
     CaFile { path: PathBuf, error: String },
     #[error("cannot set up TLS for `{host}`: {error}")]
@@ -108,12 +110,16 @@ impl SmtpFactory {
         };
         let credentials = match (&options.username, &options.password) {
             (Some(name), Some(password)) => Some(Credentials::new(name.clone(), password.expose_secret().to_owned())),
-            _ => None,
+            (None, None) => None,
+            _ => return Err(SmtpError::Credentials),
         };
         let hello = options.hello.clone().map_or_else(ClientId::default, ClientId::Domain);
         Ok(Self(Arc::new(Shared { options, hello, credentials, tls })))
     }
 }
+
+/// How a certificate begins in a PEM file.
+const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 fn tls_parameters(options: &SmtpOptions) -> Result<TlsParameters, SmtpError> {
     let failed =
@@ -122,6 +128,10 @@ fn tls_parameters(options: &SmtpOptions) -> Result<TlsParameters, SmtpError> {
     if let Some(path) = &options.ca_file {
         let bad = |error: String| SmtpError::CaFile { path: path.clone(), error };
         let pem = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+        // The parser takes a file without any certificate for an empty list.
+        if !pem.windows(BEGIN.len()).any(|window| window == BEGIN) {
+            return Err(bad("there is no certificate in it".to_owned()));
+        }
         let certificate = Certificate::from_pem(&pem).map_err(|error| bad(error.to_string()))?;
         builder = builder.add_root_certificate(certificate);
     }

@@ -1,0 +1,302 @@
+//! The catalog: campaigns, templates and provider descriptions as `campaigns apply` stored them,
+//! compiled. The store is the truth at run time; files are only read to apply or check them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::document::{Problem, Problems};
+use crate::domain::Instant;
+use crate::domain::campaign::{Campaign, Status};
+use crate::domain::member::Brand;
+use crate::domain::message::Channel;
+use crate::rendering::{Renderer, Variables};
+use crate::senders::sms::Provider;
+use crate::settings::{Settings, file_problem};
+use crate::store::configuration::{self, CampaignState};
+use crate::store::{Store, StoreError, Tx};
+use crate::triggers;
+
+/// The files of a configuration, by path below their folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Files {
+    pub campaigns: BTreeMap<String, String>,
+    pub templates: BTreeMap<String, String>,
+    pub providers: BTreeMap<String, String>,
+}
+
+/// A configuration, compiled.
+#[derive(Debug)]
+pub struct Catalog {
+    /// Names the version.
+    pub hash: String,
+    pub brand: Brand,
+    /// The sender of mails.
+    pub from: String,
+    pub campaigns: BTreeMap<String, Arc<Campaign>>,
+    pub renderer: Renderer,
+    pub providers: BTreeMap<String, Provider>,
+}
+
+/// Why there is no catalog.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("nothing was applied to this store yet; run `rekindle campaigns apply`")]
+    NothingApplied,
+    #[error("what was applied to this store cannot be used by this version:\n{0}")]
+    Invalid(#[from] Problems),
+}
+
+impl Files {
+    /// Reads the folders that the settings name.
+    pub fn read(settings: &Settings) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let mut read = |folder: &Path, endings: &[&str], required: bool| {
+            let mut files = BTreeMap::new();
+            if !required && !folder.exists() {
+                return files;
+            }
+            collect(folder, folder, endings, &mut files, &mut problems);
+            files
+        };
+        let files = Self {
+            campaigns: read(&settings.campaigns, &[".yaml", ".yml"], true),
+            templates: read(&settings.templates, &[".txt", ".html", ".mjml"], true),
+            providers: read(&settings.providers, &[".yaml", ".yml"], false),
+        };
+        for path in files.templates.keys().filter(|path| path.ends_with(".mjml")) {
+            problems
+                .push(file_problem(&settings.templates.join(path), "MJML is not in this version; write email.html"));
+        }
+        if problems.is_empty() { Ok(files) } else { Err(Problems(problems)) }
+    }
+
+    /// The name of exactly these files.
+    pub fn hash(&self) -> String {
+        let document = self.to_json();
+        Sha256::digest(document.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// As one document, for the store.
+    pub fn to_json(&self) -> String {
+        // Maps of text to text always have a JSON form.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+fn collect(
+    root: &Path,
+    folder: &Path,
+    endings: &[&str],
+    files: &mut BTreeMap<String, String>,
+    problems: &mut Vec<Problem>,
+) {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => return problems.push(file_problem(folder, format!("cannot read this folder: {error}"))),
+    };
+    for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+        if path.is_dir() {
+            collect(root, &path, endings, files, problems);
+            continue;
+        }
+        let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+        if !endings.iter().any(|ending| name.ends_with(ending)) {
+            continue;
+        }
+        match std::fs::read_to_string(&path) {
+            Ok(text) => drop(files.insert(name, text)),
+            Err(error) => problems.push(file_problem(&path, format!("cannot read this file: {error}"))),
+        }
+    }
+}
+
+impl Catalog {
+    /// Compiles files; reports everything that is wrong with any of them.
+    pub fn compile(files: &Files, settings: &Settings) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let shown = |folder: &Path, name: &str| folder.join(name).display().to_string();
+        let mut campaigns: BTreeMap<String, Arc<Campaign>> = BTreeMap::new();
+        let mut places: BTreeMap<String, String> = BTreeMap::new();
+        for (name, text) in &files.campaigns {
+            let file = shown(&settings.campaigns, name);
+            match Campaign::parse(&file, text, &settings.brand, triggers::ALL) {
+                Ok(campaign) => {
+                    if let Some(other) = places.insert(campaign.name.clone(), file.clone()) {
+                        let message =
+                            format!("the name `{}` is taken by {other}; each campaign needs its own", campaign.name);
+                        problems.push(Problem { file, line: 0, column: 0, message });
+                        continue;
+                    }
+                    campaigns.insert(campaign.name.clone(), Arc::new(campaign));
+                }
+                Err(found) => problems.extend(found.0),
+            }
+        }
+        let mut providers = BTreeMap::new();
+        for (name, text) in &files.providers {
+            match Provider::parse(&shown(&settings.providers, name), text) {
+                Ok(provider) => drop(providers.insert(provider.name.clone(), provider)),
+                Err(found) => problems.extend(found.0),
+            }
+        }
+        let renderer = match Renderer::compile(&settings.templates.display().to_string(), &files.templates) {
+            Ok(renderer) => Some(renderer),
+            Err(found) => {
+                problems.extend(found);
+                None
+            }
+        };
+        if let Some(renderer) = &renderer {
+            for campaign in campaigns.values() {
+                check_contents(campaign, renderer, settings, &places[&campaign.name], &mut problems);
+            }
+        }
+        match renderer {
+            Some(renderer) if problems.is_empty() => Ok(Self {
+                hash: files.hash(),
+                brand: settings.brand.clone(),
+                from: settings.email.from.clone(),
+                campaigns,
+                renderer,
+                providers,
+            }),
+            _ => Err(Problems(problems)),
+        }
+    }
+
+    /// Stores files as the current configuration, after checking them. Gives the compiled catalog
+    /// and whether it is another one than before.
+    pub async fn apply(
+        store: &Store,
+        files: &Files,
+        settings: &Settings,
+        now: Instant,
+    ) -> Result<(Self, bool), CatalogError> {
+        let catalog = Self::compile(files, settings)?;
+        let mut tx = store.begin().await?;
+        let changed = configuration::current_hash(&mut tx).await?.as_deref() != Some(&catalog.hash);
+        let names: Vec<(String, bool)> = catalog
+            .campaigns
+            .values()
+            .map(|campaign| (campaign.name.clone(), campaign.status == Status::Live))
+            .collect();
+        configuration::apply(&mut tx, &catalog.hash, &files.to_json(), &names, now).await?;
+        tx.commit().await?;
+        Ok((catalog, changed))
+    }
+
+    /// Compiles what is applied to the store, or gives `known` back where it still is.
+    pub async fn current(
+        tx: &mut Tx,
+        settings: &Settings,
+        known: Option<&Arc<Self>>,
+    ) -> Result<Arc<Self>, CatalogError> {
+        let hash = configuration::current_hash(tx).await?.ok_or(CatalogError::NothingApplied)?;
+        if let Some(known) = known.filter(|known| known.hash == hash) {
+            return Ok(Arc::clone(known));
+        }
+        let document = configuration::document(tx, &hash).await?.ok_or(CatalogError::NothingApplied)?;
+        let files: Files = serde_json::from_str(&document).map_err(|error| {
+            CatalogError::Invalid(Problems(vec![Problem {
+                file: format!("configuration {hash}"),
+                line: 0,
+                column: 0,
+                message: error.to_string(),
+            }]))
+        })?;
+        Ok(Arc::new(Self::compile(&files, settings)?))
+    }
+
+    /// The campaigns whose messages must wait: they are drafts or paused in their file.
+    pub fn silent(&self) -> Vec<String> {
+        self.campaigns
+            .values()
+            .filter(|campaign| campaign.status != Status::Live)
+            .map(|campaign| campaign.name.clone())
+            .collect()
+    }
+
+    /// Whether a campaign's messages count for the frequency cap; one that is gone did count.
+    pub fn counts_for_cap(&self, campaign: &str) -> bool {
+        self.campaigns.get(campaign).is_none_or(|campaign| campaign.limits.counts_for_cap)
+    }
+}
+
+/// When a campaign's occasions begin to exist: as configured, else when it first went live.
+pub fn starts_at(campaign: &Campaign, state: Option<&CampaignState>) -> Option<Instant> {
+    campaign.starts_at.or_else(|| state.and_then(|state| state.first_live_at))
+}
+
+/// Every template that a campaign needs is there, and names only variables that exist.
+fn check_contents(
+    campaign: &Campaign,
+    renderer: &Renderer,
+    settings: &Settings,
+    file: &str,
+    problems: &mut Vec<Problem>,
+) {
+    for step in &campaign.steps {
+        for channel in &campaign.channels {
+            let missing = renderer.missing(&step.content, *channel);
+            let (line, column) = step.content_at;
+            for template in &missing {
+                let path = settings.templates.join(template);
+                problems.push(Problem {
+                    file: file.to_owned(),
+                    line,
+                    column,
+                    message: format!(
+                        "content `{}` needs the template {}, which is missing",
+                        step.content,
+                        path.display()
+                    ),
+                });
+            }
+            if missing.is_empty() {
+                check_rendering(campaign, &step.content, *channel, renderer, settings, problems);
+            }
+        }
+    }
+}
+
+fn check_rendering(
+    campaign: &Campaign,
+    content: &str,
+    channel: Channel,
+    renderer: &Renderer,
+    settings: &Settings,
+    problems: &mut Vec<Problem>,
+) {
+    for locale in renderer.locales(content) {
+        let sample = crate::rendering::sample::member(&locale);
+        let order = crate::rendering::sample::order(&settings.brand);
+        let variables = Variables {
+            brand: &settings.brand,
+            member: &sample,
+            campaign: &campaign.name,
+            message: uuid::Uuid::nil(),
+            step: "main",
+            due_at: order.purchased_at + chrono::Duration::days(60),
+            years: Some(1),
+            order: Some(&order),
+        };
+        if let Err(error) = renderer.render(content, channel, &settings.email.from, &variables) {
+            let mut place = error.place.split(':').filter_map(|part| part.parse().ok());
+            let problem = Problem {
+                file: settings.templates.join(&error.template).display().to_string(),
+                line: place.next().unwrap_or(0),
+                column: place.next().unwrap_or(0),
+                message: error.reason,
+            };
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! `campaigns apply|list|pause|resume|approve`.
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::{CommandError, Result, Session, output, rfc3339};
+use crate::app::App;
+use crate::domain::campaign::Status;
+use crate::store::configuration;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Campaigns {
+    /// Check the files and make them what every process works by.
+    Apply,
+    /// List the campaigns that were applied, and what holds them.
+    List,
+    /// Stop a campaign's messages; they wait, and lateness decides when it resumes.
+    Pause(Target),
+    /// Let a paused campaign go on.
+    Resume(Target),
+    /// Let a campaign send more than its ceiling, for the next 24 hours.
+    Approve {
+        /// The campaign's name.
+        name: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Target {
+    /// The campaign's name.
+    name: Option<String>,
+    /// Every campaign: silence everything.
+    #[arg(long)]
+    all: bool,
+}
+
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    status: &'static str,
+    trigger: &'static str,
+    channels: Vec<&'static str>,
+    steps: usize,
+    first_live_at: Option<String>,
+    scanned_to: Option<String>,
+}
+
+impl Campaigns {
+    pub(super) async fn execute(self, session: &Session) -> Result {
+        let app = session.open().await?;
+        match self {
+            Self::Apply => apply(&app).await,
+            Self::List => list(&app, session).await,
+            Self::Pause(target) => pause(&app, target, true).await,
+            Self::Resume(target) => pause(&app, target, false).await,
+            Self::Approve { name } => approve(&app, &name).await,
+        }
+    }
+}
+
+async fn apply(app: &App) -> Result {
+    let (catalog, changed) = app.apply().await?;
+    let live = catalog.campaigns.values().filter(|campaign| campaign.status == Status::Live).count();
+    let what = if changed { "Applied" } else { "Nothing changed in" };
+    output::say(&format!("{what} version {}: {} campaigns, {live} live.", &catalog.hash[..12], catalog.campaigns.len()))
+}
+
+async fn list(app: &App, session: &Session) -> Result {
+    let catalog = app.applied(None).await?;
+    let mut tx = app.store.read().await?;
+    let states = configuration::states(&mut tx).await?;
+    let silenced = configuration::all_paused(&mut tx).await?;
+    tx.commit().await?;
+    let rows: Vec<Row> = catalog
+        .campaigns
+        .values()
+        .map(|campaign| {
+            let state = states.get(&campaign.name);
+            let status = match state {
+                _ if silenced => "silenced",
+                Some(state) if state.paused => "paused",
+                Some(state) if state.held => "waits for approval",
+                _ => campaign.status.as_str(),
+            };
+            Row {
+                name: campaign.name.clone(),
+                status,
+                trigger: campaign.trigger.kind(),
+                channels: campaign.channels.iter().map(|channel| channel.as_str()).collect(),
+                steps: campaign.steps.len(),
+                first_live_at: state.and_then(|state| state.first_live_at).map(rfc3339),
+                scanned_to: state.and_then(|state| state.cursor.scanned_to).map(rfc3339),
+            }
+        })
+        .collect();
+    output::rows(session.format, &rows, &["campaign", "status", "trigger", "channels", "steps", "scanned to"], |row| {
+        vec![
+            row.name.clone(),
+            row.status.to_owned(),
+            row.trigger.to_owned(),
+            row.channels.join(", "),
+            row.steps.to_string(),
+            row.scanned_to.clone().unwrap_or_else(|| "never".to_owned()),
+        ]
+    })
+}
+
+async fn pause(app: &App, target: Target, paused: bool) -> Result {
+    let mut tx = app.store.begin().await?;
+    let done = match &target.name {
+        None => {
+            configuration::pause_all(&mut tx, paused).await?;
+            "Everything".to_owned()
+        }
+        Some(name) => {
+            if !configuration::pause(&mut tx, name, paused).await? {
+                return Err(unknown(app, name).await);
+            }
+            format!("The campaign {name}")
+        }
+    };
+    tx.commit().await?;
+    output::say(&format!("{done} is {}.", if paused { "paused; what falls due waits" } else { "running again" }))
+}
+
+async fn approve(app: &App, name: &str) -> Result {
+    let until = app.clock.now() + chrono::Duration::hours(24);
+    let mut tx = app.store.begin().await?;
+    if !configuration::approve(&mut tx, name, until).await? {
+        return Err(unknown(app, name).await);
+    }
+    tx.commit().await?;
+    output::say(&format!("The campaign {name} may go beyond its ceiling until {}.", rfc3339(until)))
+}
+
+async fn unknown(app: &App, name: &str) -> CommandError {
+    let known: Vec<String> = match app.applied(None).await {
+        Ok(catalog) => catalog.campaigns.keys().cloned().collect(),
+        Err(error) => return error.into(),
+    };
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    CommandError::Other(format!("there is no campaign `{name}`; {}", crate::document::expected(name, &known)))
+}

@@ -1,0 +1,182 @@
+//! `explain --member ID [--campaign NAME] [--at T]`.
+
+use chrono::Duration;
+use serde::Serialize;
+
+use super::output::{self, Format};
+use super::{CommandError, Result, Session, instant_of, rfc3339};
+use crate::domain::campaign::Status;
+use crate::domain::message::{Channel, Reason};
+use crate::domain::policy::Decision;
+use crate::occasion_search::{self, Found};
+use crate::store::{configuration, members};
+
+/// How far back and ahead occasions are looked for.
+const BEFORE: Duration = Duration::days(90);
+const AFTER: Duration = Duration::days(400);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Explain {
+    /// The member's external id.
+    #[arg(long, value_name = "ID")]
+    member: String,
+    /// Only this campaign.
+    #[arg(long, value_name = "NAME")]
+    campaign: Option<String>,
+    /// As of this instant [default: now].
+    #[arg(long, value_name = "T")]
+    at: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Explained {
+    campaign: String,
+    trigger: &'static str,
+    status: String,
+    in_audience: bool,
+    /// The part of the audience that decides against the member.
+    audience: Option<String>,
+    messages: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    step: String,
+    occasion: String,
+    due_at: String,
+    local_time: String,
+    /// The state in the ledger, or `would be sent`, `would be skipped`.
+    state: String,
+    channel: Option<&'static str>,
+    reason: Option<&'static str>,
+    because: String,
+}
+
+impl Explain {
+    pub(super) async fn execute(self, session: &Session) -> Result {
+        let app = session.open().await?;
+        let at = match &self.at {
+            Some(text) => instant_of(text, &app.settings, "--at")?,
+            None => app.clock.now(),
+        };
+        let catalog = app.catalog().await?;
+        let mut tx = app.store.read().await?;
+        let Some(member) = members::by_external_id(&mut tx, &self.member).await? else {
+            return Err(CommandError::Other(format!(
+                "there is no member `{}`; `rekindle import members` brings members in",
+                self.member
+            )));
+        };
+        if let Some(name) = self.campaign.as_deref().filter(|name| !catalog.campaigns.contains_key(*name)) {
+            let known: Vec<&str> = catalog.campaigns.keys().map(String::as_str).collect();
+            return Err(CommandError::Other(format!(
+                "there is no campaign `{name}`; {}",
+                crate::document::expected(name, &known)
+            )));
+        }
+        let states = configuration::states(&mut tx).await?;
+        let mut all = Vec::new();
+        for campaign in catalog.campaigns.values() {
+            if self.campaign.as_ref().is_some_and(|name| *name != campaign.name) {
+                continue;
+            }
+            let state = states.get(&campaign.name);
+            let found =
+                occasion_search::of_member(&mut tx, &catalog, campaign, state, &member, at, (BEFORE, AFTER)).await?;
+            let zone = member.zone(&catalog.brand);
+            let status = match state {
+                _ if campaign.status != Status::Live => format!("{}: it sends nothing", campaign.status),
+                Some(state) if state.paused => "paused: its messages wait".to_owned(),
+                Some(state) if state.held => "above its ceiling: its messages wait for approval".to_owned(),
+                _ => "live".to_owned(),
+            };
+            let audience = campaign.audience.failing_term(&member, catalog.brand.timezone);
+            all.push(Explained {
+                campaign: campaign.name.clone(),
+                trigger: campaign.trigger.kind(),
+                status,
+                in_audience: audience.is_none(),
+                audience,
+                messages: found.iter().map(|found| row(found, zone)).collect(),
+            });
+        }
+        tx.commit().await?;
+        match session.format {
+            Format::Json | Format::Csv => output::json(&all),
+            Format::Table => show(&self.member, &all),
+        }
+    }
+}
+
+fn row(found: &Found, zone: chrono_tz::Tz) -> Row {
+    let message = &found.message;
+    let (state, channel, reason): (String, Option<Channel>, Option<Reason>) =
+        if found.exists && message.state.is_final() {
+            (message.state.to_string(), message.channel, message.reason)
+        } else {
+            let prefix = if found.exists { format!("{}: ", message.state) } else { String::new() };
+            match found.decision {
+                Decision::Send(channel) => (format!("{prefix}would be sent"), Some(channel), None),
+                Decision::Defer(until) => (format!("{prefix}would wait until {}", rfc3339(until)), None, None),
+                Decision::Skip(reason) => (format!("{prefix}would not be sent"), None, Some(reason)),
+            }
+        };
+    Row {
+        step: message.step.clone(),
+        occasion: message.occasion.clone(),
+        due_at: rfc3339(message.due_at),
+        local_time: message.next_at.with_timezone(&zone).format("%Y-%m-%d %H:%M").to_string(),
+        state,
+        channel: channel.map(|channel| channel.as_str()),
+        reason: reason.map(|reason| reason.as_str()),
+        because: reason.map(because).unwrap_or_default().to_owned(),
+    }
+}
+
+/// A reason in a sentence.
+const fn because(reason: Reason) -> &'static str {
+    match reason {
+        Reason::MemberDeleted => "the member was deleted",
+        Reason::OutsideAudience => "the member is not in the campaign's audience",
+        Reason::GoalReached => "the member bought again",
+        Reason::TooLate => "it would have gone out later than the campaign allows",
+        Reason::AlreadyGreeted => "another yearly greeting went out within 180 days",
+        Reason::NoAddress => "the member has no address on the campaign's channels",
+        Reason::NoConsent => "the member has not agreed to marketing on the campaign's channels",
+        Reason::Suppressed => "the address must not be written to",
+        Reason::HeldOut => "the member is in the control group",
+        Reason::FrequencyCap => "the member had as many messages lately as the brand allows",
+        Reason::Budget => "the budget is used up",
+        Reason::GiftUnavailable => "no gift is left",
+        Reason::OrderCancelled => "the order was cancelled or refunded",
+        Reason::CampaignEnded => "the campaign is over or no longer configured",
+        Reason::RenderFailed => "its template could not be rendered for this member",
+        Reason::BadRecipient => "the server does not know the recipient",
+        Reason::Refused => "the server refused it as a matter of policy",
+        Reason::MessageRefused => "the server refused its content or size",
+        Reason::OurFault => "the server says that we speak wrongly; see the log",
+        Reason::RetriesExhausted => "it was retried until it was too old",
+    }
+}
+
+fn show(member: &str, all: &[Explained]) -> Result {
+    output::say(&format!("Member {member}"))?;
+    for explained in all {
+        output::say(&format!("\n{} ({}, {})", explained.campaign, explained.trigger, explained.status))?;
+        if let Some(term) = &explained.audience {
+            output::say(&format!("  not in the audience: this does not hold: {term}"))?;
+        }
+        if explained.messages.is_empty() {
+            output::say("  no occasion in the last 90 or the next 400 days")?;
+        }
+        for row in &explained.messages {
+            let channel = row.channel.map(|channel| format!(" by {channel}")).unwrap_or_default();
+            let because = if row.because.is_empty() { String::new() } else { format!(": {}", row.because) };
+            output::say(&format!(
+                "  {}  {} ({})  {}{channel}{because}",
+                row.local_time, row.step, row.occasion, row.state
+            ))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! `messages`.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::output::{self, Format};
+use super::{Result, Session, rfc3339};
+use crate::domain::instant;
+use crate::domain::message::State;
+use crate::store::messages::{self, Filter, Listed};
+
+/// Rows read at a time.
+const PAGE: i64 = 5_000;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Messages {
+    /// Only this campaign's.
+    #[arg(long, value_name = "NAME")]
+    campaign: Option<String>,
+    /// Only this member's.
+    #[arg(long, value_name = "ID")]
+    member: Option<String>,
+    /// Only those in this state: planned, queued, sending, sent, failed, uncertain, skipped,
+    /// held_out, cancelled …
+    #[arg(long)]
+    state: Option<State>,
+    /// At most so many.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    id: Uuid,
+    member: String,
+    campaign: String,
+    step: String,
+    channel: Option<String>,
+    state: String,
+    reason: Option<String>,
+    due_at: String,
+    attempts: i64,
+    sent_at: Option<String>,
+}
+
+const COLUMNS: &[&str] =
+    &["id", "member", "campaign", "step", "channel", "state", "reason", "due_at", "attempts", "sent_at"];
+
+impl Messages {
+    pub(super) async fn execute(self, session: &Session) -> Result {
+        let app = session.open().await?;
+        let filter = Filter { campaign: self.campaign, member: self.member, state: self.state };
+        // A table for people has an end; programs get everything.
+        let limit = self.limit.unwrap_or(if session.format == Format::Table { 100 } else { usize::MAX });
+        let mut rows: Vec<Row> = Vec::new();
+        let mut after = (i64::MIN, Uuid::nil());
+        let mut tx = app.store.read().await?;
+        while rows.len() < limit {
+            let page = messages::list(&mut tx, &filter, after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = (last.due_at, last.id);
+            let room = limit - rows.len();
+            rows.extend(page.into_iter().take(room).map(row));
+        }
+        tx.commit().await?;
+        let cut = session.format == Format::Table && rows.len() == limit;
+        output::rows(session.format, &rows, COLUMNS, cells)?;
+        if cut {
+            output::say(&format!("… the first {limit}; --limit shows more, --format csv or json everything."))?;
+        }
+        Ok(())
+    }
+}
+
+fn row(listed: Listed) -> Row {
+    Row {
+        id: listed.id,
+        member: listed.member,
+        campaign: listed.campaign,
+        step: listed.step,
+        channel: listed.channel,
+        state: listed.state,
+        reason: listed.reason,
+        due_at: rfc3339(instant(listed.due_at)),
+        attempts: listed.attempts,
+        sent_at: listed.sent_at.map(|at| rfc3339(instant(at))),
+    }
+}
+
+fn cells(row: &Row) -> Vec<String> {
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    vec![
+        row.id.to_string(),
+        row.member.clone(),
+        row.campaign.clone(),
+        row.step.clone(),
+        text(&row.channel),
+        row.state.clone(),
+        text(&row.reason),
+        row.due_at.clone(),
+        row.attempts.to_string(),
+        text(&row.sent_at),
+    ]
+}

@@ -1,0 +1,184 @@
+//! The command line: what can be asked, and who answers. One file per command.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+
+use crate::app::{App, AppError};
+use crate::clock::Clock;
+use crate::document::Problems;
+use crate::domain::Instant;
+use crate::domain::calendar::parse_instant;
+use crate::import::ImportError;
+use crate::settings::{Settings, SettingsError, environment};
+use crate::store::StoreError;
+
+mod campaigns;
+mod check;
+mod demo;
+mod explain;
+mod import;
+mod messages;
+mod migrate;
+mod once;
+mod output;
+mod plan;
+mod preview;
+mod run;
+mod status;
+
+use output::Format;
+
+/// Rekindle brings a shop's customers back: it finds the moments that matter, sends each member one
+/// personal message, and never the same one twice.
+#[derive(Debug, Parser)]
+#[command(name = "rekindle", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    after_help = "Start with `rekindle demo`. Then: import members, `rekindle plan`, `rekindle run`.\nREADME.md tells the first campaign step by step."
+)]
+struct Arguments {
+    /// The settings file.
+    #[arg(long, global = true, value_name = "FILE", default_value = "config/rekindle.yaml")]
+    config: PathBuf,
+    /// How data is printed.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Log more: once for what happens, twice for everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show it all on a generated shop: one simulated day, nothing installed, nothing sent.
+    Demo(demo::Demo),
+    /// Check settings, campaigns, providers and templates; say where to mend what.
+    Check,
+    /// Bring the store's schema up to date.
+    Migrate,
+    /// Apply, list, pause, resume and approve campaigns.
+    #[command(subcommand)]
+    Campaigns(campaigns::Campaigns),
+    /// Bring members, purchases and suppressions in from CSV files.
+    #[command(subcommand)]
+    Import(import::Import),
+    /// Say what would be sent, to whom and when; send nothing, change nothing.
+    Plan(plan::Plan),
+    /// Say why a member gets, or does not get, each campaign's message.
+    Explain(explain::Explain),
+    /// Show a campaign's message as one member would get it.
+    Preview(preview::Preview),
+    /// One full pass: scan, dispatch and send until nothing is due.
+    Once(once::Once),
+    /// The service. Stops gracefully on SIGTERM and Ctrl-C.
+    Run(run::Run),
+    /// List the ledger of messages.
+    Messages(messages::Messages),
+    /// Show what is in the store, what waits, and what needs somebody.
+    Status,
+}
+
+/// Why a command failed; printed to stderr, exit code 1.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Invalid(#[from] Problems),
+    #[error(transparent)]
+    App(#[from] AppError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    #[error("cannot write: {0}")]
+    Output(#[from] std::io::Error),
+    #[error("{0}")]
+    Other(String),
+    /// The message was printed already.
+    #[error("")]
+    Silent,
+}
+
+type Result<T = ()> = std::result::Result<T, CommandError>;
+
+/// What every command starts from.
+struct Session {
+    config: PathBuf,
+    format: Format,
+}
+
+impl Session {
+    fn settings(&self) -> Result<Arc<Settings>> {
+        Ok(Arc::new(Settings::load(&self.config, &environment)?))
+    }
+
+    /// The store, for reading and importing.
+    async fn open(&self) -> Result<App> {
+        Ok(App::open(self.settings()?, Clock::System).await?)
+    }
+}
+
+/// Parses the command line, runs the command, and gives the exit code: 0, 1 for an error, 2 for
+/// wrong usage.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let is_service = matches!(arguments.command, Command::Run(_));
+    crate::telemetry::start(arguments.verbose + u8::from(is_service));
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::complain(&format!("cannot start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(execute(arguments)) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output closed it, like `head`.
+        Err(CommandError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            if !matches!(error, CommandError::Silent) {
+                output::complain(&error.to_string());
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn execute(arguments: Arguments) -> Result {
+    let session = Session { config: arguments.config, format: arguments.format };
+    match arguments.command {
+        Command::Demo(command) => command.execute(&session).await,
+        Command::Check => check::execute(&session).await,
+        Command::Migrate => migrate::execute(&session).await,
+        Command::Campaigns(command) => command.execute(&session).await,
+        Command::Import(command) => command.execute(&session).await,
+        Command::Plan(command) => command.execute(&session).await,
+        Command::Explain(command) => command.execute(&session).await,
+        Command::Preview(command) => command.execute(&session).await,
+        Command::Once(command) => command.execute(&session).await,
+        Command::Run(command) => command.execute(&session).await,
+        Command::Messages(command) => command.execute(&session).await,
+        Command::Status => status::execute(&session).await,
+    }
+}
+
+/// Reads an instant of the command line: RFC 3339, or a date or time on the brand's clock.
+fn instant_of(text: &str, settings: &Settings, name: &str) -> Result<Instant> {
+    parse_instant(text, settings.brand.timezone).map_err(|error| CommandError::Other(format!("{name}: {error}")))
+}
+
+/// An instant as JSON and CSV write it.
+fn rfc3339(at: Instant) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
+}

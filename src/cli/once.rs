@@ -1,0 +1,67 @@
+//! `once`, `once --at T`, `once --from A --to B`.
+
+use super::output::{self, Format, Progress};
+use super::{CommandError, Result, Session, instant_of};
+use crate::app::{App, Passed};
+use crate::clock::Clock;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Once {
+    /// Catch up to this instant, on a clock that stands there (senders must be capture or local).
+    #[arg(long, value_name = "T", conflicts_with_all = ["from", "to"])]
+    at: Option<String>,
+    /// Work every instant from here …
+    #[arg(long, value_name = "T", requires = "to")]
+    from: Option<String>,
+    /// … up to, not with, this one, at which something falls due, in order.
+    #[arg(long, value_name = "T", requires = "from")]
+    to: Option<String>,
+}
+
+impl Once {
+    pub(super) async fn execute(self, session: &Session) -> Result {
+        let settings = session.settings()?;
+        let passed = match (&self.at, &self.from, &self.to) {
+            (_, Some(from), Some(to)) => {
+                let from = instant_of(from, &settings, "--from")?;
+                let to = instant_of(to, &settings, "--to")?;
+                if to <= from {
+                    return Err(CommandError::Other("--to is not after --from".to_owned()));
+                }
+                let app = App::open_to_send(settings, Clock::simulated(from)).await?;
+                let progress =
+                    std::sync::Mutex::new(Progress::new("sending", (to - from).num_hours().unsigned_abs().max(1)));
+                let passed = app
+                    .once_between(from, to, &|_, at| {
+                        if let Ok(mut progress) = progress.lock() {
+                            progress.at((at - from).num_hours().unsigned_abs());
+                        }
+                    })
+                    .await;
+                if let Ok(progress) = progress.into_inner() {
+                    progress.finish();
+                }
+                passed?
+            }
+            (at, ..) => {
+                let clock = match at {
+                    Some(at) => Clock::simulated(instant_of(at, &settings, "--at")?),
+                    None => Clock::System,
+                };
+                let app = App::open_to_send(settings, clock).await?;
+                app.once(&|_| {}).await?
+            }
+        };
+        report(session, &passed)
+    }
+}
+
+fn report(session: &Session, passed: &Passed) -> Result {
+    match session.format {
+        Format::Json | Format::Csv => output::json(passed),
+        Format::Table => output::say(&format!(
+            "{} fell due; {} dispatched, {} ended by policy, {} put off; {} outcomes recorded.\nSee `rekindle messages` and `rekindle status`.",
+            passed.planned, passed.queued, passed.ended, passed.deferred, passed.outcomes
+        )),
+    }
+}

@@ -1,0 +1,188 @@
+//! `preview CAMPAIGN --member ID`.
+
+use std::path::PathBuf;
+
+use chrono::Duration;
+
+use super::output::{self, Format};
+use super::{CommandError, Result, Session};
+use crate::app::{App, factories};
+use crate::catalog::Catalog;
+use crate::domain::campaign::{Campaign, MAIN};
+use crate::domain::member::Member;
+use crate::domain::message::{Channel, Content, ENVELOPE_VERSION, Envelope};
+use crate::domain::{address, phone};
+use crate::occasion_search;
+use crate::rendering::{Variables, sample};
+use crate::senders::Outcome;
+use crate::store::{configuration, members};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Preview {
+    /// The campaign's name.
+    campaign: String,
+    /// The member's external id.
+    #[arg(long, value_name = "ID")]
+    member: String,
+    /// On this channel [default: the campaign's first].
+    #[arg(long, value_name = "CHANNEL")]
+    channel: Option<Channel>,
+    /// This step.
+    #[arg(long, value_name = "ID", default_value = MAIN)]
+    step: String,
+    /// Write the HTML (or the text of an SMS) to a file.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Send it to a test address or number, through the configured sender.
+    #[arg(long, value_name = "ADDRESS")]
+    send_to: Option<String>,
+}
+
+impl Preview {
+    pub(super) async fn execute(self, session: &Session) -> Result {
+        let app = session.open().await?;
+        let catalog = app.catalog().await?;
+        let known: Vec<&str> = catalog.campaigns.keys().map(String::as_str).collect();
+        let Some(campaign) = catalog.campaigns.get(&self.campaign) else {
+            let hint = crate::document::expected(&self.campaign, &known);
+            return Err(CommandError::Other(format!("there is no campaign `{}`; {hint}", self.campaign)));
+        };
+        let channel = self.channel.unwrap_or(campaign.channels[0]);
+        let (content, note) = self.render(&app, &catalog, campaign, channel).await?;
+        if let Some(file) = &self.out {
+            let text = match &content {
+                Content::Email { html: Some(html), .. } => html,
+                Content::Email { text, .. } | Content::Sms { text } => text,
+                Content::Pattern { template, .. } => template,
+            };
+            std::fs::write(file, text)
+                .map_err(|error| CommandError::Other(format!("cannot write {}: {error}", file.display())))?;
+        }
+        if let Some(to) = &self.send_to {
+            return send(&app, &catalog, campaign, channel, content, to).await;
+        }
+        if session.format != Format::Table {
+            return output::json(&content);
+        }
+        output::say(&note)?;
+        show(&content, campaign)?;
+        if let Some(file) = &self.out {
+            output::say(&format!("\nWritten to {}.", file.display()))?;
+        }
+        Ok(())
+    }
+
+    /// The message of the member's nearest occasion, or of a made-up one where there is none.
+    async fn render(
+        &self,
+        app: &App,
+        catalog: &Catalog,
+        campaign: &Campaign,
+        channel: Channel,
+    ) -> Result<(Content, String)> {
+        let Some(step) = campaign.step_index(&self.step).map(|index| &campaign.steps[index]) else {
+            let known: Vec<&str> = campaign.steps.iter().map(|step| step.id.as_str()).collect();
+            let hint = crate::document::expected(&self.step, &known);
+            return Err(CommandError::Other(format!("{} has no step `{}`; {hint}", campaign.name, self.step)));
+        };
+        let mut tx = app.store.read().await?;
+        let Some(member) = members::by_external_id(&mut tx, &self.member).await? else {
+            return Err(CommandError::Other(format!("there is no member `{}`", self.member)));
+        };
+        let states = configuration::states(&mut tx).await?;
+        let now = app.clock.now();
+        let around = (Duration::days(400), Duration::days(400));
+        let found =
+            occasion_search::of_member(&mut tx, catalog, campaign, states.get(&campaign.name), &member, now, around)
+                .await?;
+        tx.commit().await?;
+        let nearest = found
+            .iter()
+            .filter(|found| found.message.step == step.id)
+            .min_by_key(|found| ((found.message.due_at - now).abs(), found.message.id));
+        let made_up = sample::order(&catalog.brand);
+        let needs_order = matches!(campaign.trigger.kind(), "post_purchase" | "at_risk");
+        let (due_at, years, order) = match nearest {
+            Some(found) => (found.message.due_at, found.message.years, found.candidate.order.as_ref()),
+            None => (now, (campaign.trigger.kind() == "anniversary").then_some(1), needs_order.then_some(&made_up)),
+        };
+        let note = match nearest {
+            Some(found) => {
+                format!("For member {}, due {}:\n", self.member, local(&member, catalog, found.message.due_at))
+            }
+            None => format!("Member {} has no occasion of this campaign near; with made-up values:\n", self.member),
+        };
+        let variables = Variables {
+            brand: &catalog.brand,
+            member: &member,
+            campaign: &campaign.name,
+            message: uuid::Uuid::nil(),
+            step: &step.id,
+            due_at,
+            years,
+            order,
+        };
+        let content = catalog
+            .renderer
+            .render(&step.content, channel, &catalog.from, &variables)
+            .map_err(|error| CommandError::Other(error.to_string()))?;
+        Ok((content, note))
+    }
+}
+
+fn local(member: &Member, catalog: &Catalog, at: crate::domain::Instant) -> String {
+    at.with_timezone(&member.zone(&catalog.brand)).format("%Y-%m-%d %H:%M (%Z)").to_string()
+}
+
+/// Shows a message as a person would see it.
+pub(super) fn show(content: &Content, campaign: &Campaign) -> Result {
+    match content {
+        Content::Email { from, to_name, subject, text, .. } => {
+            output::say(&format!("From:    {from}\nTo:      {to_name}\nSubject: {subject}\n\n{text}"))
+        }
+        Content::Sms { text } => output::say(&format!("SMS ({})\n\n{text}", campaign.purpose)),
+        Content::Pattern { template, values } => {
+            let values: String = values.iter().map(|(name, value)| format!("\n  {name}: {value}")).collect();
+            output::say(&format!("SMS by the provider's pattern {template}{values}"))
+        }
+    }
+}
+
+async fn send(
+    app: &App,
+    catalog: &Catalog,
+    campaign: &Campaign,
+    channel: Channel,
+    content: Content,
+    to: &str,
+) -> Result {
+    let parsed = match channel {
+        Channel::Email => address::parse(to),
+        Channel::Sms => phone::parse(to, catalog.brand.phone_region),
+    };
+    let to = parsed.map_err(|error| CommandError::Other(format!("--send-to: {error}")))?;
+    let (email, sms) = factories(&app.settings, catalog)?;
+    let factory = if channel == Channel::Email { email } else { sms };
+    let envelope = Envelope {
+        v: ENVELOPE_VERSION,
+        message: app.clock.new_id(),
+        dispatch_no: 1,
+        at: app.clock.now().timestamp_millis(),
+        campaign: campaign.name.clone(),
+        purpose: campaign.purpose,
+        to,
+        content,
+    };
+    let mut sender = factory.open();
+    let outcome = sender.send(&envelope).await;
+    sender.close().await;
+    match outcome {
+        Outcome::Sent { .. } => output::say(&format!("Sent through {} as {}.", factory.name(), envelope.message)),
+        Outcome::Retry { reply }
+        | Outcome::Rejected { reply, .. }
+        | Outcome::Pause { reply, .. }
+        | Outcome::Uncertain { reply } => {
+            Err(CommandError::Other(format!("{} did not take it: {reply}", factory.name())))
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! `status`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::output::{self, Format, grouped};
+use super::{Result, Session, rfc3339};
+use crate::domain::instant;
+use crate::domain::message::Channel;
+use crate::store::{configuration, members, messages, purchases, suppressions};
+
+/// Uncertain attempts that are shown.
+const SHOWN: i64 = 10;
+
+#[derive(Serialize)]
+struct Status {
+    members: i64,
+    purchases: i64,
+    latest_purchase_at: Option<String>,
+    suppressions: i64,
+    paused: bool,
+    /// Messages by state.
+    messages: BTreeMap<String, i64>,
+    /// Why messages were not sent, by reason.
+    reasons: BTreeMap<String, i64>,
+    /// Sent messages by campaign and channel.
+    sent: Vec<Sent>,
+    /// Campaigns above their ceiling, waiting for `campaigns approve`.
+    waiting_for_approval: Vec<String>,
+    queue: Vec<Queue>,
+    /// Attempts whose answer was lost, ever.
+    uncertain_attempts: i64,
+    latest_uncertain: Vec<Uncertain>,
+}
+
+#[derive(Serialize)]
+struct Sent {
+    campaign: String,
+    channel: String,
+    messages: i64,
+}
+
+#[derive(Serialize)]
+struct Queue {
+    channel: &'static str,
+    waiting: Option<u64>,
+    problem: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Uncertain {
+    message: String,
+    campaign: String,
+    channel: String,
+    started_at: String,
+}
+
+pub(super) async fn execute(session: &Session) -> Result {
+    let app = session.open().await?;
+    let mut tx = app.store.read().await?;
+    let (orders, latest) = purchases::summary(&mut tx).await?;
+    let states = configuration::states(&mut tx).await?;
+    let (uncertain_attempts, latest_uncertain) = messages::uncertain(&mut tx, SHOWN).await?;
+    let mut status = Status {
+        members: members::count(&mut tx).await?,
+        purchases: orders,
+        latest_purchase_at: latest.map(|at| rfc3339(instant(at))),
+        suppressions: suppressions::count(&mut tx).await?,
+        paused: configuration::all_paused(&mut tx).await?,
+        messages: BTreeMap::new(),
+        reasons: BTreeMap::new(),
+        sent: Vec::new(),
+        waiting_for_approval: states.into_iter().filter(|(_, state)| state.held).map(|(name, _)| name).collect(),
+        queue: Vec::new(),
+        uncertain_attempts,
+        latest_uncertain: latest_uncertain
+            .into_iter()
+            .map(|(message, campaign, channel, at)| Uncertain {
+                message: message.to_string(),
+                campaign,
+                channel,
+                started_at: rfc3339(instant(at)),
+            })
+            .collect(),
+    };
+    for (campaign, channel, state, reason, count) in messages::counts(&mut tx).await? {
+        *status.messages.entry(state.clone()).or_default() += count;
+        if !reason.is_empty() {
+            *status.reasons.entry(reason).or_default() += count;
+        }
+        if state == "sent" {
+            status.sent.push(Sent { campaign, channel, messages: count });
+        }
+    }
+    tx.commit().await?;
+    match app.queue().await {
+        Ok(queue) => {
+            for channel in Channel::ALL {
+                let depth = queue.depth(*channel).await;
+                status.queue.push(Queue {
+                    channel: channel.as_str(),
+                    problem: depth.as_ref().err().map(ToString::to_string),
+                    waiting: depth.ok(),
+                });
+            }
+            queue.close().await;
+        }
+        Err(error) => {
+            status.queue.push(Queue { channel: "email, sms", waiting: None, problem: Some(error.to_string()) });
+        }
+    }
+    match session.format {
+        Format::Json | Format::Csv => output::json(&status),
+        Format::Table => show(&status),
+    }
+}
+
+fn show(status: &Status) -> Result {
+    let number = |count: i64| grouped(count.unsigned_abs());
+    let pairs = |map: &BTreeMap<String, i64>| -> String {
+        if map.is_empty() {
+            return "none".to_owned();
+        }
+        map.iter().map(|(name, count)| format!("{name} {}", number(*count))).collect::<Vec<_>>().join(", ")
+    };
+    if status.paused {
+        output::say("EVERYTHING IS PAUSED (`rekindle campaigns resume --all` ends it)\n")?;
+    }
+    for name in &status.waiting_for_approval {
+        output::say(&format!("{name} IS ABOVE ITS CEILING: it waits for `rekindle campaigns approve {name}`\n"))?;
+    }
+    let latest = status.latest_purchase_at.as_ref().map_or(String::new(), |at| format!(" (the latest at {at})"));
+    output::say(&format!("members       {}", number(status.members)))?;
+    output::say(&format!("purchases     {}{latest}", number(status.purchases)))?;
+    output::say(&format!("suppressions  {}", number(status.suppressions)))?;
+    output::say(&format!("messages      {}", pairs(&status.messages)))?;
+    output::say(&format!("not sent      {}", pairs(&status.reasons)))?;
+    for queue in &status.queue {
+        let what = match (&queue.problem, queue.waiting) {
+            (Some(problem), _) => problem.clone(),
+            (None, waiting) => format!("{} waiting", grouped(waiting.unwrap_or(0))),
+        };
+        output::say(&format!("queue {:7} {what}", queue.channel))?;
+    }
+    output::say(&format!("uncertain     {} attempts, ever", number(status.uncertain_attempts)))?;
+    for uncertain in &status.latest_uncertain {
+        output::say(&format!(
+            "  {} {} {} {}",
+            uncertain.started_at, uncertain.channel, uncertain.campaign, uncertain.message
+        ))?;
+    }
+    if !status.sent.is_empty() {
+        output::say("")?;
+        let rows: Vec<Vec<String>> = status
+            .sent
+            .iter()
+            .map(|sent| vec![sent.campaign.clone(), sent.channel.clone(), number(sent.messages)])
+            .collect();
+        output::table(&["campaign", "channel", "sent"], &rows)?;
+    }
+    Ok(())
+}

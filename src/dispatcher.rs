@@ -1,0 +1,267 @@
+//! The dispatcher: takes messages whose time has come, asks policy, renders, commits `queued` under
+//! the next dispatch number, and only then publishes. What the queue does not confirm goes back.
+
+use std::collections::HashSet;
+
+use uuid::Uuid;
+
+use crate::catalog::Catalog;
+use crate::clock::Clock;
+use crate::domain::Instant;
+use crate::domain::campaign::{Campaign, MAIN};
+use crate::domain::message::{Channel, Content, ENVELOPE_VERSION, Envelope, Reason, State};
+use crate::domain::policy::{Decision, decide, end_state};
+use crate::queue::{Queue, QueueError};
+use crate::rendering::{RenderError, Variables};
+use crate::settings::Redirect;
+use crate::store::facts::{Subject, Surroundings};
+use crate::store::messages::{self, Decided, Message, Queued};
+use crate::store::{Store, StoreError, Tx, configuration};
+
+/// Messages decided in one transaction.
+pub const BATCH: i64 = 500;
+
+/// Messages between dispatch and outcome at any time: enough to keep many senders busy, few enough
+/// that the queue holds only what is ready.
+pub const IN_QUEUE: i64 = 5_000;
+
+/// Until the queue confirms, a message may be lost with it: then it is taken back after this long.
+const UNCONFIRMED_LEASE: i64 = 60_000;
+
+/// A confirmed message waits this long for a sender; then it is dispatched again, and the older
+/// copy, should it still come, is dropped.
+const CONFIRMED_LEASE: i64 = 30 * 60_000;
+
+/// What one batch came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dispatched {
+    /// Messages looked at.
+    pub taken: u64,
+    /// Handed to the queue.
+    pub queued: u64,
+    /// Put off, for quiet hours.
+    pub deferred: u64,
+    /// Ended by policy.
+    pub ended: u64,
+    /// Whether the bound on what is in the queue stopped it.
+    pub full: bool,
+}
+
+/// Why a batch stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum DispatchError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+/// What the dispatcher works with.
+#[derive(Clone, Copy)]
+pub struct Dispatcher<'a> {
+    pub store: &'a Store,
+    pub queue: &'a dyn Queue,
+    pub clock: &'a Clock,
+    pub redirect: Option<&'a Redirect>,
+}
+
+impl Dispatcher<'_> {
+    /// Dispatches one batch of what is ready now.
+    pub async fn dispatch(&self, catalog: &Catalog) -> Result<Dispatched, DispatchError> {
+        let (done, envelopes) = self.prepare(catalog).await?;
+        self.publish(&envelopes).await?;
+        Ok(done)
+    }
+
+    /// Decides about one batch and commits the decisions. What comes back is queued in the store
+    /// and must be published next.
+    pub async fn prepare(&self, catalog: &Catalog) -> Result<(Dispatched, Vec<Envelope>), DispatchError> {
+        let now = self.clock.now();
+        let mut tx = self.store.begin().await?;
+        if configuration::all_paused(&mut tx).await? {
+            return Ok((Dispatched::default(), Vec::new()));
+        }
+        let room = IN_QUEUE - messages::in_queue(&mut tx).await?;
+        if room <= 0 {
+            return Ok((Dispatched { full: true, ..Dispatched::default() }, Vec::new()));
+        }
+        let batch = messages::take_planned(&mut tx, now, &catalog.silent(), BATCH.min(room)).await?;
+        if batch.is_empty() {
+            return Ok((Dispatched::default(), Vec::new()));
+        }
+        let mut ids: Vec<i64> = batch.iter().map(|message| message.member_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        messages::lock_members(&mut tx, ids).await?;
+        let mut around = surroundings(&mut tx, catalog, &batch, now).await?;
+        let mut decided = Vec::new();
+        let mut queued = Vec::new();
+        let mut envelopes = Vec::new();
+        for message in &batch {
+            let campaign = catalog.campaigns.get(&message.campaign).map(AsRef::as_ref);
+            match self.decide(catalog, &mut around, message, campaign, now) {
+                Ok((channel, envelope)) => {
+                    queued.push(Queued { id: message.id, channel });
+                    envelopes.push(envelope);
+                }
+                Err(other) => decided.push(other),
+            }
+        }
+        messages::decide(&mut tx, &decided).await?;
+        messages::queue(&mut tx, &queued, now, UNCONFIRMED_LEASE).await?;
+        tx.commit().await?;
+        let deferred = decided.iter().filter(|row| row.state == State::Planned).count() as u64;
+        let done = Dispatched {
+            taken: batch.len() as u64,
+            queued: queued.len() as u64,
+            deferred,
+            ended: decided.len() as u64 - deferred,
+            full: false,
+        };
+        Ok((done, envelopes))
+    }
+
+    /// Publishes prepared envelopes and records what the queue confirmed.
+    pub async fn publish(&self, envelopes: &[Envelope]) -> Result<(), DispatchError> {
+        if envelopes.is_empty() {
+            return Ok(());
+        }
+        let published = self.queue.publish(envelopes).await;
+        let confirmed: Vec<Uuid> = published.as_ref().map(Clone::clone).unwrap_or_default();
+        let taken: HashSet<Uuid> = confirmed.iter().copied().collect();
+        let refused: Vec<Uuid> =
+            envelopes.iter().map(|envelope| envelope.message).filter(|id| !taken.contains(id)).collect();
+        let mut tx = self.store.begin().await?;
+        if !confirmed.is_empty() {
+            messages::confirm(&mut tx, confirmed, CONFIRMED_LEASE).await?;
+        }
+        if !refused.is_empty() {
+            tracing::warn!(count = refused.len(), "the queue did not confirm; these messages go back");
+            messages::unqueue(&mut tx, refused).await?;
+        }
+        tx.commit().await?;
+        published?;
+        Ok(())
+    }
+
+    /// The channel and envelope of a message to send, or how it ends otherwise.
+    fn decide(
+        &self,
+        catalog: &Catalog,
+        around: &mut Surroundings,
+        message: &Message,
+        campaign: Option<&Campaign>,
+        now: Instant,
+    ) -> Result<(Channel, Envelope), Decided> {
+        let ended =
+            |reason: Reason| Decided { id: message.id, state: end_state(reason), reason: Some(reason), next_at: None };
+        let facts = around.facts(message, campaign, &catalog.brand, now);
+        let Some(campaign) = campaign else { return Err(ended(Reason::CampaignEnded)) };
+        match decide(&facts, &campaign.rules(&catalog.brand), now) {
+            Decision::Skip(reason) => {
+                around.note_ended(message, reason);
+                Err(ended(reason))
+            }
+            Decision::Defer(until) => Err(Decided {
+                id: message.id,
+                state: State::Planned,
+                reason: None,
+                next_at: Some(until.timestamp_millis()),
+            }),
+            Decision::Send(channel) => match self.envelope(catalog, around, message, campaign, channel, now) {
+                Ok(envelope) => {
+                    around.note_sent(message, campaign, now);
+                    Ok((channel, envelope))
+                }
+                Err(error) => {
+                    tracing::error!(message = %message.id, campaign = %campaign.name, %error, "cannot render");
+                    Err(ended(Reason::RenderFailed))
+                }
+            },
+        }
+    }
+
+    fn envelope(
+        &self,
+        catalog: &Catalog,
+        around: &Surroundings,
+        message: &Message,
+        campaign: &Campaign,
+        channel: Channel,
+        now: Instant,
+    ) -> Result<Envelope, RenderError> {
+        let missing = |reason: &str| RenderError {
+            template: campaign.name.clone(),
+            place: String::new(),
+            reason: reason.to_owned(),
+        };
+        let member = around.members.get(&message.member_id).ok_or_else(|| missing("the member is gone"))?;
+        let address = member.address(channel).ok_or_else(|| missing("the member has no address"))?;
+        let step = campaign
+            .step_index(&message.step)
+            .map(|index| &campaign.steps[index])
+            .ok_or_else(|| missing("the step is gone"))?;
+        let content = render(catalog, campaign, &step.content, channel, message, around)?;
+        let to = match (self.redirect, channel) {
+            (None, _) => address,
+            (Some(redirect), Channel::Email) => &redirect.email,
+            (Some(redirect), Channel::Sms) => &redirect.phone,
+        };
+        Ok(Envelope {
+            v: ENVELOPE_VERSION,
+            message: message.id,
+            dispatch_no: message.dispatch_no + 1,
+            at: now.timestamp_millis(),
+            campaign: campaign.name.clone(),
+            purpose: campaign.purpose,
+            to: to.to_owned(),
+            content,
+        })
+    }
+}
+
+/// What a message of a known member says.
+fn render(
+    catalog: &Catalog,
+    campaign: &Campaign,
+    content: &str,
+    channel: Channel,
+    message: &Message,
+    around: &Surroundings,
+) -> Result<Content, RenderError> {
+    let member = &around.members[&message.member_id];
+    let variables = Variables {
+        brand: &catalog.brand,
+        member,
+        campaign: &campaign.name,
+        message: message.id,
+        step: &message.step,
+        due_at: message.due_at,
+        years: message.years,
+        order: message.purchase_id.and_then(|id| around.orders.get(&id)),
+    };
+    catalog.renderer.render(content, channel, &catalog.from, &variables)
+}
+
+/// What policy needs to know about a batch of messages at `now`.
+pub async fn surroundings(
+    tx: &mut Tx,
+    catalog: &Catalog,
+    batch: &[Message],
+    now: Instant,
+) -> Result<Surroundings, StoreError> {
+    let subjects: Vec<Subject<'_>> = batch
+        .iter()
+        .filter_map(|message| {
+            Some(Subject {
+                campaign: catalog.campaigns.get(&message.campaign)?,
+                member_id: message.member_id,
+                purchase_id: message.purchase_id,
+                is_later_step: message.step != MAIN,
+            })
+        })
+        .collect();
+    let counts = |name: &str| catalog.counts_for_cap(name);
+    let counted_after = catalog.brand.frequency_cap.map(|cap| now - cap.per);
+    Surroundings::load(tx, &subjects, &counts, counted_after).await
+}

@@ -1,0 +1,60 @@
+//! `suppressions.csv`: `address,purpose,reason`; without a purpose, both.
+
+use super::{Cells, Columns, Rows};
+use crate::domain::member::Brand;
+use crate::domain::message::Purpose;
+use crate::domain::{address, phone};
+use crate::store::members::Upserted;
+use crate::store::suppressions::{self, Suppression};
+use crate::store::{Store, StoreError};
+
+pub(super) struct Suppressions<'a> {
+    pub store: &'a Store,
+    pub brand: &'a Brand,
+    pub now: i64,
+}
+
+/// One line: an address closed for some purposes.
+pub(super) struct Line {
+    key: String,
+    rows: Vec<Suppression>,
+}
+
+impl Rows for Suppressions<'_> {
+    type Row = Line;
+    const REQUIRED: &'static [&'static str] = &["address"];
+    const OPTIONAL: &'static [&'static str] = &["purpose", "reason"];
+
+    fn decode(&self, cells: &Cells<'_>) -> Result<Line, String> {
+        let cell = cells.require("address")?;
+        let parsed =
+            if cell.contains('@') { address::parse(cell) } else { phone::parse(cell, self.brand.phone_region) };
+        let address = parsed.map_err(|reason| format!("address: {reason}"))?.to_lowercase();
+        let purpose = cells.parse("purpose", |cell| cell.to_ascii_lowercase().parse::<Purpose>())?;
+        let purposes = purpose.map_or(Purpose::ALL.to_vec(), |purpose| vec![purpose]);
+        let reason = cells.get("reason").unwrap_or("imported").to_owned();
+        let rows = purposes
+            .iter()
+            .map(|purpose| Suppression {
+                address: address.clone(),
+                purpose: purpose.as_str(),
+                reason: reason.clone(),
+                created_at: self.now,
+            })
+            .collect();
+        Ok(Line { key: address, rows })
+    }
+
+    fn key(row: &Line) -> &str {
+        &row.key
+    }
+
+    async fn write(&self, lines: Vec<Line>, _: &Columns) -> Result<(Upserted, Vec<(usize, String)>), StoreError> {
+        let rows: Vec<Suppression> = lines.iter().flat_map(|line| line.rows.iter().cloned()).collect();
+        let mut tx = self.store.begin().await?;
+        let inserted = suppressions::insert(&mut tx, &rows).await?;
+        tx.commit().await?;
+        // A line counts as one, however many purposes it closes.
+        Ok((Upserted { inserted: inserted.min(lines.len() as u64), updated: 0 }, Vec::new()))
+    }
+}

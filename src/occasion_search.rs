@@ -1,0 +1,75 @@
+//! The occasions of one member around an instant, each with what became of it or what policy says:
+//! what `explain` and `preview` look at.
+
+use chrono::Duration;
+use uuid::Uuid;
+
+use crate::catalog::{Catalog, starts_at};
+use crate::dispatcher::surroundings;
+use crate::domain::Instant;
+use crate::domain::campaign::Campaign;
+use crate::domain::member::Member;
+use crate::domain::message::State;
+use crate::domain::occasion::{Candidate, Rows};
+use crate::domain::policy::{Decision, decide};
+use crate::plan::into_message;
+use crate::scheduler::dues;
+use crate::store::configuration::CampaignState;
+use crate::store::messages::Message;
+use crate::store::{StoreError, Tx, messages, occasions};
+
+/// One message of one occasion of the member.
+#[derive(Debug, Clone)]
+pub struct Found {
+    pub message: Message,
+    /// The order it rests on and the member, as the trigger found them.
+    pub candidate: Candidate,
+    /// Whether the ledger has it already.
+    pub exists: bool,
+    /// What policy says at the instant it is (or would be) taken up.
+    pub decision: Decision,
+}
+
+/// Every message of the campaign for the member that is due within `around` of `at`, in order.
+pub async fn of_member(
+    tx: &mut Tx,
+    catalog: &Catalog,
+    campaign: &Campaign,
+    state: Option<&CampaignState>,
+    member: &Member,
+    at: Instant,
+    (before, after): (Duration, Duration),
+) -> Result<Vec<Found>, StoreError> {
+    let starts = starts_at(campaign, state).unwrap_or(at);
+    let last = campaign.steps.len() - 1;
+    let (base_after, _) = campaign.base_window(last, at - before, at);
+    let base_until = at + after;
+    let mut found = Vec::new();
+    let Some(query) = campaign.trigger.query(Rows::Member(member.id), &catalog.brand) else { return Ok(found) };
+    let known = messages::of_member(tx, member.id).await?;
+    let (candidates, _) = occasions::page(tx, &query, occasions::START, 10_000).await?;
+    for candidate in &candidates {
+        for due in dues(campaign, candidate, base_after, base_until, starts, catalog) {
+            if due.due_at < at - before || due.due_at > at + after {
+                continue;
+            }
+            let mut rows = Vec::new();
+            due.messages(campaign, candidate, catalog, &mut rows, Uuid::nil);
+            for row in rows {
+                let planned = into_message(row);
+                let stored = known.iter().find(|message| {
+                    (&message.campaign, &message.occasion, &message.step, &message.slot)
+                        == (&planned.campaign, &planned.occasion, &planned.step, &planned.slot)
+                });
+                let message = stored.cloned().unwrap_or(planned);
+                let asked_at = if message.state == State::Planned { message.next_at.max(at) } else { message.next_at };
+                let around = surroundings(tx, catalog, std::slice::from_ref(&message), asked_at).await?;
+                let facts = around.facts(&message, Some(campaign), &catalog.brand, asked_at);
+                let decision = decide(&facts, &campaign.rules(&catalog.brand), asked_at);
+                found.push(Found { message, candidate: candidate.clone(), exists: stored.is_some(), decision });
+            }
+        }
+    }
+    found.sort_by_key(|found| found.message.due_at);
+    Ok(found)
+}

@@ -1,0 +1,267 @@
+//! `plan`: what would be sent, to whom and when, by the scheduler's own occasions and the
+//! dispatcher's own policy, without writing anything.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::Duration;
+use uuid::Uuid;
+
+use crate::catalog::{Catalog, starts_at};
+use crate::domain::Instant;
+use crate::domain::campaign::Campaign;
+use crate::domain::instant;
+use crate::domain::message::{Channel, Reason, State};
+use crate::domain::occasion::Rows;
+use crate::domain::policy::{Decision, decide};
+use crate::scheduler::{PAGE, dues, live};
+use crate::store::facts::{Subject, Surroundings};
+use crate::store::messages::{self, Message, NewMessage};
+use crate::store::{Store, StoreError, Tx, configuration, occasions};
+
+/// One message that would be sent, or not, and why not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planned {
+    pub member: String,
+    pub campaign: String,
+    pub step: String,
+    pub channel: Option<Channel>,
+    pub due_at: Instant,
+    pub next_at: Instant,
+    /// `next_at` on the member's clock, with its offset.
+    pub local_time: String,
+    /// Absent for what would be sent.
+    pub reason: Option<Reason>,
+}
+
+/// How much of the window is worked at a time.
+const SLICE: Duration = Duration::days(1);
+
+/// Messages whose surroundings are read at once.
+const BATCH: usize = 2_000;
+
+/// Plans what falls due in [from, to), giving each message to `emit` in the order of decision.
+/// `progress` is told how far it is.
+pub async fn plan(
+    store: &Store,
+    catalog: &Catalog,
+    from: Instant,
+    to: Instant,
+    emit: &mut (dyn FnMut(Planned) + Send),
+    progress: &mut (dyn FnMut(Instant) + Send),
+) -> Result<(), StoreError> {
+    let mut tx = store.read().await?;
+    let states = configuration::states(&mut tx).await?;
+    let mut planner = Planner { catalog, pending: BTreeMap::new(), seen: Surroundings::default() };
+    let mut start = from;
+    while start < to {
+        let end = (start + SLICE).min(to);
+        for campaign in live(catalog) {
+            // A campaign that was never applied would go live now.
+            let state = states.get(&campaign.name);
+            let Some(starts) = starts_at(campaign, state).or(Some(from)) else { continue };
+            planner.collect(&mut tx, campaign, starts, start, end).await?;
+        }
+        planner.decide(&mut tx, Some(end), emit).await?;
+        progress(end);
+        start = end;
+    }
+    planner.decide(&mut tx, None, emit).await?;
+    tx.commit().await
+}
+
+/// The order of decisions: instant, then priority (higher first), then the rest.
+type Turn = (i64, i64, i64, String, String, &'static str, Uuid);
+
+struct Planner<'a> {
+    catalog: &'a Catalog,
+    pending: BTreeMap<Turn, Message>,
+    /// What the messages decided so far changed for the later ones.
+    seen: Surroundings,
+}
+
+impl Planner<'_> {
+    /// Adds a campaign's messages that fall due in [start, end) and are not done with.
+    async fn collect(
+        &mut self,
+        tx: &mut Tx,
+        campaign: &Campaign,
+        starts: Instant,
+        start: Instant,
+        end: Instant,
+    ) -> Result<(), StoreError> {
+        let (after, until) = (start - Duration::milliseconds(1), end - Duration::milliseconds(1));
+        for step in 0..campaign.steps.len() {
+            let (base_after, base_until) = campaign.base_window(step, after, until);
+            let rows = Rows::Base { after: base_after, until: base_until };
+            let Some(query) = campaign.trigger.query(rows, &self.catalog.brand) else { continue };
+            let mut position = Some(occasions::START);
+            while let Some(from) = position {
+                let (candidates, next) = occasions::page(tx, &query, from, PAGE).await?;
+                let mut new = Vec::new();
+                let mut count = 0_u128;
+                for candidate in &candidates {
+                    for due in dues(campaign, candidate, base_after, base_until, starts, self.catalog) {
+                        if due.step == step && after < due.due_at && due.due_at <= until {
+                            due.messages(campaign, candidate, self.catalog, &mut new, || {
+                                count += 1;
+                                Uuid::from_u128(count)
+                            });
+                        }
+                    }
+                }
+                self.add(tx, campaign, new).await?;
+                position = next;
+            }
+        }
+        Ok(())
+    }
+
+    async fn add(&mut self, tx: &mut Tx, campaign: &Campaign, new: Vec<NewMessage>) -> Result<(), StoreError> {
+        if new.is_empty() {
+            return Ok(());
+        }
+        let mut members: Vec<i64> = new.iter().map(|message| message.member_id).collect();
+        members.sort_unstable();
+        members.dedup();
+        type Key = (i64, String, String, String);
+        let known: HashMap<Key, (String, Option<String>)> = messages::known(tx, &campaign.name, members)
+            .await?
+            .into_iter()
+            .map(|(member, occasion, step, slot, state, reason)| ((member, occasion, step, slot), (state, reason)))
+            .collect();
+        for message in new {
+            let key = (message.member_id, message.occasion.clone(), message.step.clone(), message.slot.to_owned());
+            let settled = known.get(&key).is_some_and(|(state, reason)| {
+                let done = state.parse::<State>().is_ok_and(State::is_final);
+                let may_come_back = reason.as_deref() == Some(Reason::OutsideAudience.as_str());
+                done && !may_come_back
+            });
+            if !settled {
+                let turn = (
+                    message.next_at,
+                    -message.priority,
+                    message.due_at,
+                    message.campaign.clone(),
+                    message.step.clone(),
+                    message.slot,
+                    turn_id(&message),
+                );
+                self.pending.insert(turn, into_message(message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides about what is ready before `until` (`None`: about everything that is left).
+    async fn decide(
+        &mut self,
+        tx: &mut Tx,
+        until: Option<Instant>,
+        emit: &mut (dyn FnMut(Planned) + Send),
+    ) -> Result<(), StoreError> {
+        let brand = &self.catalog.brand;
+        loop {
+            let limit = until.map_or(i64::MAX, |at| at.timestamp_millis());
+            let ready: Vec<Turn> = self.pending.keys().take_while(|turn| turn.0 < limit).take(BATCH).cloned().collect();
+            if ready.is_empty() {
+                return Ok(());
+            }
+            let batch: Vec<Message> = ready.iter().filter_map(|turn| self.pending.remove(turn)).collect();
+            let subjects: Vec<Subject<'_>> = batch
+                .iter()
+                .filter_map(|message| {
+                    let campaign = self.catalog.campaigns.get(&message.campaign)?;
+                    Some(Subject {
+                        campaign,
+                        member_id: message.member_id,
+                        purchase_id: message.purchase_id,
+                        is_later_step: message.step != campaign.steps[0].id,
+                    })
+                })
+                .collect();
+            let counts = |name: &str| self.catalog.counts_for_cap(name);
+            let earliest = batch.first().map(|message| message.next_at);
+            let counted_after = brand.frequency_cap.and_then(|cap| earliest.map(|at| at - cap.per));
+            let mut around = Surroundings::load(tx, &subjects, &counts, counted_after).await?;
+            around.carry_over(std::mem::take(&mut self.seen));
+            for (turn, message) in ready.iter().zip(&batch) {
+                let Some(campaign) = self.catalog.campaigns.get(&message.campaign) else { continue };
+                let facts = around.facts(message, Some(campaign), brand, message.next_at);
+                let rules = campaign.rules(brand);
+                let zone = facts.zone;
+                let (channel, reason) = match decide(&facts, &rules, message.next_at) {
+                    Decision::Send(channel) => {
+                        around.note_sent(message, campaign, message.next_at);
+                        (Some(channel), None)
+                    }
+                    Decision::Skip(reason) => {
+                        around.note_ended(message, reason);
+                        (None, Some(reason))
+                    }
+                    Decision::Defer(until) => {
+                        let mut turn = turn.clone();
+                        turn.0 = until.timestamp_millis();
+                        self.pending.insert(turn, Message { next_at: until, ..message.clone() });
+                        continue;
+                    }
+                };
+                let Some(member) = around.members.get(&message.member_id) else { continue };
+                emit(Planned {
+                    member: member.external_id.clone(),
+                    campaign: message.campaign.clone(),
+                    step: message.step.clone(),
+                    channel,
+                    due_at: message.due_at,
+                    next_at: message.next_at,
+                    local_time: message.next_at.with_timezone(&zone).format("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+                    reason,
+                });
+            }
+            around.members.clear();
+            around.orders.clear();
+            if let Some(after) = counted_after {
+                around.forget_before(after);
+            }
+            self.seen = around;
+        }
+    }
+}
+
+/// A stable id for a message that has no row: the same one for the same occasion and slot.
+fn turn_id(message: &NewMessage) -> Uuid {
+    use sha2::{Digest, Sha256};
+    let mut hash = Sha256::new();
+    for part in [message.campaign.as_str(), &message.occasion, &message.step, message.slot] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    hash.update(message.member_id.to_be_bytes());
+    let mut bytes = [0_u8; 16];
+    bytes.copy_from_slice(&hash.finalize()[..16]);
+    Uuid::from_bytes(bytes)
+}
+
+/// The row that the scheduler would insert, as the dispatcher would read it.
+pub fn into_message(new: NewMessage) -> Message {
+    Message {
+        id: turn_id(&new),
+        member_id: new.member_id,
+        campaign: new.campaign,
+        occasion: new.occasion,
+        step: new.step,
+        slot: new.slot.to_owned(),
+        purchase_id: new.purchase_id,
+        years: new.years,
+        state: new.state,
+        reason: new.reason,
+        channel: None,
+        first_due_at: instant(new.first_due_at),
+        due_at: instant(new.due_at),
+        next_at: instant(new.next_at),
+        dispatch_no: 0,
+        attempts: 0,
+        retries: 0,
+        first_failed_at: None,
+        sent_at: None,
+    }
+}

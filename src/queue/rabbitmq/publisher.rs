@@ -1,0 +1,176 @@
+//! Hands envelopes to the broker, many in flight at once, and believes only its confirms.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use lapin::message::BasicReturnMessage;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{BasicProperties, Channel as Line, Confirmation, Connection};
+use uuid::Uuid;
+
+use super::broker::Broker;
+use super::hang_up;
+use crate::domain::message::Envelope;
+use crate::queue::{QueueError, payload};
+
+/// How many envelopes are on their way at once. Waiting for each confirm by itself would cost a
+/// disk write of the broker per message.
+const IN_FLIGHT: usize = 500;
+
+/// `delivery_mode` of a message that survives a restart of the broker.
+const PERSISTENT: u8 = 2;
+
+/// Why a broker with a disk or memory alarm is not published to.
+const BLOCKED: &str = "it takes no messages at present, for want of disk space or memory";
+
+/// The publishing connection.
+pub(super) struct Publisher {
+    broker: Arc<Broker>,
+    connection: Option<Connection>,
+    /// In confirm mode, and without an unanswered publish of an earlier call.
+    line: Option<Line>,
+}
+
+/// What the broker said about a batch.
+#[derive(Default)]
+struct Answers {
+    acknowledged: Vec<Uuid>,
+    refused: usize,
+    /// Message ids of what no queue wanted. The broker acknowledges these too.
+    returned: HashSet<Uuid>,
+    unroutable: usize,
+    failure: Option<String>,
+}
+
+impl Publisher {
+    pub(super) const fn new(broker: Arc<Broker>) -> Self {
+        Self { broker, connection: None, line: None }
+    }
+
+    /// Publishes a batch; see [`crate::queue::Queue::publish`].
+    pub(super) async fn publish(&mut self, envelopes: &[Envelope]) -> Result<Vec<Uuid>, QueueError> {
+        if envelopes.is_empty() {
+            return Ok(Vec::new());
+        }
+        if self.blocked() {
+            // Not tried: it would only fill memory, here and on another connection as well.
+            return Err(self.broker.unavailable(BLOCKED));
+        }
+        // Taken, so that a call that is dropped half-way leaves no channel with open questions.
+        let line = match self.line.take() {
+            Some(line) if line.status().connected() => line,
+            _ => self.open().await?,
+        };
+        let mut answers = self.send(&line, envelopes).await;
+        answers.acknowledged.retain(|id| !answers.returned.contains(id));
+        if answers.failure.is_none() && answers.unroutable == 0 {
+            self.line = Some(line);
+        }
+        // Else the next call opens another channel, which also declares a queue that is missing.
+
+        let Answers { acknowledged, refused, unroutable, failure, .. } = answers;
+        match failure {
+            Some(reason) if acknowledged.is_empty() => return Err(self.broker.unavailable(reason)),
+            None if refused == 0 && unroutable == 0 => {}
+            failure => {
+                let unanswered = envelopes.len() - acknowledged.len() - refused - unroutable;
+                let reason = failure.unwrap_or_else(|| "the broker did not take them".to_owned());
+                let confirmed = acknowledged.len();
+                tracing::warn!(confirmed, refused, unroutable, unanswered, reason, "a batch was published in part");
+            }
+        }
+        Ok(acknowledged)
+    }
+
+    fn blocked(&self) -> bool {
+        self.connection.as_ref().is_some_and(|held| held.status().connected() && held.status().blocked())
+    }
+
+    pub(super) async fn close(&mut self) {
+        self.line = None;
+        if let Some(connection) = self.connection.take() {
+            hang_up(&self.broker, connection).await;
+        }
+    }
+
+    /// Opens a channel in confirm mode, and the connection anew when it is gone.
+    async fn open(&mut self) -> Result<Line, QueueError> {
+        let connection = match self.connection.take() {
+            Some(connection) if connection.status().connected() => connection,
+            _ => self.broker.open("publisher").await?,
+        };
+        let explained = |error: lapin::Error| self.broker.unavailable(self.broker.explain(&error));
+        let line = self.broker.within(connection.create_channel()).await?.map_err(explained)?;
+        self.broker.declare(&line).await?;
+        let confirms = line.confirm_select(ConfirmSelectOptions::default());
+        self.broker.within(confirms).await?.map_err(explained)?;
+        self.connection = Some(connection);
+        Ok(line)
+    }
+
+    async fn send(&mut self, line: &Line, envelopes: &[Envelope]) -> Answers {
+        let limit = self.broker.limits.confirm;
+        let mut answers = Answers::default();
+        let mut waiting = envelopes.iter();
+        let mut in_flight = FuturesUnordered::new();
+        loop {
+            while answers.failure.is_none() && in_flight.len() < IN_FLIGHT {
+                let Some(envelope) = waiting.next() else { break };
+                in_flight.push(hand_over(&self.broker, line, envelope));
+            }
+            // The limit starts again with each answer: a slow broker is not a dead one.
+            match tokio::time::timeout(limit, in_flight.next()).await {
+                Ok(None) => return answers,
+                Ok(Some((id, Ok(confirmation)))) => answers.take(id, confirmation),
+                // The others are still heard: some were answered before the connection broke.
+                Ok(Some((_, Err(error)))) => answers.failure = Some(self.broker.explain(&error)),
+                Err(_) => {
+                    answers.failure = Some(if self.blocked() {
+                        BLOCKED.to_owned()
+                    } else {
+                        self.connection = None;
+                        self.broker.slow(limit)
+                    });
+                    return answers;
+                }
+            }
+        }
+    }
+}
+
+impl Answers {
+    fn take(&mut self, id: Uuid, confirmation: Confirmation) {
+        let returned = match confirmation {
+            Confirmation::Ack(returned) => {
+                self.acknowledged.push(id);
+                returned
+            }
+            Confirmation::Nack(returned) => {
+                self.refused += 1;
+                returned
+            }
+            Confirmation::NotRequested => None,
+        };
+        // The client hangs a return on whichever confirm comes next: its own id tells whose it is.
+        if let Some(returned) = returned {
+            self.unroutable += 1;
+            self.returned.extend(message_id(&returned));
+        }
+    }
+}
+
+fn message_id(returned: &BasicReturnMessage) -> Option<Uuid> {
+    returned.properties.message_id().as_ref().and_then(|id| Uuid::parse_str(id.as_str()).ok())
+}
+
+async fn hand_over(broker: &Broker, line: &Line, envelope: &Envelope) -> (Uuid, lapin::Result<Confirmation>) {
+    let bytes = payload::encode(envelope);
+    let properties =
+        BasicProperties::default().with_delivery_mode(PERSISTENT).with_message_id(envelope.message.to_string().into());
+    let mandatory = BasicPublishOptions { mandatory: true, ..Default::default() };
+    let key = broker.queue(envelope.channel());
+    let confirmed = async { line.basic_publish(broker.exchange(), key, mandatory, &bytes, properties).await?.await };
+    (envelope.message, confirmed.await)
+}

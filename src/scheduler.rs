@@ -1,0 +1,289 @@
+//! The scheduler: scans. A scan asks a campaign's trigger which occasions are due and inserts their
+//! messages, page by page; the cursor moves in the transaction of the last page. Rows that exist
+//! are left alone, so a scan may be repeated, and two may run at once.
+
+use chrono::Duration;
+use uuid::Uuid;
+
+use crate::catalog::{Catalog, starts_at};
+use crate::clock::Clock;
+use crate::domain::Instant;
+use crate::domain::campaign::{Campaign, Status};
+use crate::domain::message::{Reason, State};
+use crate::domain::occasion::{Candidate, Rows};
+use crate::domain::policy::first_attempt_at;
+use crate::store::configuration::{self, CampaignState, Cursor};
+use crate::store::messages::{self, NewMessage};
+use crate::store::{Store, StoreError, occasions};
+
+/// Candidates per page: what a scan holds in memory, and how long its transactions are.
+pub const PAGE: i64 = 5_000;
+
+/// A cursor that has not moved yet stands here before `starts_at`.
+const JUST_BEFORE: Duration = Duration::milliseconds(1);
+
+/// What one scan did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// Messages that are new, or came back into the audience.
+    pub inserted: u64,
+    /// Candidates looked at.
+    pub candidates: u64,
+}
+
+/// Brings every live campaign up to `until`: what fell due since its cursor, and older occasions of
+/// members that changed since.
+pub async fn scan(store: &Store, catalog: &Catalog, clock: &Clock, until: Instant) -> Result<Scanned, StoreError> {
+    let mut total = Scanned::default();
+    for campaign in live(catalog) {
+        total.add(scan_campaign(store, catalog, clock, campaign, until).await?);
+    }
+    Ok(total)
+}
+
+/// The campaigns that a scan looks at.
+pub fn live(catalog: &Catalog) -> impl Iterator<Item = &Campaign> {
+    catalog.campaigns.values().map(AsRef::as_ref).filter(|campaign| campaign.status == Status::Live)
+}
+
+/// [`scan`] for one campaign.
+pub async fn scan_campaign(
+    store: &Store,
+    catalog: &Catalog,
+    clock: &Clock,
+    campaign: &Campaign,
+    until: Instant,
+) -> Result<Scanned, StoreError> {
+    let (state, change) = read_state(store, campaign).await?;
+    let Some(starts) = starts_at(campaign, state.as_ref()) else { return Ok(Scanned::default()) };
+    let cursor = state.map_or(Cursor { scanned_to: None, seen_change: 0 }, |state| state.cursor);
+    let after = cursor.scanned_to.unwrap_or(starts - JUST_BEFORE).max(starts - JUST_BEFORE);
+    let mut scan = Scan::begin(store, catalog, clock, campaign, starts).await?;
+    if until > after {
+        scan.due(after, until).await?;
+    }
+    // Without a cursor everything was just looked at.
+    if cursor.scanned_to.is_some() && change > cursor.seen_change {
+        scan.changed(cursor.seen_change, change, until.min(after.max(until))).await?;
+    }
+    let reached = Cursor { scanned_to: Some(cursor.scanned_to.map_or(until, |at| at.max(until))), seen_change: change };
+    scan.finish(Some((cursor, reached))).await
+}
+
+/// Inserts what falls due in [from, to), whatever the cursors say; they move only where the window
+/// joins on to them. For `once --from --to`.
+pub async fn scan_window(
+    store: &Store,
+    catalog: &Catalog,
+    clock: &Clock,
+    from: Instant,
+    to: Instant,
+) -> Result<Scanned, StoreError> {
+    let mut total = Scanned::default();
+    let (after, until) = (from - JUST_BEFORE, to - JUST_BEFORE);
+    for campaign in live(catalog) {
+        let (state, _) = read_state(store, campaign).await?;
+        let Some(starts) = starts_at(campaign, state.as_ref()) else { continue };
+        let mut scan = Scan::begin(store, catalog, clock, campaign, starts).await?;
+        scan.due(after, until).await?;
+        let joined = state
+            .map(|state| state.cursor)
+            .filter(|cursor| cursor.scanned_to.is_some_and(|at| after <= at && at < until));
+        let moved = joined.map(|cursor| (cursor, Cursor { scanned_to: Some(until), ..cursor }));
+        total.add(scan.finish(moved).await?);
+    }
+    Ok(total)
+}
+
+async fn read_state(store: &Store, campaign: &Campaign) -> Result<(Option<CampaignState>, i64), StoreError> {
+    let mut tx = store.read().await?;
+    // The change number first: a later change is seen again by the next scan, never missed.
+    let change = configuration::change(&mut tx).await?;
+    let state = configuration::states(&mut tx).await?.remove(&campaign.name);
+    tx.commit().await?;
+    Ok((state, change))
+}
+
+impl Scanned {
+    fn add(&mut self, other: Self) {
+        self.inserted += other.inserted;
+        self.candidates += other.candidates;
+    }
+}
+
+/// A scan under way. Nothing of the campaign is dispatched until it has finished.
+struct Scan<'a> {
+    store: &'a Store,
+    catalog: &'a Catalog,
+    clock: &'a Clock,
+    campaign: &'a Campaign,
+    starts: Instant,
+    id: String,
+    done: Scanned,
+}
+
+impl<'a> Scan<'a> {
+    async fn begin(
+        store: &'a Store,
+        catalog: &'a Catalog,
+        clock: &'a Clock,
+        campaign: &'a Campaign,
+        starts: Instant,
+    ) -> Result<Self, StoreError> {
+        let id = clock.new_id().to_string();
+        let mut tx = store.begin().await?;
+        configuration::mark_scanning(&mut tx, &campaign.name, &id).await?;
+        tx.commit().await?;
+        Ok(Self { store, catalog, clock, campaign, starts, id, done: Scanned::default() })
+    }
+
+    /// Inserts what falls due in (after, until].
+    async fn due(&mut self, after: Instant, until: Instant) -> Result<(), StoreError> {
+        for step in 0..self.campaign.steps.len() {
+            let (base_after, base_until) = self.campaign.base_window(step, after, until);
+            let rows = Rows::Base { after: base_after, until: base_until };
+            self.pages(
+                rows,
+                &|due: &Due| due.step == step && after < due.due_at && due.due_at <= until,
+                base_after,
+                base_until,
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Inserts older occasions of members that changed.
+    async fn changed(&mut self, after: i64, until_change: i64, until: Instant) -> Result<(), StoreError> {
+        let last = self.campaign.steps.len() - 1;
+        let (base_after, _) = self.campaign.base_window(last, self.starts - JUST_BEFORE, until);
+        let rows = Rows::Changed { after, until: until_change };
+        self.pages(rows, &|due: &Due| due.due_at <= until, base_after, until).await
+    }
+
+    async fn pages(
+        &mut self,
+        rows: Rows,
+        wanted: &(dyn Fn(&Due) -> bool + Sync),
+        base_after: Instant,
+        base_until: Instant,
+    ) -> Result<(), StoreError> {
+        let brand = &self.catalog.brand;
+        let Some(query) = self.campaign.trigger.query(rows, brand) else { return Ok(()) };
+        let mut position = Some(occasions::START);
+        while let Some(from) = position {
+            let mut tx = self.store.read().await?;
+            let (candidates, next) = occasions::page(&mut tx, &query, from, PAGE).await?;
+            tx.commit().await?;
+            self.done.candidates += candidates.len() as u64;
+            let mut new = Vec::new();
+            for candidate in &candidates {
+                for due in dues(self.campaign, candidate, base_after, base_until, self.starts, self.catalog) {
+                    if wanted(&due) {
+                        due.messages(self.campaign, candidate, self.catalog, &mut new, || self.clock.new_id());
+                    }
+                }
+            }
+            if !new.is_empty() {
+                let mut tx = self.store.begin().await?;
+                self.done.inserted += messages::insert(&mut tx, &new).await?;
+                tx.commit().await?;
+            }
+            position = next;
+        }
+        Ok(())
+    }
+
+    /// Lets the campaign's messages go, or holds them all when there are more than its ceiling.
+    async fn finish(self, cursor: Option<(Cursor, Cursor)>) -> Result<Scanned, StoreError> {
+        let name = &self.campaign.name;
+        let mut tx = self.store.begin().await?;
+        if let Some((from, to)) = cursor
+            && from != to
+            && !configuration::move_cursor(&mut tx, name, from, to).await?
+        {
+            tracing::info!(campaign = %name, "another scan was faster");
+        }
+        configuration::end_scanning(&mut tx, name, &self.id, self.campaign.limits.ceiling, self.clock.now()).await?;
+        tx.commit().await?;
+        if self.done.inserted > 0 {
+            tracing::info!(campaign = %name, inserted = self.done.inserted, "scanned");
+        }
+        Ok(self.done)
+    }
+}
+
+/// One step of one occasion.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Due {
+    /// Position of the step in the campaign.
+    pub step: usize,
+    pub occasion: String,
+    pub years: Option<i64>,
+    pub first_due_at: Instant,
+    pub due_at: Instant,
+}
+
+/// Every step of a candidate's occasions whose base instant lies in (after, until], and whose first
+/// step is due within the campaign's time.
+pub fn dues(
+    campaign: &Campaign,
+    candidate: &Candidate,
+    after: Instant,
+    until: Instant,
+    starts: Instant,
+    catalog: &Catalog,
+) -> Vec<Due> {
+    let zone = candidate.member.zone(&catalog.brand);
+    let mut all = Vec::new();
+    for occasion in campaign.trigger.occasions(candidate, after, until, &catalog.brand) {
+        let chain = campaign.due_instants(occasion.base, zone);
+        let Some(first) = chain.first().copied() else { continue };
+        if first < starts || campaign.ends_at.is_some_and(|ends| first >= ends) {
+            continue;
+        }
+        for (step, due_at) in chain.into_iter().enumerate() {
+            all.push(Due { step, occasion: occasion.key.clone(), years: occasion.years, first_due_at: first, due_at });
+        }
+    }
+    all
+}
+
+impl Due {
+    /// The rows for this step, one a slot.
+    pub fn messages(
+        self,
+        campaign: &Campaign,
+        candidate: &Candidate,
+        catalog: &Catalog,
+        out: &mut Vec<NewMessage>,
+        mut new_id: impl FnMut() -> Uuid,
+    ) {
+        let brand = &catalog.brand;
+        let member = &candidate.member;
+        let inside = campaign.audience.matches(member, brand.timezone);
+        // A broadcast to a few would otherwise leave a row for everybody else.
+        if !inside && campaign.trigger.kind() == "broadcast" {
+            return;
+        }
+        let next_at = first_attempt_at(&campaign.rules(brand), self.due_at, member.zone(brand));
+        for slot in campaign.slots() {
+            out.push(NewMessage {
+                id: new_id(),
+                member_id: member.id,
+                campaign: campaign.name.clone(),
+                occasion: self.occasion.clone(),
+                step: campaign.steps[self.step].id.clone(),
+                slot,
+                purchase_id: candidate.order.as_ref().map(|order| order.id),
+                years: self.years,
+                priority: campaign.limits.priority,
+                state: if inside { State::Planned } else { State::Skipped },
+                reason: (!inside).then_some(Reason::OutsideAudience),
+                first_due_at: self.first_due_at.timestamp_millis(),
+                due_at: self.due_at.timestamp_millis(),
+                next_at: next_at.timestamp_millis(),
+            });
+        }
+    }
+}

@@ -1,0 +1,556 @@
+//! The sender: takes messages of one channel from the queue, claims them, asks policy again, marks
+//! each attempt as started, hands it over, records the outcome, and only then acknowledges.
+//!
+//! One intake feeds as many connections as the sender allows; one recorder writes what all of them
+//! report, so that many attempts share a transaction while each is still committed before its I/O.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
+use tokio::time::Instant as Monotonic;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::catalog::{Catalog, CatalogError};
+use crate::clock::Clock;
+use crate::dispatcher::surroundings;
+use crate::domain::message::{Channel, Envelope, Purpose, Reason, State};
+use crate::domain::policy::{Decision, decide, end_state};
+use crate::domain::retry;
+use crate::queue::{Consumer, Delivery, Queue, QueueError, Settle, Tag};
+use crate::senders::{Outcome, SenderFactory};
+use crate::settings::Settings;
+use crate::store::claims::{self, Finished, Starting, Wanted};
+use crate::store::messages::Message;
+use crate::store::suppressions::{self, Suppression};
+use crate::store::{Store, StoreError, configuration};
+
+/// How long a claim holds without news. A send's deadline is shorter than half of it.
+const LEASE: i64 = 120_000;
+
+/// After a failure of the queue or the store, how long to wait before the next try.
+const BACKOFF: Duration = Duration::from_secs(1);
+
+/// The most that one transaction of the recorder holds.
+const RECORDS: usize = 512;
+
+/// Everything a sender role works with.
+pub struct SenderRole {
+    pub store: Store,
+    pub queue: Arc<dyn Queue>,
+    pub clock: Clock,
+    pub settings: Arc<Settings>,
+    pub channel: Channel,
+    pub factory: Arc<dyn SenderFactory>,
+    /// Told after each batch of recorded outcomes.
+    pub progress: Arc<Notify>,
+    /// Counts recorded outcomes.
+    pub recorded: Arc<AtomicU64>,
+}
+
+/// A claimed message on its way to a connection.
+struct Work {
+    envelope: Envelope,
+    message: Message,
+    claim: Uuid,
+    receipt: Receipt,
+}
+
+/// Which delivery of which consumer: a tag means nothing to another consumer.
+#[derive(Debug, Clone, Copy)]
+struct Receipt {
+    consumer: u64,
+    tag: Tag,
+}
+
+/// What connections tell the recorder.
+enum Record {
+    /// An attempt begins, once the answer is true.
+    Start { starting: Starting, go: oneshot::Sender<bool> },
+    /// An attempt ended.
+    Finish { finished: Finished, receipt: Receipt, suppress: Vec<Suppression> },
+    /// The claim is gone: there is nothing to record.
+    Drop { receipt: Receipt },
+}
+
+impl SenderRole {
+    /// Works until `shutdown`: then takes nothing more, finishes what is under way, and returns.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let role = Arc::new(self);
+        let connections = role.factory.connections().max(1);
+        let (work_in, work_out) = mpsc::channel::<Work>(connections);
+        let (records_in, records_out) = mpsc::channel::<Record>(connections * 4);
+        let (done_in, done_out) = mpsc::unbounded_channel::<Receipt>();
+        let (pause_in, pause_out) = watch::channel(Monotonic::now());
+        let work_out = Arc::new(Mutex::new(work_out));
+        let recorder = tokio::spawn(Arc::clone(&role).record(records_out, done_in));
+        let tasks: Vec<_> = (0..connections)
+            .map(|_| {
+                let role = Arc::clone(&role);
+                tokio::spawn(role.connection(Arc::clone(&work_out), records_in.clone(), pause_in.clone()))
+            })
+            .collect();
+        drop(records_in);
+        let intake = Intake {
+            role: Arc::clone(&role),
+            work: work_in,
+            done: done_out,
+            paused_until: pause_out,
+            in_flight: 0,
+            connections,
+            consumer: 0,
+        };
+        intake.run(shutdown).await;
+        for task in tasks {
+            if let Err(error) = task.await {
+                tracing::error!(channel = %role.channel, %error, "a connection task ended badly; its claim will run out");
+            }
+        }
+        if let Err(error) = recorder.await {
+            tracing::error!(channel = %role.channel, %error, "the recorder ended badly; its claims will run out");
+        }
+    }
+
+    /// One connection: its sender is reused for one message after another.
+    async fn connection(
+        self: Arc<Self>,
+        work: Arc<Mutex<mpsc::Receiver<Work>>>,
+        records: mpsc::Sender<Record>,
+        pause: watch::Sender<Monotonic>,
+    ) {
+        let mut sender = self.factory.open();
+        loop {
+            let next = work.lock().await.recv().await;
+            let Some(work) = next else { break };
+            let until = *pause.borrow();
+            if let Some(left) = until.checked_duration_since(Monotonic::now()) {
+                let finished = self.put_back(&work, left, None);
+                let _ = records.send(Record::Finish { finished, receipt: work.receipt, suppress: vec![] }).await;
+                continue;
+            }
+            let (go, started) = oneshot::channel();
+            let starting = Starting { id: work.message.id, claim: work.claim };
+            if records.send(Record::Start { starting, go }).await.is_err() {
+                break;
+            }
+            if !started.await.unwrap_or(false) {
+                let _ = records.send(Record::Drop { receipt: work.receipt }).await;
+                continue;
+            }
+            let outcome = sender.send(&work.envelope).await;
+            if let Outcome::Pause { reply, pause: length } = &outcome {
+                let already = pause.borrow().checked_duration_since(Monotonic::now()).is_some();
+                if !already {
+                    let seconds = length.as_secs();
+                    tracing::warn!(channel = %self.channel, sender = self.factory.name(), seconds, reply, "the sender pauses");
+                }
+                let _ = pause.send(Monotonic::now() + *length);
+            }
+            let (finished, suppress) = self.finished(&work, outcome);
+            if records.send(Record::Finish { finished, receipt: work.receipt, suppress }).await.is_err() {
+                break;
+            }
+        }
+        sender.close().await;
+    }
+
+    /// The message goes back unharmed, for after a pause.
+    fn put_back(&self, work: &Work, pause: Duration, reply: Option<String>) -> Finished {
+        let next = self.clock.now() + chrono::Duration::from_std(pause).unwrap_or(chrono::Duration::minutes(5));
+        Finished {
+            outcome: reply.as_ref().map(|_| "paused"),
+            reply,
+            next_at: Some(next.timestamp_millis()),
+            ..blank(&work.message, work.claim, State::Planned)
+        }
+    }
+
+    /// What an outcome means for the ledger.
+    fn finished(&self, work: &Work, outcome: Outcome) -> (Finished, Vec<Suppression>) {
+        let now = self.clock.now();
+        let message = &work.message;
+        let blank = |state| blank(message, work.claim, state);
+        match outcome {
+            Outcome::Sent { reference } => {
+                let sent_at = Some(now.timestamp_millis());
+                (Finished { outcome: Some("sent"), reference, sent_at, ..blank(State::Sent) }, vec![])
+            }
+            Outcome::Retry { reply } => {
+                let failures = u32::try_from(message.retries + 1).unwrap_or(u32::MAX);
+                let first = message.first_failed_at.unwrap_or(now);
+                // Spread by id: the same message always waits the same, a crowd does not.
+                let jitter = (message.id.as_u128() % 1000) as f64 / 1000.0;
+                let next = retry::next_attempt(failures, first, now, jitter);
+                let (state, reason) = if next.is_some() {
+                    (State::Planned, None)
+                } else {
+                    (State::Failed, Some(Reason::RetriesExhausted))
+                };
+                let next_at = next.map(|at| at.timestamp_millis());
+                (
+                    Finished { outcome: Some("retry"), reply: Some(reply), reason, next_at, spent: 1, ..blank(state) },
+                    vec![],
+                )
+            }
+            Outcome::Rejected { reason, reply, suppress } => {
+                let suppress = if suppress && self.settings.redirect_all_to.is_none() {
+                    suppressions_for(&work.envelope, reason, now.timestamp_millis())
+                } else {
+                    vec![]
+                };
+                let row = Finished {
+                    outcome: Some("rejected"),
+                    reply: Some(reply),
+                    reason: Some(reason),
+                    spent: 1,
+                    ..blank(State::Failed)
+                };
+                (row, suppress)
+            }
+            Outcome::Pause { reply, pause } => (self.put_back(work, pause, Some(reply)), vec![]),
+            Outcome::Uncertain { reply } => {
+                let row = Finished {
+                    outcome: Some("uncertain"),
+                    reply: Some(reply),
+                    uncertain: true,
+                    ..blank(State::Uncertain)
+                };
+                (row, vec![])
+            }
+        }
+    }
+
+    /// Writes what the connections report, as much as is there in one transaction.
+    async fn record(self: Arc<Self>, mut records: mpsc::Receiver<Record>, done: mpsc::UnboundedSender<Receipt>) {
+        let mut batch = Vec::new();
+        loop {
+            batch.clear();
+            if records.recv_many(&mut batch, RECORDS).await == 0 {
+                return;
+            }
+            let mut finished = Vec::new();
+            let mut starting = Vec::new();
+            let mut suppress = Vec::new();
+            for record in &batch {
+                match record {
+                    Record::Start { starting: row, .. } => starting.push(*row),
+                    Record::Finish { finished: row, suppress: rows, .. } => {
+                        finished.push(row.clone());
+                        suppress.extend(rows.iter().cloned());
+                    }
+                    Record::Drop { .. } => {}
+                }
+            }
+            let started = loop {
+                match self.write(&finished, &starting, &suppress).await {
+                    Ok(started) => break started,
+                    // Outcomes must not be lost: the servers have acted on them.
+                    Err(error) => {
+                        tracing::error!(channel = %self.channel, %error, "cannot record outcomes; trying again");
+                        tokio::time::sleep(BACKOFF).await;
+                    }
+                }
+            };
+            self.recorded.fetch_add(finished.len() as u64, Ordering::Relaxed);
+            for record in batch.drain(..) {
+                match record {
+                    Record::Start { starting, go } => drop(go.send(started.contains(&starting.id))),
+                    Record::Finish { receipt, .. } | Record::Drop { receipt } => drop(done.send(receipt)),
+                }
+            }
+            self.progress.notify_waiters();
+        }
+    }
+
+    async fn write(
+        &self,
+        finished: &[Finished],
+        starting: &[Starting],
+        suppress: &[Suppression],
+    ) -> Result<HashSet<Uuid>, StoreError> {
+        if finished.is_empty() && starting.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let now = self.clock.now();
+        let mut tx = self.store.begin().await?;
+        if !finished.is_empty() {
+            claims::finish(&mut tx, finished, now).await?;
+        }
+        if !suppress.is_empty() {
+            suppressions::insert(&mut tx, suppress).await?;
+        }
+        let started = if starting.is_empty() {
+            vec![]
+        } else {
+            claims::start(&mut tx, starting, self.factory.name(), now, LEASE).await?
+        };
+        tx.commit().await?;
+        Ok(started.into_iter().collect())
+    }
+}
+
+/// The part that talks to the queue.
+struct Intake {
+    role: Arc<SenderRole>,
+    work: mpsc::Sender<Work>,
+    done: mpsc::UnboundedReceiver<Receipt>,
+    paused_until: watch::Receiver<Monotonic>,
+    /// Claimed and not yet recorded.
+    in_flight: usize,
+    connections: usize,
+    /// Counts the consumers that were opened.
+    consumer: u64,
+}
+
+/// Why the intake starts over.
+#[derive(Debug, thiserror::Error)]
+enum IntakeError {
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+impl Intake {
+    async fn run(mut self, shutdown: CancellationToken) {
+        let prefetch = self.prefetch();
+        while !shutdown.is_cancelled() {
+            let opened = self.role.queue.consume(self.role.channel, u16::try_from(prefetch * 2).unwrap_or(300)).await;
+            let result = match opened {
+                Ok(mut consumer) => {
+                    self.consumer += 1;
+                    let result = self.consume(consumer.as_mut(), &shutdown).await;
+                    consumer.close().await;
+                    result
+                }
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = result {
+                tracing::warn!(channel = %self.role.channel, %error, "taking messages stopped; trying again");
+                tokio::select! {
+                    () = tokio::time::sleep(BACKOFF) => {}
+                    () = shutdown.cancelled() => {}
+                }
+            }
+        }
+    }
+
+    fn prefetch(&self) -> usize {
+        (self.connections * 4).clamp(16, 300)
+    }
+
+    async fn consume(&mut self, consumer: &mut dyn Consumer, shutdown: &CancellationToken) -> Result<(), IntakeError> {
+        let mut catalog = None;
+        while !shutdown.is_cancelled() {
+            self.settle(consumer, None).await?;
+            let paused_until = *self.paused_until.borrow();
+            if let Some(left) = paused_until.checked_duration_since(Monotonic::now()) {
+                tokio::select! {
+                    () = tokio::time::sleep(left.min(Duration::from_millis(200))) => {}
+                    () = shutdown.cancelled() => {}
+                }
+                continue;
+            }
+            let room = self.prefetch() - self.in_flight.min(self.prefetch());
+            if room == 0 || (self.in_flight > 0 && room < self.prefetch() / 4) {
+                self.wait_for_done(consumer, Duration::from_secs(1)).await?;
+                continue;
+            }
+            // While others are under way a short look is enough; their ends matter more.
+            let wait = if self.in_flight > 0 { Duration::ZERO } else { Duration::from_millis(200) };
+            let deliveries = tokio::select! {
+                deliveries = consumer.next(room, wait) => deliveries?,
+                () = shutdown.cancelled() => break,
+            };
+            if deliveries.is_empty() {
+                if self.in_flight > 0 {
+                    self.wait_for_done(consumer, Duration::from_millis(20)).await?;
+                }
+                continue;
+            }
+            self.take(consumer, deliveries, &mut catalog).await?;
+        }
+        // What is claimed is finished; its deliveries are acknowledged while the consumer lives.
+        let (closed, _) = mpsc::channel(1);
+        drop(std::mem::replace(&mut self.work, closed));
+        while self.in_flight > 0 {
+            self.wait_for_done(consumer, Duration::from_secs(60)).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until something was recorded, at most for `limit`, and acknowledges it.
+    async fn wait_for_done(&mut self, consumer: &mut dyn Consumer, limit: Duration) -> Result<(), IntakeError> {
+        if let Ok(Some(receipt)) = tokio::time::timeout(limit, self.done.recv()).await {
+            let first = self.recorded(receipt);
+            self.settle(consumer, first).await?;
+        }
+        Ok(())
+    }
+
+    /// Acknowledges what was recorded.
+    async fn settle(&mut self, consumer: &mut dyn Consumer, first: Option<Tag>) -> Result<(), IntakeError> {
+        let mut settled: Vec<(Tag, Settle)> = first.into_iter().map(|tag| (tag, Settle::Acknowledge)).collect();
+        while let Ok(receipt) = self.done.try_recv() {
+            settled.extend(self.recorded(receipt).map(|tag| (tag, Settle::Acknowledge)));
+        }
+        if !settled.is_empty() {
+            consumer.settle(settled).await?;
+        }
+        Ok(())
+    }
+
+    /// Counts a recorded message; its tag, if it is this consumer's to acknowledge.
+    fn recorded(&mut self, receipt: Receipt) -> Option<Tag> {
+        self.in_flight -= 1;
+        (receipt.consumer == self.consumer).then_some(receipt.tag)
+    }
+
+    /// Claims what came, asks policy, and passes on what may be sent.
+    async fn take(
+        &mut self,
+        consumer: &mut dyn Consumer,
+        deliveries: Vec<Delivery>,
+        catalog: &mut Option<Arc<Catalog>>,
+    ) -> Result<(), IntakeError> {
+        let claimed = match self.claim(&deliveries, catalog).await {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                let back = deliveries.iter().map(|delivery| (delivery.tag, Settle::GiveBack)).collect();
+                consumer.settle(back).await?;
+                return Err(error);
+            }
+        };
+        let mut work: std::collections::HashMap<Uuid, (Message, Uuid)> =
+            claimed.into_iter().map(|(message, claim)| (message.id, (message, claim))).collect();
+        let mut settled = Vec::new();
+        let mut passed = Vec::new();
+        for Delivery { tag, envelope } in deliveries {
+            match work.remove(&envelope.message) {
+                Some((message, claim)) => {
+                    let receipt = Receipt { consumer: self.consumer, tag };
+                    passed.push(Work { envelope, message, claim, receipt });
+                }
+                // Another copy has it, or policy ended it: the store knows.
+                None => settled.push((tag, Settle::Acknowledge)),
+            }
+        }
+        if !settled.is_empty() {
+            consumer.settle(settled).await?;
+        }
+        for work in passed {
+            self.in_flight += 1;
+            if self.work.send(work).await.is_err() {
+                self.in_flight -= 1;
+            }
+        }
+        Ok(())
+    }
+
+    async fn claim(
+        &self,
+        deliveries: &[Delivery],
+        known: &mut Option<Arc<Catalog>>,
+    ) -> Result<Vec<(Message, Uuid)>, IntakeError> {
+        let role = &self.role;
+        let now = role.clock.now();
+        let token = role.clock.new_id();
+        let wanted: Vec<Wanted> = deliveries
+            .iter()
+            .map(|delivery| Wanted { id: delivery.envelope.message, dispatch_no: delivery.envelope.dispatch_no })
+            .collect();
+        let mut tx = role.store.begin().await?;
+        let catalog = Catalog::current(&mut tx, &role.settings, known.as_ref()).await?;
+        *known = Some(Arc::clone(&catalog));
+        let claimed = claims::claim(&mut tx, &wanted, token, LEASE).await?;
+        let around = surroundings(&mut tx, &catalog, &claimed, now).await?;
+        let silent = self.silent(&mut tx, &catalog).await?;
+        let (mut pass, mut finished, mut released) = (Vec::new(), Vec::new(), Vec::new());
+        for message in claimed {
+            if silent.as_ref().is_none_or(|names| names.contains(&message.campaign)) {
+                released.push(message.id);
+                continue;
+            }
+            let campaign = catalog.campaigns.get(&message.campaign);
+            let facts = around.facts(&message, campaign.map(AsRef::as_ref), &catalog.brand, now);
+            let decision = match campaign {
+                Some(campaign) => decide(&facts, &campaign.rules(&catalog.brand), now),
+                None => Decision::Skip(Reason::CampaignEnded),
+            };
+            let blank = |state| blank(&message, token, state);
+            match decision {
+                Decision::Send(channel) if Some(channel) == message.channel => pass.push((message, token)),
+                // Reachable on another channel by now: dispatch renders it anew.
+                Decision::Send(_) => finished.push(blank(State::Planned)),
+                Decision::Defer(until) => {
+                    finished.push(Finished { next_at: Some(until.timestamp_millis()), ..blank(State::Planned) });
+                }
+                Decision::Skip(reason) => finished.push(Finished { reason: Some(reason), ..blank(end_state(reason)) }),
+            }
+        }
+        if !finished.is_empty() {
+            claims::finish(&mut tx, &finished, now).await?;
+        }
+        if !released.is_empty() {
+            claims::release(&mut tx, released, token).await?;
+        }
+        tx.commit().await?;
+        Ok(pass)
+    }
+
+    /// The campaigns whose messages must wait; `None`: all of them.
+    async fn silent(
+        &self,
+        tx: &mut crate::store::Tx,
+        catalog: &Catalog,
+    ) -> Result<Option<HashSet<String>>, StoreError> {
+        if configuration::all_paused(tx).await? {
+            return Ok(None);
+        }
+        let mut names: HashSet<String> = catalog.silent().into_iter().collect();
+        let states = configuration::states(tx).await?;
+        names.extend(states.into_iter().filter(|(_, state)| state.paused || state.held).map(|(name, _)| name));
+        Ok(Some(names))
+    }
+}
+
+/// A row that only moves the message to a state.
+fn blank(message: &Message, claim: Uuid, state: State) -> Finished {
+    Finished {
+        id: message.id,
+        claim,
+        dispatch_no: message.dispatch_no,
+        state,
+        reason: None,
+        next_at: None,
+        reference: None,
+        sent_at: None,
+        outcome: None,
+        reply: None,
+        uncertain: false,
+        spent: 0,
+    }
+}
+
+/// An address that does not exist is closed for everything; an operator's blacklist only for
+/// marketing, since service lines still reach it.
+fn suppressions_for(envelope: &Envelope, reason: Reason, now: i64) -> Vec<Suppression> {
+    let purposes: &[Purpose] = match envelope.channel() {
+        Channel::Email => Purpose::ALL,
+        Channel::Sms => &[Purpose::Marketing],
+    };
+    purposes
+        .iter()
+        .map(|purpose| Suppression {
+            address: envelope.to.to_lowercase(),
+            purpose: purpose.as_str(),
+            reason: reason.to_string(),
+            created_at: now,
+        })
+        .collect()
+}

@@ -1,0 +1,26 @@
+//! Logs: one readable line per event, to stderr; `RUST_LOG` narrows them, `REKINDLE_LOG=json` turns
+//! them into JSON. They carry ids, never addresses, numbers, codes or message text.
+
+use tracing_subscriber::EnvFilter;
+
+use crate::settings::environment;
+
+/// Starts logging: warnings, then with each level of verbosity what happens, and everything.
+pub fn start(verbose: u8) {
+    let default = match verbose {
+        // html5ever warns of every template that is laid out with tables.
+        0 => "warn,html5ever=off",
+        1 => "warn,rekindle=info,html5ever=off",
+        _ => "info,rekindle=debug",
+    };
+    let filter = environment("RUST_LOG")
+        .and_then(|text| text.parse::<EnvFilter>().ok())
+        .unwrap_or_else(|| EnvFilter::new(default));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A second start (in tests) changes nothing.
+    let _ = if environment("REKINDLE_LOG").as_deref() == Some("json") {
+        builder.json().try_init()
+    } else {
+        builder.with_ansi(false).try_init()
+    };
+}
