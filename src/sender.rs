@@ -373,7 +373,7 @@ impl Intake {
                 }
                 continue;
             }
-            self.take(consumer, deliveries, &mut catalog).await?;
+            self.take(consumer, deliveries, &mut catalog, shutdown).await?;
         }
         // What is claimed is finished; its deliveries are acknowledged while the consumer lives.
         let (closed, _) = mpsc::channel(1);
@@ -417,13 +417,24 @@ impl Intake {
         consumer: &mut dyn Consumer,
         deliveries: Vec<Delivery>,
         catalog: &mut Option<Arc<Catalog>>,
+        shutdown: &CancellationToken,
     ) -> Result<(), IntakeError> {
-        let claimed = match self.claim(&deliveries, catalog).await {
-            Ok(claimed) => claimed,
-            Err(error) => {
-                let back = deliveries.iter().map(|delivery| (delivery.tag, Settle::GiveBack)).collect();
-                consumer.settle(back).await?;
-                return Err(error);
+        let claimed = loop {
+            match self.claim(&deliveries, catalog).await {
+                Ok(claimed) => break claimed,
+                // Held, not given back: each return would count towards the limit of deliveries.
+                Err(error) if !shutdown.is_cancelled() => {
+                    tracing::warn!(channel = %self.role.channel, %error, "cannot claim messages; trying again");
+                    tokio::select! {
+                        () = tokio::time::sleep(BACKOFF) => {}
+                        () = shutdown.cancelled() => {}
+                    }
+                }
+                Err(error) => {
+                    let back = deliveries.iter().map(|delivery| (delivery.tag, Settle::GiveBack)).collect();
+                    consumer.settle(back).await?;
+                    return Err(error);
+                }
             }
         };
         let mut work: std::collections::HashMap<Uuid, (Message, Uuid)> =
@@ -462,7 +473,7 @@ impl Intake {
         let token = role.clock.new_id();
         let wanted: Vec<Wanted> = deliveries
             .iter()
-            .map(|delivery| Wanted { id: delivery.envelope.message, dispatch_no: delivery.envelope.dispatch_no })
+            .map(|delivery| Wanted { wanted: delivery.envelope.message, wanted_no: delivery.envelope.dispatch_no })
             .collect();
         let mut tx = role.store.begin().await?;
         let catalog = Catalog::current(&mut tx, &role.settings, known.as_ref()).await?;

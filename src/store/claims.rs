@@ -4,15 +4,18 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::messages::{Message, StoredMessage, message_columns};
+use super::messages::{Message, StoredMessage};
 use super::{JsonRows, Result, Tx, Uuids, execute, query, statements};
 use crate::domain::Instant;
 use crate::domain::message::{Reason, State};
 
 statements! {
-    CLAIM = concat!("UPDATE messages AS m SET state = 'sending', claim = $2, lease_until = {now} + $3 \
-        FROM {rows $1: id UUID, dispatch_no BIGINT} \
-        WHERE m.id = r.id AND m.dispatch_no = r.dispatch_no AND m.state = 'queued' RETURNING ", message_columns!());
+    // Unqualified names: SQLite's RETURNING knows no alias, so the other table's columns differ.
+    CLAIM = "UPDATE messages SET state = 'sending', claim = $2, lease_until = {now} + $3 \
+        FROM {rows $1: wanted UUID, wanted_no BIGINT} \
+        WHERE id = r.wanted AND dispatch_no = r.wanted_no AND state = 'queued' \
+        RETURNING id, member_id, campaign, occasion, step, slot, purchase_id, years, state, reason, channel, first_due_at, \
+        due_at, next_at, dispatch_no, attempts, retries, first_failed_at, sent_at";
     START = "INSERT INTO attempts (message_id, attempt_no, dispatch_no, sender, started_at) \
         SELECT m.id, m.attempts + 1, m.dispatch_no, $2, $3 FROM {rows $1: id UUID, claim UUID} \
         JOIN messages m ON m.id = r.id AND m.claim = r.claim AND m.state = 'sending' AND m.lease_until > {now} \
@@ -58,8 +61,10 @@ pub struct Starting {
 /// What a queue item asks to claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Wanted {
-    pub id: Uuid,
-    pub dispatch_no: i64,
+    /// The message.
+    pub wanted: Uuid,
+    /// The dispatch of which the queue holds a copy.
+    pub wanted_no: i64,
 }
 
 /// How a claimed message ends this time.

@@ -14,7 +14,6 @@ macro_rules! message_columns {
          m.first_due_at, m.due_at, m.next_at, m.dispatch_no, m.attempts, m.retries, m.first_failed_at, m.sent_at"
     };
 }
-pub(super) use message_columns;
 
 statements! {
     INSERT = "INSERT INTO messages (id, member_id, campaign, occasion, step, slot, purchase_id, years, priority, state, \
