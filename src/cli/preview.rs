@@ -65,7 +65,7 @@ impl Preview {
             return output::json(&content);
         }
         output::say(&note)?;
-        show(&content, campaign)?;
+        output::say(&shown(&content, campaign))?;
         if let Some(file) = &self.out {
             output::say(&format!("\nWritten to {}.", file.display()))?;
         }
@@ -134,16 +134,16 @@ fn local(member: &Member, catalog: &Catalog, at: crate::domain::Instant) -> Stri
     at.with_timezone(&member.zone(&catalog.brand)).format("%Y-%m-%d %H:%M (%Z)").to_string()
 }
 
-/// Shows a message as a person would see it.
-pub(super) fn show(content: &Content, campaign: &Campaign) -> Result {
+/// A message as a person would see it.
+pub(super) fn shown(content: &Content, campaign: &Campaign) -> String {
     match content {
         Content::Email { from, to_name, subject, text, .. } => {
-            output::say(&format!("From:    {from}\nTo:      {to_name}\nSubject: {subject}\n\n{text}"))
+            format!("From:    {from}\nTo:      {to_name}\nSubject: {subject}\n\n{text}")
         }
-        Content::Sms { text } => output::say(&format!("SMS ({})\n\n{text}", campaign.purpose)),
+        Content::Sms { text } => format!("SMS ({})\n\n{text}\n", campaign.purpose),
         Content::Pattern { template, values } => {
             let values: String = values.iter().map(|(name, value)| format!("\n  {name}: {value}")).collect();
-            output::say(&format!("SMS by the provider's pattern {template}{values}"))
+            format!("SMS by the provider's pattern {template}{values}\n")
         }
     }
 }

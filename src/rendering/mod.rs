@@ -207,12 +207,21 @@ fn registry(escape: bool) -> Handlebars<'static> {
 
 /// A text part that says what the HTML says, its links written out.
 fn text_of_html(html: &str) -> String {
-    html2text::config::plain()
+    let laid_out = html2text::config::plain()
         .use_doc_css()
         .no_table_borders()
         .allow_width_overflow()
         .string_from_read(html.as_bytes(), 500)
-        .unwrap_or_default()
+        .unwrap_or_default();
+    // Layout tables come out padded to their width, with an empty line for each empty row.
+    let mut text = String::with_capacity(laid_out.len());
+    for line in laid_out.lines().map(str::trim_end) {
+        if !line.is_empty() || !(text.is_empty() || text.ends_with("\n\n")) {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
 }
 
 /// The library's messages, in this project's words.
