@@ -8,9 +8,9 @@ use crate::settings::environment;
 /// Starts logging: warnings, then with each level of verbosity what happens, and everything.
 pub fn start(verbose: u8) {
     let default = match verbose {
-        // html5ever warns of every template that is laid out with tables.
-        0 => "warn,html5ever=off",
-        1 => "warn,rekindle=info,html5ever=off",
+        // html5ever warns of every template laid out with tables; what lapin meets, the queue reports.
+        0 => "warn,html5ever=off,lapin=off",
+        1 => "warn,rekindle=info,html5ever=off,lapin=off",
         _ => "info,rekindle=debug",
     };
     let filter = environment("RUST_LOG")

@@ -18,7 +18,7 @@ pub const START: Position = (-1, -1);
 pub fn page_sql(query: &Query) -> String {
     format!(
         concat!(
-            "SELECT c.purchase_id AS c_purchase_id, c.ordinal AS c_ordinal, ",
+            "SELECT CAST(c.purchase_id AS BIGINT) AS c_purchase_id, CAST(c.ordinal AS BIGINT) AS c_ordinal, ",
             member_columns!(),
             ", p.order_id AS p_order_id, p.purchased_at AS p_purchased_at, p.amount AS p_amount, \
              p.currency AS p_currency, p.status AS p_status \
