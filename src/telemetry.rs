@@ -11,11 +11,11 @@ pub fn start(verbose: u8) {
         // html5ever warns of every template laid out with tables; what lapin meets, the queue reports.
         0 => "warn,html5ever=off,lapin=off",
         1 => "warn,rekindle=info,html5ever=off,lapin=off",
-        _ => "info,rekindle=debug",
+        _ => "info,rekindle=debug,html5ever=off,lapin=off",
     };
-    let filter = environment("RUST_LOG")
-        .and_then(|text| text.parse::<EnvFilter>().ok())
-        .unwrap_or_else(|| EnvFilter::new(default));
+    // lapin quotes payloads in its warnings: it stays silent whatever was asked for.
+    let asked = environment("RUST_LOG").and_then(|text| format!("{text},lapin=off").parse::<EnvFilter>().ok());
+    let filter = asked.unwrap_or_else(|| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // A second start (in tests) changes nothing.
     let _ = if environment("REKINDLE_LOG").as_deref() == Some("json") {

@@ -220,32 +220,38 @@ impl Consumer for Taker {
 
 /// Takes up to `limit` items, and sets aside what cannot be handled.
 async fn take_items(store: Store, channel: Channel, limit: usize) -> Result<Vec<Delivery>, StoreError> {
-    let mut tx = store.begin().await?;
-    let items = queue_items::take(&mut tx, channel.as_str(), limit as i64, TAKEN_FOR.as_millis() as i64).await?;
-    let mut deliveries = Vec::with_capacity(items.len());
-    let mut buried = Vec::new();
-    for item in items {
-        let decoded = if item.deliveries > MOST_DELIVERIES {
-            Err(format!("it came out {MOST_DELIVERIES} times and was never settled"))
-        } else {
-            payload::decode(&item.payload).map_err(|error| error.to_string())
-        };
-        match decoded {
-            Ok(envelope) => {
-                let tag = Tag::Row { message: item.message_id, dispatch_no: item.dispatch_no };
-                deliveries.push(Delivery { tag, envelope });
-            }
-            Err(reason) => {
-                queue_items::bury(&mut tx, item.message_id, item.dispatch_no).await?;
-                buried.push((item.message_id, reason));
+    loop {
+        let mut tx = store.begin().await?;
+        let millis = TAKEN_FOR.as_millis() as i64;
+        let items = queue_items::take(&mut tx, channel.as_str(), limit as i64, millis).await?;
+        let mut deliveries = Vec::with_capacity(items.len());
+        let mut buried = Vec::new();
+        for item in items {
+            let decoded = if item.deliveries > MOST_DELIVERIES {
+                Err(format!("it came out {MOST_DELIVERIES} times and was never settled"))
+            } else {
+                payload::decode(&item.payload).map_err(|error| error.to_string())
+            };
+            match decoded {
+                Ok(envelope) => {
+                    let tag = Tag::Row { message: item.message_id, dispatch_no: item.dispatch_no };
+                    deliveries.push(Delivery { tag, envelope });
+                }
+                Err(reason) => {
+                    queue_items::bury(&mut tx, item.message_id, item.dispatch_no).await?;
+                    buried.push((item.message_id, reason));
+                }
             }
         }
+        tx.commit().await?;
+        for (message, reason) in &buried {
+            tracing::warn!(message.id = %message, %channel, reason, "set an item of the queue aside");
+        }
+        // Good ones may stand behind a batch of bad ones.
+        if !deliveries.is_empty() || buried.is_empty() {
+            return Ok(deliveries);
+        }
     }
-    tx.commit().await?;
-    for (message, reason) in buried {
-        tracing::warn!(message.id = %message, %channel, reason, "set an item of the queue aside");
-    }
-    Ok(deliveries)
 }
 
 /// The row that a tag of this backend names.

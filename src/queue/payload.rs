@@ -78,6 +78,7 @@ mod tests {
             v: ENVELOPE_VERSION,
             message: uuid::Uuid::from_u128(7),
             dispatch_no: 2,
+            at: 1_790_000_000_000,
             campaign: "welcome".to_owned(),
             purpose: Purpose::Marketing,
             to: "a@example.com".to_owned(),

@@ -7,9 +7,11 @@ use super::{Result, Tx, execute, query, statements};
 statements! {
     PUSH = "INSERT INTO queue_items (message_id, dispatch_no, channel, payload) VALUES ($1, $2, $3, $4) \
         ON CONFLICT (message_id, dispatch_no) DO NOTHING";
-    TAKE = "UPDATE queue_items SET taken_until = {now} + $3, deliveries = deliveries + 1 \
-        WHERE (message_id, dispatch_no) IN (SELECT message_id, dispatch_no FROM queue_items \
+    // Materialized, so that no plan looks for rows to lock a second time.
+    TAKE = "WITH picked AS MATERIALIZED (SELECT message_id AS picked_id, dispatch_no AS picked_no FROM queue_items \
         WHERE channel = $1 AND NOT dead AND taken_until < {now} ORDER BY taken_until, message_id LIMIT $2 {skip_locked}) \
+        UPDATE queue_items SET taken_until = {now} + $3, deliveries = deliveries + 1 FROM picked \
+        WHERE message_id = picked_id AND dispatch_no = picked_no \
         RETURNING message_id, dispatch_no, payload, deliveries";
     ACKNOWLEDGE = "DELETE FROM queue_items WHERE message_id = $1 AND dispatch_no = $2";
     RETURN = "UPDATE queue_items SET taken_until = 0 WHERE message_id = $1 AND dispatch_no = $2";

@@ -1,14 +1,12 @@
-//! Where the broker is, how a connection to it is opened, and the exchange and queues that must be
-//! there.
+//! Where the broker is, the exchange and queues that must be there, and what its errors mean.
 
 use std::fmt::Display;
 use std::time::Duration;
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::uri::AMQPUri;
+use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties, Error, ErrorKind, ExchangeKind};
-use tokio::time::Instant;
 
 use super::Limits;
 use crate::domain::message::Channel;
@@ -24,15 +22,11 @@ const HEARTBEAT: u16 = 20;
 /// Deliveries after which a message is dead-lettered instead of coming again.
 const DELIVERY_LIMIT: i32 = 20;
 
-/// Pauses between attempts to open a connection: long enough for a broker that restarts to be back
-/// in the next call, short enough for a caller that waits.
-const PAUSES: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1)];
-
 // AMQP reply codes.
-const ACCESS_REFUSED: u16 = 403;
+pub(super) const ACCESS_REFUSED: u16 = 403;
 pub(super) const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
-const NOT_ALLOWED: u16 = 530;
+pub(super) const NOT_ALLOWED: u16 = 530;
 
 /// One broker, and what ours is called there.
 pub(super) struct Broker {
@@ -102,32 +96,12 @@ impl Broker {
         format!("{}.dead", self.prefix).into()
     }
 
-    /// Opens a connection, with a few attempts when the broker seems to be restarting.
-    pub(super) async fn open(&self, role: &str) -> Result<Connection, QueueError> {
-        let deadline = Instant::now() + self.limits.connect;
-        let mut pauses = PAUSES.iter();
-        loop {
-            let error = match self.attempt(role).await {
-                Ok(connection) => return Ok(connection),
-                Err(error) => error,
-            };
-            // Another attempt does not change what the broker thinks of a password.
-            let refused = matches!(code(&error), Some(ACCESS_REFUSED | NOT_ALLOWED));
-            match pauses.next() {
-                Some(pause) if !refused && Instant::now() + *pause < deadline => tokio::time::sleep(*pause).await,
-                _ => return Err(self.unavailable(self.explain(&error))),
-            }
-        }
-    }
-
-    async fn attempt(&self, role: &str) -> Result<Connection, Error> {
-        // Recovery inside the client replays only some failures; callers reopen what is gone.
+    /// Begins to connect; how long that takes is up to the broker.
+    pub(super) fn dial(&self, role: &str) -> impl Future<Output = lapin::Result<Connection>> + use<> {
+        // Recovery inside the client replays only some failures: it stays off, links reopen.
         let name = format!("{} {role} (process {})", self.prefix, std::process::id());
         let properties = ConnectionProperties::default().with_connection_name(name.into());
-        let connecting = Connection::connect_uri(self.uri.clone(), properties);
-        tokio::time::timeout(self.limits.connect, connecting).await.unwrap_or_else(|_| {
-            Err(std::io::Error::new(std::io::ErrorKind::TimedOut, self.slow(self.limits.connect)).into())
-        })
+        Connection::connect_uri(self.uri.clone(), properties)
     }
 
     /// Declares exchange and queues. Where they exist as they should be, it changes nothing.
@@ -173,7 +147,7 @@ impl Broker {
         if code(error) == Some(PRECONDITION_FAILED) {
             return QueueError::Mismatch { queue: name.to_string(), reason: self.explain(error) };
         }
-        self.unavailable(self.explain(error))
+        self.failed(error)
     }
 
     /// Waits for the broker's answer to a call, but not for ever.
@@ -182,12 +156,17 @@ impl Broker {
         tokio::time::timeout(limit, call).await.map_err(|_| self.unavailable(self.slow(limit)))
     }
 
+    /// A reason for giving up.
     pub(super) fn slow(&self, limit: Duration) -> String {
         format!("it did not answer within {limit:?}")
     }
 
     pub(super) fn unavailable(&self, reason: impl Display) -> QueueError {
         QueueError::Unavailable { url: self.shown.clone(), reason: reason.to_string() }
+    }
+
+    pub(super) fn failed(&self, error: &Error) -> QueueError {
+        self.unavailable(self.explain(error))
     }
 
     /// An error of the client, in words for a person.
@@ -207,6 +186,13 @@ impl Broker {
             }
             ErrorKind::IOError(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => {
                 format!("nothing answers at that address ({io}); is RabbitMQ running there?")
+            }
+            ErrorKind::IOError(io)
+                if self.uri.scheme == AMQPScheme::AMQPS && io.kind() == std::io::ErrorKind::InvalidData =>
+            {
+                format!(
+                    "no encrypted connection came about ({io}); is that its port for TLS, and its certificate good?"
+                )
             }
             ErrorKind::IOError(io) => io.to_string(),
             ErrorKind::InvalidChannelState(..) | ErrorKind::InvalidConnectionState(_) => {

@@ -23,7 +23,7 @@ pub(super) async fn start(
     channel: Channel,
     prefetch: u16,
 ) -> Result<BrokerConsumer, QueueError> {
-    let explained = |error: lapin::Error| broker.unavailable(broker.explain(&error));
+    let explained = |error: lapin::Error| broker.failed(&error);
     // To the broker 0 means without bound.
     let bound = line.basic_qos(prefetch.max(1), BasicQosOptions::default());
     broker.within(bound).await?.map_err(explained)?;
@@ -63,7 +63,7 @@ impl BrokerConsumer {
             };
             match arrived {
                 Some(Ok(delivery)) => self.unpack(delivery).await?,
-                Some(Err(error)) => return Err(self.lost(&error)),
+                Some(Err(error)) => return Err(self.broker.failed(&error)),
                 None => {
                     let queue = self.broker.queue(self.channel);
                     return Err(self.broker.unavailable(format!("it stopped sending from `{queue}`")));
@@ -87,13 +87,9 @@ impl BrokerConsumer {
                 let id = id.map_or_else(|| "none".to_owned(), |id| id.to_string());
                 tracing::warn!(message.id = id, channel = %self.channel, %reason, "set a message of the queue aside");
                 let rejected = self.line.basic_reject(tag, BasicRejectOptions { requeue: false });
-                self.broker.within(rejected).await?.map_err(|error| self.lost(&error))
+                self.broker.within(rejected).await?.map_err(|error| self.broker.failed(&error))
             }
         }
-    }
-
-    fn lost(&self, error: &lapin::Error) -> QueueError {
-        self.broker.unavailable(self.broker.explain(error))
     }
 
     /// Tells the broker, in as few frames as is safe: none of them is answered.
@@ -138,7 +134,7 @@ impl Consumer for BrokerConsumer {
                     _ => None,
                 })
                 .collect();
-            self.broker.within(self.tell(&settled)).await?.map_err(|error| self.lost(&error))?;
+            self.broker.within(self.tell(&settled)).await?.map_err(|error| self.broker.failed(&error))?;
             self.unsettled.retain(|tag| !settled.contains_key(tag));
             Ok(())
         })

@@ -5,19 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use lapin::Channel as Line;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel as Line, Connection};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use self::broker::Broker;
+use self::link::Link;
 use self::publisher::Publisher;
 use super::{Consumer, Queue, QueueError};
 use crate::domain::message::{Channel, Envelope};
 
 mod broker;
 mod consumer;
+mod link;
 mod publisher;
 
 /// How long to wait for the broker.
@@ -43,7 +45,7 @@ pub struct RabbitMq {
     /// Opened by the first publish.
     publisher: Mutex<Publisher>,
     /// For consumers and for counting.
-    consuming: Mutex<Option<Connection>>,
+    consuming: Mutex<Link>,
 }
 
 impl RabbitMq {
@@ -56,24 +58,18 @@ impl RabbitMq {
     /// The same with other limits.
     pub async fn connect_within(url: &str, limits: Limits) -> Result<Self, QueueError> {
         let broker = Arc::new(Broker::at(url, limits)?);
-        let queue = Self { publisher: Mutex::new(Publisher::new(broker.clone())), broker, consuming: Mutex::new(None) };
+        let queue = Self {
+            publisher: Mutex::new(Publisher::new(broker.clone())),
+            broker,
+            consuming: Mutex::new(Link::new("consumer")),
+        };
         let line = queue.line().await?;
         queue.broker.declare(&line).await?;
         Ok(queue)
     }
 
-    /// Opens a channel on the consuming connection, and that connection anew when it is gone.
     async fn line(&self) -> Result<Line, QueueError> {
-        let mut held = self.consuming.lock().await;
-        let connection = match held.take() {
-            Some(connection) if connection.status().connected() => connection,
-            _ => self.broker.open("consumer").await?,
-        };
-        // An error leaves the place empty: a connection that does not answer is not used again.
-        let line = self.broker.within(connection.create_channel()).await?;
-        let line = line.map_err(|error| self.broker.unavailable(self.broker.explain(&error)))?;
-        *held = Some(connection);
-        Ok(line)
+        self.consuming.lock().await.line(&self.broker).await
     }
 
     async fn waiting_in(&self, name: ShortString) -> Result<u64, QueueError> {
@@ -83,7 +79,7 @@ impl RabbitMq {
             Ok(queue) => Ok(u64::from(queue.message_count())),
             // Somebody deleted it. Whoever consumes or publishes next declares it again.
             Err(error) if broker::code(&error) == Some(broker::NOT_FOUND) => Ok(0),
-            Err(error) => Err(self.broker.unavailable(self.broker.explain(&error))),
+            Err(error) => Err(self.broker.failed(&error)),
         }
     }
 }
@@ -114,16 +110,7 @@ impl Queue for RabbitMq {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             self.publisher.lock().await.close().await;
-            if let Some(connection) = self.consuming.lock().await.take() {
-                hang_up(&self.broker, connection).await;
-            }
+            self.consuming.lock().await.close(&self.broker).await;
         })
-    }
-}
-
-/// Ends a connection in good order, or by dropping it when the broker does not answer.
-async fn hang_up(broker: &Broker, connection: Connection) {
-    if let Ok(Err(error)) = broker.within(connection.close(200, "done".into())).await {
-        tracing::debug!(%error, "the connection to the broker was gone before it was closed");
     }
 }

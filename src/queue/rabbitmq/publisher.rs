@@ -7,11 +7,11 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use lapin::message::BasicReturnMessage;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{BasicProperties, Channel as Line, Confirmation, Connection};
+use lapin::{BasicProperties, Channel as Line, Confirmation};
 use uuid::Uuid;
 
-use super::broker::Broker;
-use super::hang_up;
+use super::broker::{self, Broker};
+use super::link::Link;
 use crate::domain::message::Envelope;
 use crate::queue::{QueueError, payload};
 
@@ -28,7 +28,7 @@ const BLOCKED: &str = "it takes no messages at present, for want of disk space o
 /// The publishing connection.
 pub(super) struct Publisher {
     broker: Arc<Broker>,
-    connection: Option<Connection>,
+    link: Link,
     /// In confirm mode, and without an unanswered publish of an earlier call.
     line: Option<Line>,
 }
@@ -46,7 +46,7 @@ struct Answers {
 
 impl Publisher {
     pub(super) const fn new(broker: Arc<Broker>) -> Self {
-        Self { broker, connection: None, line: None }
+        Self { broker, link: Link::new("publisher"), line: None }
     }
 
     /// Publishes a batch; see [`crate::queue::Queue::publish`].
@@ -54,7 +54,7 @@ impl Publisher {
         if envelopes.is_empty() {
             return Ok(Vec::new());
         }
-        if self.blocked() {
+        if self.link.is_blocked() {
             // Not tried: it would only fill memory, here and on another connection as well.
             return Err(self.broker.unavailable(BLOCKED));
         }
@@ -75,8 +75,11 @@ impl Publisher {
             Some(reason) if acknowledged.is_empty() => return Err(self.broker.unavailable(reason)),
             None if refused == 0 && unroutable == 0 => {}
             failure => {
-                let unanswered = envelopes.len() - acknowledged.len() - refused - unroutable;
-                let reason = failure.unwrap_or_else(|| "the broker did not take them".to_owned());
+                let unanswered = envelopes.len().saturating_sub(acknowledged.len() + refused + unroutable);
+                let reason = failure.unwrap_or_else(|| match unroutable {
+                    0 => "the broker refused some".to_owned(),
+                    _ => "a queue was missing; the next call declares it".to_owned(),
+                });
                 let confirmed = acknowledged.len();
                 tracing::warn!(confirmed, refused, unroutable, unanswered, reason, "a batch was published in part");
             }
@@ -84,29 +87,17 @@ impl Publisher {
         Ok(acknowledged)
     }
 
-    fn blocked(&self) -> bool {
-        self.connection.as_ref().is_some_and(|held| held.status().connected() && held.status().blocked())
-    }
-
     pub(super) async fn close(&mut self) {
         self.line = None;
-        if let Some(connection) = self.connection.take() {
-            hang_up(&self.broker, connection).await;
-        }
+        self.link.close(&self.broker).await;
     }
 
-    /// Opens a channel in confirm mode, and the connection anew when it is gone.
+    /// Opens a channel in confirm mode.
     async fn open(&mut self) -> Result<Line, QueueError> {
-        let connection = match self.connection.take() {
-            Some(connection) if connection.status().connected() => connection,
-            _ => self.broker.open("publisher").await?,
-        };
-        let explained = |error: lapin::Error| self.broker.unavailable(self.broker.explain(&error));
-        let line = self.broker.within(connection.create_channel()).await?.map_err(explained)?;
+        let line = self.link.line(&self.broker).await?;
         self.broker.declare(&line).await?;
         let confirms = line.confirm_select(ConfirmSelectOptions::default());
-        self.broker.within(confirms).await?.map_err(explained)?;
-        self.connection = Some(connection);
+        self.broker.within(confirms).await?.map_err(|error| self.broker.failed(&error))?;
         Ok(line)
     }
 
@@ -125,12 +116,17 @@ impl Publisher {
                 Ok(None) => return answers,
                 Ok(Some((id, Ok(confirmation)))) => answers.take(id, confirmation),
                 // The others are still heard: some were answered before the connection broke.
-                Ok(Some((_, Err(error)))) => answers.failure = Some(self.broker.explain(&error)),
+                Ok(Some((_, Err(error)))) => {
+                    // What the broker itself says is the cause; the client's errors follow from it.
+                    if answers.failure.is_none() || broker::code(&error).is_some() {
+                        answers.failure = Some(self.broker.explain(&error));
+                    }
+                }
                 Err(_) => {
-                    answers.failure = Some(if self.blocked() {
+                    answers.failure = Some(if self.link.is_blocked() {
                         BLOCKED.to_owned()
                     } else {
-                        self.connection = None;
+                        self.link.give_up();
                         self.broker.slow(limit)
                     });
                     return answers;

@@ -1,0 +1,144 @@
+//! What the test targets share: envelopes, temporary folders, a PostgreSQL database for one test,
+//! and cleaning up after a test that failed as well.
+#![allow(dead_code, reason = "each test target uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "only scripts/test knows where the servers are")]
+
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use rekindle::domain::message::{Content, ENVELOPE_VERSION, Envelope, Purpose};
+use rekindle::store::Store;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use uuid::Uuid;
+
+/// Longer than anything here takes, even on a busy machine.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Long enough for something that must not happen to happen.
+pub const MOMENT: Duration = Duration::from_millis(300);
+
+/// Runs a test and then its cleaning up, whether or not it failed.
+pub async fn tidied(test: impl Future<Output = ()>, cleaning: impl Future<Output = ()>) {
+    let outcome = AssertUnwindSafe(tokio::time::timeout(4 * DEADLINE, test)).catch_unwind().await;
+    cleaning.await;
+    match outcome {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) => panic!("the test did not end within {:?}", 4 * DEADLINE),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// Asks again and again until the answer is the expected one.
+pub async fn until<T: PartialEq + std::fmt::Debug>(expected: T, mut ask: impl AsyncFnMut() -> T) {
+    let start = tokio::time::Instant::now();
+    loop {
+        let answer = ask().await;
+        if answer == expected {
+            return;
+        }
+        assert!(start.elapsed() < DEADLINE, "it is still {answer:?}, not {expected:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// A name that no other test has.
+pub fn unique(word: &str) -> String {
+    format!("{word}_{}", Uuid::now_v7().simple())
+}
+
+/// An address that a server of the tests listens on.
+pub fn server(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run ./scripts/test"))
+}
+
+/// A folder that is removed with this value.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        let path = std::env::temp_dir().join(unique("rekindle"));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A PostgreSQL database for one test.
+pub struct Database {
+    pub url: String,
+    admin: String,
+    name: String,
+}
+
+impl Database {
+    /// Creates one on the server that REKINDLE_TEST_POSTGRES names.
+    pub async fn create() -> Self {
+        let admin = server("REKINDLE_TEST_POSTGRES");
+        let name = unique("rekindle_test");
+        // Not a copy of template1: whatever somebody has put there, and its encoding, stay out.
+        run(&admin, format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")).await;
+        let (address, query) = admin.split_once('?').map_or((admin.as_str(), ""), |(a, q)| (a, q));
+        let server = match address.split_once("://").unwrap().1.find('/') {
+            Some(slash) => &address[..address.find("://").unwrap() + 3 + slash],
+            None => address,
+        };
+        let query = if query.is_empty() { String::new() } else { format!("?{query}") };
+        Self { url: format!("{server}/{name}{query}"), admin, name }
+    }
+
+    /// A migrated store in it.
+    pub async fn store(&self) -> Store {
+        let store = Store::open(&self.url, 4).await.unwrap();
+        store.migrate().await.unwrap();
+        store
+    }
+
+    pub async fn remove(&self) {
+        run(&self.admin, format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name)).await;
+    }
+}
+
+async fn run(url: &str, sql: String) {
+    let mut connection = PgConnection::connect(url)
+        .await
+        .expect("PostgreSQL does not answer at REKINDLE_TEST_POSTGRES: run ./scripts/test");
+    connection.execute(AssertSqlSafe(sql)).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+/// An e-mail of about so many bytes.
+pub fn email(html: &str) -> Envelope {
+    envelope(Content::Email {
+        from: "فروشگاه <hello@example.com>".to_owned(),
+        to_name: "سارا".to_owned(),
+        subject: "تولدت مبارک، سارا!".to_owned(),
+        html: Some(html.to_owned()),
+        text: "سلام".to_owned(),
+    })
+}
+
+pub fn sms(text: &str) -> Envelope {
+    envelope(Content::Sms { text: text.to_owned() })
+}
+
+pub fn envelope(content: Content) -> Envelope {
+    let to = if matches!(content, Content::Email { .. }) { "sara@example.com" } else { "+989121234567" };
+    Envelope {
+        v: ENVELOPE_VERSION,
+        message: Uuid::now_v7(),
+        dispatch_no: 1,
+        campaign: "birthday-gift".to_owned(),
+        purpose: Purpose::Marketing,
+        to: to.to_owned(),
+        at: 1_790_000_000_000,
+        content,
+    }
+}
