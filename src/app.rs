@@ -41,7 +41,7 @@ const LEADER_LEASE: i64 = 30_000;
 const IDLE: Duration = Duration::from_millis(500);
 
 /// How often what dead processes held is taken back.
-const RECOVERY: Duration = Duration::from_secs(15);
+const RECOVERY: Duration = Duration::from_secs(5);
 
 /// After a failure of the store or the queue.
 const BACKOFF: Duration = Duration::from_secs(1);

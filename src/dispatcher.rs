@@ -26,7 +26,7 @@ pub const BATCH: i64 = 500;
 pub const IN_QUEUE: i64 = 5_000;
 
 /// Until the queue confirms, a message may be lost with it: then it is taken back after this long.
-const UNCONFIRMED_LEASE: i64 = 60_000;
+const UNCONFIRMED_LEASE: i64 = 30_000;
 
 /// A confirmed message waits this long for a sender; then it is dispatched again, and the older
 /// copy, should it still come, is dropped.

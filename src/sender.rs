@@ -29,7 +29,7 @@ use crate::store::suppressions::{self, Suppression};
 use crate::store::{Store, StoreError, configuration};
 
 /// How long a claim holds without news. A send's deadline is shorter than half of it.
-const LEASE: i64 = 120_000;
+const LEASE: i64 = 60_000;
 
 /// After a failure of the queue or the store, how long to wait before the next try.
 const BACKOFF: Duration = Duration::from_secs(1);

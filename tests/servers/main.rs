@@ -6,6 +6,7 @@ mod queue_contract;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod processes;
 mod proxy;
 mod queue_postgres;
 mod queue_rabbitmq;

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "only scripts/test knows where the servers are")]
 
+pub mod sink;
+
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -72,7 +72,7 @@ impl SmtpOptions {
             username: None,
             password: None,
             connections: 10,
-            timeout: Duration::from_secs(30),
+            timeout: Duration::from_secs(20),
             messages_per_connection: 100,
             hello: None,
         }
