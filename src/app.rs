@@ -106,6 +106,8 @@ pub struct Passed {
     pub outcomes: u64,
     pub replanned: u64,
     pub uncertain: u64,
+    /// Messages that wait when the pass ends: for their time, a retry, or a campaign that is held.
+    pub waiting: u64,
 }
 
 impl App {
@@ -201,7 +203,7 @@ impl App {
             work.drain(self, &catalog, told).await
         }
         .await;
-        work.stop(result).await
+        work.stop(self, result).await
     }
 
     /// The same for every instant in [from, to) at which something falls due, in order, on a
@@ -228,7 +230,7 @@ impl App {
             work.step_through(self, &catalog, to + chrono::Duration::days(2), to, told).await
         }
         .await;
-        work.stop(result).await
+        work.stop(self, result).await
     }
 
     /// The service: the given roles, until `shutdown`.
@@ -427,7 +429,7 @@ impl Work {
         Ok(Self { queue, pulse, senders, shutdown, passed: Passed::default() })
     }
 
-    async fn stop(self, result: Result<(), AppError>) -> Result<Passed, AppError> {
+    async fn stop(self, app: &App, result: Result<(), AppError>) -> Result<Passed, AppError> {
         self.shutdown.cancel();
         for task in self.senders {
             if let Err(error) = task.await {
@@ -435,7 +437,11 @@ impl Work {
             }
         }
         self.queue.close().await;
-        result.map(|()| Passed { outcomes: self.pulse.recorded.load(Ordering::Relaxed), ..self.passed })
+        result?;
+        let mut tx = app.store.read().await?;
+        let waiting = messages::planned(&mut tx).await?.unsigned_abs();
+        tx.commit().await?;
+        Ok(Passed { outcomes: self.pulse.recorded.load(Ordering::Relaxed), waiting, ..self.passed })
     }
 
     /// Moves the clock to each instant before `until` at which a message due before `due_before` is

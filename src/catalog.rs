@@ -145,29 +145,22 @@ impl Catalog {
                 Err(found) => problems.extend(found.0),
             }
         }
-        let renderer = match Renderer::compile(&settings.templates.display().to_string(), &files.templates) {
-            Ok(renderer) => Some(renderer),
-            Err(found) => {
-                problems.extend(found);
-                None
-            }
-        };
-        if let Some(renderer) = &renderer {
-            for campaign in campaigns.values() {
-                check_contents(campaign, renderer, settings, &places[&campaign.name], &mut problems);
-            }
+        let (renderer, found) = Renderer::compile(&settings.templates.display().to_string(), &files.templates);
+        problems.extend(found);
+        for campaign in campaigns.values() {
+            check_contents(campaign, &renderer, settings, &places[&campaign.name], &mut problems);
         }
-        match renderer {
-            Some(renderer) if problems.is_empty() => Ok(Self {
-                hash: files.hash(),
-                brand: settings.brand.clone(),
-                from: settings.email.from.clone(),
-                campaigns,
-                renderer,
-                providers,
-            }),
-            _ => Err(Problems(problems)),
+        if !problems.is_empty() {
+            return Err(Problems(problems));
         }
+        Ok(Self {
+            hash: files.hash(),
+            brand: settings.brand.clone(),
+            from: settings.email.from.clone(),
+            campaigns,
+            renderer,
+            providers,
+        })
     }
 
     /// Stores files as the current configuration, after checking them. Gives the compiled catalog
@@ -258,7 +251,7 @@ fn check_contents(
                     ),
                 });
             }
-            if missing.is_empty() {
+            if missing.is_empty() && !renderer.is_broken(&step.content) {
                 check_rendering(campaign, &step.content, *channel, renderer, settings, problems);
             }
         }

@@ -59,9 +59,15 @@ impl Once {
 fn report(session: &Session, passed: &Passed) -> Result {
     match session.format {
         Format::Json | Format::Csv => output::json(passed),
-        Format::Table => output::say(&format!(
-            "{} fell due; {} dispatched, {} ended by policy, {} put off; {} outcomes recorded.\nSee `rekindle messages` and `rekindle status`.",
-            passed.planned, passed.queued, passed.ended, passed.deferred, passed.outcomes
-        )),
+        Format::Table => {
+            let Passed { planned, queued, ended, deferred, outcomes, waiting, .. } = passed;
+            output::say(&format!(
+                "{planned} fell due; {queued} dispatched, {ended} ended by policy, {deferred} put off; {outcomes} outcomes recorded."
+            ))?;
+            if *waiting > 0 {
+                output::say(&format!("{waiting} wait for their time, a retry, or a campaign that is held."))?;
+            }
+            output::say("See `rekindle messages` and `rekindle status`.")
+        }
     }
 }

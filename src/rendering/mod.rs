@@ -25,6 +25,8 @@ pub struct Renderer {
     /// Without: subjects, text parts and SMS.
     plain: Handlebars<'static>,
     names: HashSet<String>,
+    /// Files that are there and are no templates.
+    broken: HashSet<String>,
 }
 
 /// Why a message cannot be rendered. Names the template and place, never values.
@@ -58,10 +60,11 @@ impl Part {
 }
 
 impl Renderer {
-    /// Compiles template files, given as path below the templates folder and text. Reports every
-    /// file that is not a template, with `folder` in front of its name.
-    pub fn compile(folder: &str, files: &BTreeMap<String, String>) -> Result<Self, Vec<Problem>> {
-        let mut renderer = Self { html: registry(true), plain: registry(false), names: HashSet::new() };
+    /// Compiles template files, given as path below the templates folder and text. Gives every file
+    /// that is not a template as a problem, with `folder` in front of its name.
+    pub fn compile(folder: &str, files: &BTreeMap<String, String>) -> (Self, Vec<Problem>) {
+        let (names, broken) = (HashSet::new(), HashSet::new());
+        let mut renderer = Self { html: registry(true), plain: registry(false), names, broken };
         let mut problems = Vec::new();
         for (path, text) in files {
             let is_html = path.ends_with(".html");
@@ -70,6 +73,7 @@ impl Renderer {
             }
             let registry = if is_html { &mut renderer.html } else { &mut renderer.plain };
             if let Err(error) = registry.register_template_string(path, text) {
+                renderer.broken.insert(path.clone());
                 let (line, column) = error.pos().unwrap_or((0, 0));
                 problems.push(Problem {
                     file: format!("{folder}/{path}"),
@@ -91,18 +95,26 @@ impl Renderer {
                 }
             }
         }
-        if problems.is_empty() { Ok(renderer) } else { Err(problems) }
+        (renderer, problems)
     }
 
     /// The files that a content lacks for a channel; empty when it can be rendered.
     pub fn missing(&self, content: &str, channel: Channel) -> Vec<String> {
-        let has = |part| self.names.contains(&path(content, part, None));
+        let has = |part| {
+            let name = path(content, part, None);
+            self.names.contains(&name) || self.broken.contains(&name)
+        };
         let wanted: &[Part] = match channel {
             Channel::Sms => &[Part::Sms],
             Channel::Email if has(Part::Text) && !has(Part::Html) => &[Part::Subject],
             Channel::Email => &[Part::Subject, Part::Html],
         };
         wanted.iter().filter(|part| !has(**part)).map(|part| path(content, *part, None)).collect()
+    }
+
+    /// Whether any file of a content is no template.
+    pub fn is_broken(&self, content: &str) -> bool {
+        self.broken.iter().any(|name| name.strip_prefix(content).is_some_and(|rest| rest.starts_with('/')))
     }
 
     /// The languages in which a content has any template; `en` stands for the files without one.
@@ -279,7 +291,7 @@ mod tests {
 
     fn render(template: &str, locale: &str, calendar: Calendar) -> Result<String, RenderError> {
         let files = BTreeMap::from([("x/sms.txt".to_owned(), template.to_owned())]);
-        let renderer = Renderer::compile("templates", &files).unwrap();
+        let (renderer, _) = Renderer::compile("templates", &files);
         let (brand, member) = (brand(), member(locale, calendar));
         let variables = Variables {
             brand: &brand,
@@ -332,7 +344,7 @@ mod tests {
     #[test]
     fn a_broken_template_is_reported_with_its_place() {
         let files = BTreeMap::from([("x/sms.txt".to_owned(), "Hi\n{{#if member.tier}}".to_owned())]);
-        let problems = Renderer::compile("templates", &files).unwrap_err();
+        let (_, problems) = Renderer::compile("templates", &files);
         assert!(problems[0].to_string().starts_with("templates/x/sms.txt:"), "{}", problems[0]);
     }
 
@@ -344,7 +356,7 @@ mod tests {
             ("x/subject.txt".to_owned(), "For {{member.first_name}}\n".to_owned()),
             ("x/email.html".to_owned(), html.to_owned()),
         ]);
-        let renderer = Renderer::compile("templates", &files).unwrap();
+        let (renderer, _) = Renderer::compile("templates", &files);
         assert!(renderer.missing("x", Channel::Email).is_empty());
         assert_eq!(renderer.missing("x", Channel::Sms), ["x/sms.txt"]);
         let (brand, member) = (brand(), member("en", Calendar::Gregorian));

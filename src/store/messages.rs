@@ -39,6 +39,7 @@ statements! {
     CONFIRM = "UPDATE messages SET lease_until = {now} + $2 WHERE id {in_uuid $1} AND state = 'queued'";
     UNQUEUE = "UPDATE messages SET state = 'planned', lease_until = NULL WHERE id {in_uuid $1} AND state = 'queued'";
     IN_QUEUE = "SELECT COUNT(*) FROM messages WHERE state IN ('queued', 'sending')";
+    COUNT_PLANNED = "SELECT COUNT(*) FROM messages WHERE state = 'planned'";
     NEXT_PLANNED = "SELECT MIN(m.next_at) FROM messages m WHERE m.state = 'planned' AND m.next_at < $1 AND m.due_at < $2 \
         AND NOT (m.campaign {in $3}) AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.name = m.campaign \
         AND (c.paused OR c.held OR c.scanning IS NOT NULL))";
@@ -199,6 +200,12 @@ pub async fn unqueue(tx: &mut Tx, ids: Vec<Uuid>) -> Result<()> {
 /// How many messages are between dispatch and outcome.
 pub async fn in_queue(tx: &mut Tx) -> Result<i64> {
     let (count,): (i64,) = query!(fetch_one, (i64,), tx, IN_QUEUE)?;
+    Ok(count)
+}
+
+/// How many messages wait for their time, for a retry, or for a campaign that is held.
+pub async fn planned(tx: &mut Tx) -> Result<i64> {
+    let (count,): (i64,) = query!(fetch_one, (i64,), tx, COUNT_PLANNED)?;
     Ok(count)
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{Connection, PgConnection, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
 pub mod claims;
 pub mod configuration;
@@ -107,6 +107,9 @@ impl StoreError {
 
 type Result<T> = std::result::Result<T, StoreError>;
 
+/// How long a database may take to let somebody in.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
 /// The member store and the ledger of messages.
 #[derive(Debug, Clone)]
 pub enum Store {
@@ -146,12 +149,20 @@ impl Store {
             return Ok(Self::Sqlite(pool));
         }
         let options = PgConnectOptions::from_str(url).map_err(|error| cannot(error.to_string()))?;
+        // The pool would retry until its time is up and then only say so; one connection says why.
+        match tokio::time::timeout(CONNECT_LIMIT, PgConnection::connect_with(&options)).await {
+            Ok(Ok(connection)) => drop(connection.close().await),
+            Ok(Err(error)) => {
+                return Err(cannot(format!("{error}; is PostgreSQL running there, and has the user access?")));
+            }
+            Err(_) => return Err(cannot(format!("no answer within {} s", CONNECT_LIMIT.as_secs()))),
+        }
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(Duration::from_secs(10))
             .connect_with(options)
             .await
-            .map_err(|error| cannot(format!("{error}; is PostgreSQL running there, and does the user have access?")))?;
+            .map_err(|error| cannot(error.to_string()))?;
         Ok(Self::Postgres(pool))
     }
 
