@@ -99,6 +99,7 @@ CREATE TABLE messages (
     purchase_id      BIGINT,
     years            BIGINT,
     priority         BIGINT NOT NULL,
+    turn             BIGINT NOT NULL,  -- of step and channel, as the campaign lists them: who goes first of equals
     state            TEXT NOT NULL,
     reason           TEXT,
     channel          TEXT,
@@ -117,8 +118,9 @@ CREATE TABLE messages (
     detail           TEXT,
     UNIQUE (member_id, campaign, occasion, step, slot)
 );
-CREATE INDEX messages_planned ON messages (next_at, priority DESC) WHERE state = 'planned';
-CREATE INDEX messages_leased ON messages (lease_until) WHERE state IN ('queued', 'sending');
+-- The order in which the dispatcher takes them, so that it reads no more than it takes.
+CREATE INDEX messages_planned ON messages (next_at, priority DESC, due_at, campaign, turn, id) WHERE state = 'planned';
+CREATE INDEX messages_under_way ON messages (state) WHERE state IN ('queued', 'sending');
 CREATE INDEX messages_campaign_due ON messages (campaign, due_at);
 
 CREATE TABLE attempts (
@@ -146,7 +148,7 @@ CREATE TABLE queue_items (
     dead        BOOLEAN NOT NULL DEFAULT FALSE,
     PRIMARY KEY (message_id, dispatch_no)
 );
-CREATE INDEX queue_items_ready ON queue_items (channel, taken_until) WHERE NOT dead;
+CREATE INDEX queue_items_ready ON queue_items (channel, taken_until, message_id) WHERE NOT dead;
 
 -- Who may scan. The token grows with each new holder: a paused old one notices.
 CREATE TABLE leases (

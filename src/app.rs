@@ -244,9 +244,17 @@ impl App {
             tasks.push(tokio::spawn(Arc::clone(&self).dispatch(Arc::clone(&queue), shutdown.clone())));
         }
         if roles.contains(&Role::Sender) {
-            let catalog = self.wait_for_catalog(&shutdown).await?;
-            let pulse = Pulse::default();
-            tasks.extend(self.start_senders(&queue, &catalog, &pulse, &shutdown)?);
+            match self.wait_for_catalog(&shutdown).await {
+                Ok(Some(catalog)) => {
+                    let started = self.start_senders(&queue, &catalog, &Pulse::default(), &shutdown);
+                    tasks.extend(started.inspect_err(|_| shutdown.cancel())?);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    shutdown.cancel();
+                    return Err(error);
+                }
+            }
         }
         for task in tasks {
             if let Err(error) = task.await {
@@ -258,14 +266,16 @@ impl App {
         Ok(())
     }
 
-    async fn wait_for_catalog(&self, shutdown: &CancellationToken) -> Result<Arc<Catalog>, AppError> {
+    /// The applied configuration, as soon as there is one; `None` when it is time to stop.
+    async fn wait_for_catalog(&self, shutdown: &CancellationToken) -> Result<Option<Arc<Catalog>>, AppError> {
         loop {
             match self.applied(None).await {
-                Err(AppError::Catalog(CatalogError::NothingApplied)) if !shutdown.is_cancelled() => {
+                Err(AppError::Catalog(CatalogError::NothingApplied)) if shutdown.is_cancelled() => return Ok(None),
+                Err(AppError::Catalog(CatalogError::NothingApplied)) => {
                     tracing::info!("nothing was applied to this store yet; waiting");
                     pause(shutdown, Duration::from_secs(2)).await;
                 }
-                other => return other,
+                other => return other.map(Some),
             }
         }
     }

@@ -82,7 +82,8 @@ impl Dispatcher<'_> {
             return Ok((Dispatched::default(), Vec::new()));
         }
         let room = IN_QUEUE - messages::in_queue(&mut tx).await?;
-        if room <= 0 {
+        // Small batches cost as much as large ones.
+        if room < BATCH {
             return Ok((Dispatched { full: true, ..Dispatched::default() }, Vec::new()));
         }
         let batch = messages::take_planned(&mut tx, now, &catalog.silent(), BATCH.min(room)).await?;

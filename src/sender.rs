@@ -21,7 +21,7 @@ use crate::domain::message::{Channel, Envelope, Purpose, Reason, State};
 use crate::domain::policy::{Decision, decide, end_state};
 use crate::domain::retry;
 use crate::queue::{Consumer, Delivery, Queue, QueueError, Settle, Tag};
-use crate::senders::{Outcome, SenderFactory};
+use crate::senders::{Outcome, Sender, SenderFactory};
 use crate::settings::Settings;
 use crate::store::claims::{self, Finished, Starting, Wanted};
 use crate::store::messages::Message;
@@ -33,6 +33,10 @@ const LEASE: i64 = 60_000;
 
 /// After a failure of the queue or the store, how long to wait before the next try.
 const BACKOFF: Duration = Duration::from_secs(1);
+
+/// The most messages that a connection marks as started before it sends the first of them: what a
+/// crash can leave uncertain, for each connection.
+const CHUNK: usize = 4;
 
 /// The most that one transaction of the recorder holds.
 const RECORDS: usize = 512;
@@ -81,7 +85,7 @@ impl SenderRole {
     pub async fn run(self, shutdown: CancellationToken) {
         let role = Arc::new(self);
         let connections = role.factory.connections().max(1);
-        let (work_in, work_out) = mpsc::channel::<Work>(connections);
+        let (work_in, work_out) = mpsc::channel::<Work>(prefetch(connections));
         let (records_in, records_out) = mpsc::channel::<Record>(connections * 4);
         let (done_in, done_out) = mpsc::unbounded_channel::<Receipt>();
         let (pause_in, pause_out) = watch::channel(Monotonic::now());
@@ -123,46 +127,69 @@ impl SenderRole {
     ) {
         let mut sender = self.factory.open();
         loop {
-            let next = work.lock().await.recv().await;
-            let Some(work) = next else { break };
-            let until = *pause.borrow();
-            if let Some(left) = until.checked_duration_since(Monotonic::now()) {
-                let finished = self.put_back(&work, left, None);
-                let _ = records.send(Record::Finish { finished, receipt: work.receipt, suppress: vec![] }).await;
-                continue;
-            }
-            let (go, started) = oneshot::channel();
-            let starting = Starting { id: work.message.id, claim: work.claim };
-            if records.send(Record::Start { starting, go }).await.is_err() {
-                break;
-            }
-            if !started.await.unwrap_or(false) {
-                let _ = records.send(Record::Drop { receipt: work.receipt }).await;
-                continue;
-            }
-            let outcome = sender.send(&work.envelope).await;
-            if let Outcome::Pause { reply, pause: length } = &outcome {
-                let already = pause.borrow().checked_duration_since(Monotonic::now()).is_some();
-                if !already {
-                    let seconds = length.as_secs();
-                    tracing::warn!(channel = %self.channel, sender = self.factory.name(), seconds, reply, "the sender pauses");
+            let mut chunk = Vec::with_capacity(CHUNK);
+            {
+                let mut work = work.lock().await;
+                chunk.extend(work.recv().await);
+                while chunk.len() < CHUNK {
+                    let Ok(more) = work.try_recv() else { break };
+                    chunk.push(more);
                 }
-                let _ = pause.send(Monotonic::now() + *length);
             }
-            let (finished, suppress) = self.finished(&work, outcome);
-            if records.send(Record::Finish { finished, receipt: work.receipt, suppress }).await.is_err() {
+            if chunk.is_empty() {
                 break;
+            }
+            for work in self.start(chunk, &records).await {
+                let record = self.send(sender.as_mut(), work, &pause).await;
+                let _ = records.send(record).await;
             }
         }
         sender.close().await;
     }
 
+    /// Marks messages as started; gives those that may be sent.
+    async fn start(&self, chunk: Vec<Work>, records: &mpsc::Sender<Record>) -> Vec<Work> {
+        let mut asked = Vec::with_capacity(chunk.len());
+        for work in chunk {
+            let (go, started) = oneshot::channel();
+            let starting = Starting { id: work.message.id, claim: work.claim };
+            let _ = records.send(Record::Start { starting, go }).await;
+            asked.push((work, started));
+        }
+        let mut ready = Vec::with_capacity(asked.len());
+        for (work, started) in asked {
+            if started.await.unwrap_or(false) {
+                ready.push(work);
+            } else {
+                let _ = records.send(Record::Drop { receipt: work.receipt }).await;
+            }
+        }
+        ready
+    }
+
+    /// Hands one started message over, unless the sender pauses.
+    async fn send(&self, sender: &mut dyn Sender, work: Work, pause: &watch::Sender<Monotonic>) -> Record {
+        let paused_until = *pause.borrow();
+        if let Some(left) = paused_until.checked_duration_since(Monotonic::now()) {
+            let finished = self.put_back(&work, left, "the sender pauses".to_owned());
+            return Record::Finish { finished, receipt: work.receipt, suppress: vec![] };
+        }
+        let outcome = sender.send(&work.envelope).await;
+        if let Outcome::Pause { reply, pause: length } = &outcome {
+            let seconds = length.as_secs();
+            tracing::warn!(channel = %self.channel, sender = self.factory.name(), seconds, reply, "the sender pauses");
+            let _ = pause.send(Monotonic::now() + *length);
+        }
+        let (finished, suppress) = self.finished(&work, outcome);
+        Record::Finish { finished, receipt: work.receipt, suppress }
+    }
+
     /// The message goes back unharmed, for after a pause.
-    fn put_back(&self, work: &Work, pause: Duration, reply: Option<String>) -> Finished {
+    fn put_back(&self, work: &Work, pause: Duration, reply: String) -> Finished {
         let next = self.clock.now() + chrono::Duration::from_std(pause).unwrap_or(chrono::Duration::minutes(5));
         Finished {
-            outcome: reply.as_ref().map(|_| "paused"),
-            reply,
+            outcome: Some("paused"),
+            reply: Some(reply),
             next_at: Some(next.timestamp_millis()),
             ..blank(&work.message, work.claim, State::Planned)
         }
@@ -210,7 +237,7 @@ impl SenderRole {
                 };
                 (row, suppress)
             }
-            Outcome::Pause { reply, pause } => (self.put_back(work, pause, Some(reply)), vec![]),
+            Outcome::Pause { reply, pause } => (self.put_back(work, pause, reply), vec![]),
             Outcome::Uncertain { reply } => {
                 let row = Finished {
                     outcome: Some("uncertain"),
@@ -318,7 +345,7 @@ enum IntakeError {
 
 impl Intake {
     async fn run(mut self, shutdown: CancellationToken) {
-        let prefetch = self.prefetch();
+        let prefetch = prefetch(self.connections);
         while !shutdown.is_cancelled() {
             let opened = self.role.queue.consume(self.role.channel, u16::try_from(prefetch * 2).unwrap_or(300)).await;
             let result = match opened {
@@ -340,10 +367,6 @@ impl Intake {
         }
     }
 
-    fn prefetch(&self) -> usize {
-        (self.connections * 4).clamp(16, 300)
-    }
-
     async fn consume(&mut self, consumer: &mut dyn Consumer, shutdown: &CancellationToken) -> Result<(), IntakeError> {
         let mut catalog = None;
         while !shutdown.is_cancelled() {
@@ -356,8 +379,8 @@ impl Intake {
                 }
                 continue;
             }
-            let room = self.prefetch() - self.in_flight.min(self.prefetch());
-            if room == 0 || (self.in_flight > 0 && room < self.prefetch() / 4) {
+            let room = prefetch(self.connections) - self.in_flight.min(prefetch(self.connections));
+            if room == 0 || (self.in_flight > 0 && room < prefetch(self.connections) / 2) {
                 self.wait_for_done(consumer, Duration::from_secs(1)).await?;
                 continue;
             }
@@ -528,6 +551,12 @@ impl Intake {
         names.extend(states.into_iter().filter(|(_, state)| state.paused || state.held).map(|(name, _)| name));
         Ok(Some(names))
     }
+}
+
+/// How many messages are claimed ahead: enough for large transactions, few enough that their claims
+/// do not run out.
+fn prefetch(connections: usize) -> usize {
+    (connections * 20).clamp(16, 300)
 }
 
 /// A row that only moves the message to a state.

@@ -3,8 +3,9 @@
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{CommandError, Result, Session, output, rfc3339};
+use super::{CommandError, Result, Session, instant_of, output, rfc3339};
 use crate::app::App;
+use crate::domain::Instant;
 use crate::domain::campaign::Status;
 use crate::store::configuration;
 
@@ -22,6 +23,9 @@ pub(super) enum Campaigns {
     Approve {
         /// The campaign's name.
         name: String,
+        /// Count the 24 hours from this instant [default: now].
+        #[arg(long, value_name = "T")]
+        at: Option<String>,
     },
 }
 
@@ -54,7 +58,10 @@ impl Campaigns {
             Self::List => list(&app, session).await,
             Self::Pause(target) => pause(&app, target, true).await,
             Self::Resume(target) => pause(&app, target, false).await,
-            Self::Approve { name } => approve(&app, &name).await,
+            Self::Approve { name, at } => {
+                let at = at.map(|text| instant_of(&text, &app.settings, "--at")).transpose()?;
+                approve(&app, &name, at.unwrap_or_else(|| app.clock.now())).await
+            }
         }
     }
 }
@@ -124,8 +131,8 @@ async fn pause(app: &App, target: Target, paused: bool) -> Result {
     output::say(&format!("{done} is {}.", if paused { "paused; what falls due waits" } else { "running again" }))
 }
 
-async fn approve(app: &App, name: &str) -> Result {
-    let until = app.clock.now() + chrono::Duration::hours(24);
+async fn approve(app: &App, name: &str, at: Instant) -> Result {
+    let until = at + chrono::Duration::hours(24);
     let mut tx = app.store.begin().await?;
     if !configuration::approve(&mut tx, name, until).await? {
         return Err(unknown(app, name).await);

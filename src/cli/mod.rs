@@ -135,6 +135,8 @@ pub fn main() -> ExitCode {
     };
     let is_service = matches!(arguments.command, Command::Run(_));
     crate::telemetry::start(arguments.verbose + u8::from(is_service));
+    // TLS libraries find their cryptography here; a second start (in tests) changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

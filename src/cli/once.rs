@@ -21,6 +21,15 @@ pub(super) struct Once {
 impl Once {
     pub(super) async fn execute(self, session: &Session) -> Result {
         let settings = session.settings()?;
+        let latest = self.to.as_ref().or(self.at.as_ref());
+        if let Some(text) = latest
+            && instant_of(text, &settings, "the time")? > Clock::System.now() + chrono::Duration::days(1)
+        {
+            output::complain(
+                "Note: this works the store as if that day had come: its campaigns will have been scanned up to then.\n\
+                 To rehearse, use a copy: REKINDLE_STORE=sqlite://rehearsal.db",
+            );
+        }
         let passed = match (&self.at, &self.from, &self.to) {
             (_, Some(from), Some(to)) => {
                 let from = instant_of(from, &settings, "--from")?;

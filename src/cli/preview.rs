@@ -24,7 +24,7 @@ pub(super) struct Preview {
     /// The member's external id.
     #[arg(long, value_name = "ID")]
     member: String,
-    /// On this channel [default: the campaign's first].
+    /// On this channel [default: the first on which the member has an address].
     #[arg(long, value_name = "CHANNEL")]
     channel: Option<Channel>,
     /// This step.
@@ -47,8 +47,7 @@ impl Preview {
             let hint = crate::document::expected(&self.campaign, &known);
             return Err(CommandError::Other(format!("there is no campaign `{}`; {hint}", self.campaign)));
         };
-        let channel = self.channel.unwrap_or(campaign.channels[0]);
-        let (content, note) = self.render(&app, &catalog, campaign, channel).await?;
+        let (channel, content, note) = self.render(&app, &catalog, campaign).await?;
         if let Some(file) = &self.out {
             let text = match &content {
                 Content::Email { html: Some(html), .. } => html,
@@ -73,13 +72,7 @@ impl Preview {
     }
 
     /// The message of the member's nearest occasion, or of a made-up one where there is none.
-    async fn render(
-        &self,
-        app: &App,
-        catalog: &Catalog,
-        campaign: &Campaign,
-        channel: Channel,
-    ) -> Result<(Content, String)> {
+    async fn render(&self, app: &App, catalog: &Catalog, campaign: &Campaign) -> Result<(Channel, Content, String)> {
         let Some(step) = campaign.step_index(&self.step).map(|index| &campaign.steps[index]) else {
             let known: Vec<&str> = campaign.steps.iter().map(|step| step.id.as_str()).collect();
             let hint = crate::document::expected(&self.step, &known);
@@ -89,6 +82,8 @@ impl Preview {
         let Some(member) = members::by_external_id(&mut tx, &self.member).await? else {
             return Err(CommandError::Other(format!("there is no member `{}`", self.member)));
         };
+        let reachable = campaign.channels.iter().copied().find(|channel| member.address(*channel).is_some());
+        let channel = self.channel.or(reachable).unwrap_or(campaign.channels[0]);
         let states = configuration::states(&mut tx).await?;
         let now = app.clock.now();
         let around = (Duration::days(400), Duration::days(400));
@@ -126,7 +121,11 @@ impl Preview {
             .renderer
             .render(&step.content, channel, &catalog.from, &variables)
             .map_err(|error| CommandError::Other(error.to_string()))?;
-        Ok((content, note))
+        let note = match member.address(channel) {
+            Some(_) => note,
+            None => format!("Member {} has no address for {channel}; this is what it would say.\n{note}", self.member),
+        };
+        Ok((channel, content, note))
     }
 }
 

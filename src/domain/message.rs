@@ -107,8 +107,8 @@ impl State {
 }
 
 words! {
-    /// Why a message was not sent. The first thirteen are tested in this order, the first that
-    /// holds is recorded; the rest come from senders.
+    /// Why a message was not sent. Policy tests `campaign_ended` and `order_cancelled`, then the
+    /// first twelve in this order, and records the first that holds; the rest come from senders.
     Reason {
         MemberDeleted = "member_deleted",
         OutsideAudience = "outside_audience",

@@ -234,7 +234,11 @@ fn header<R: Rows>(record: &ByteRecord) -> Result<Columns, String> {
     for (index, name) in names.iter().enumerate() {
         let free = R::FREE_PREFIX.is_some_and(|prefix| name.len() > prefix.len() && name.starts_with(prefix));
         if !free && !R::REQUIRED.contains(&name.as_str()) && !R::OPTIONAL.contains(&name.as_str()) {
-            let known: Vec<&str> = R::REQUIRED.iter().chain(R::OPTIONAL).copied().chain(R::FREE_PREFIX).collect();
+            if names.len() == 1 && name.contains([';', '\t']) {
+                return Err("the columns are not separated by commas; save the file as CSV with commas".to_owned());
+            }
+            let free = R::FREE_PREFIX.map(|_| "attributes.*");
+            let known: Vec<&str> = R::REQUIRED.iter().chain(R::OPTIONAL).copied().chain(free).collect();
             return Err(format!("unknown column `{name}`; {}", crate::document::expected(name, &known)));
         }
         if names[..index].contains(name) {

@@ -44,7 +44,8 @@ statements! {
     MARK_UNCERTAIN = "UPDATE attempts SET uncertain = TRUE, finished_at = $2, outcome = 'uncertain', \
         reply = 'the sender ended before the answer' WHERE message_id {in_uuid $1} AND finished_at IS NULL";
     RESEND_MAIL = "UPDATE messages SET state = 'planned', next_at = $1, retries = retries + 1, \
-        first_failed_at = COALESCE(first_failed_at, $1) WHERE state = 'uncertain' AND channel = 'email' AND retries < $2";
+        first_failed_at = COALESCE(first_failed_at, $1) WHERE state = 'uncertain' AND channel = 'email' \
+        AND (SELECT COUNT(*) FROM attempts a WHERE a.message_id = messages.id AND a.uncertain) <= $2";
     ATTEMPTS = "SELECT message_id, attempt_no, outcome, reply, uncertain FROM attempts WHERE message_id = $1 ORDER BY attempt_no";
 }
 

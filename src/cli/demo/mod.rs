@@ -23,7 +23,7 @@ use crate::store::messages::{self, Filter, Listed};
 
 mod shop;
 
-/// The simulated day: a Saturday in spring, 2 Ordibehesht 1405.
+/// The simulated day: a Wednesday in spring, 2 Ordibehesht 1405.
 const DAY: (i32, u32, u32) = (2026, 4, 22);
 
 #[derive(Debug, clap::Args)]
@@ -79,9 +79,12 @@ impl Demo {
              {folder}/outbox/sms.jsonl        every SMS, a line each\n  \
              {folder}/members.csv             the shop, as a file that `rekindle import members` reads\n  \
              config/campaigns/                the campaigns that did this: change one, run the demo again\n\n  \
-             rekindle --config {folder}/rekindle.yaml plan --from {date} --to {next}   the week after\n  \
-             rekindle --config {folder}/rekindle.yaml explain --member M00007           why one member gets what\n",
+             {program} --config {folder}/rekindle.yaml plan --from {date} --to {next}\n      \
+             what goes out in the week after\n  \
+             {program} --config {folder}/rekindle.yaml explain --member M00007 --at {date}\n      \
+             why one member gets what\n",
             watch.elapsed().as_secs_f64(),
+            program = std::env::args().next().unwrap_or_else(|| "rekindle".to_owned()),
             date = date + chrono::Days::new(1),
             next = date + chrono::Days::new(8),
         ))

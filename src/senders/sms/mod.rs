@@ -30,7 +30,7 @@ pub use template::Template;
 const ANSWER_LIMIT: usize = 64 * 1024;
 
 /// What the settings add to a provider's description.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct SmsOptions {
     /// In place of the description's: for staging and for a test double.
     pub base_url: Option<String>,
@@ -42,6 +42,19 @@ pub struct SmsOptions {
     pub connections: usize,
     /// The most that one send may take; connecting may take half of it.
     pub timeout: Duration,
+}
+
+impl Default for SmsOptions {
+    /// No credentials, no lines, eight calls at a time, 20 seconds each.
+    fn default() -> Self {
+        Self {
+            base_url: None,
+            credentials: BTreeMap::new(),
+            lines: Vec::new(),
+            connections: 8,
+            timeout: Duration::from_secs(20),
+        }
+    }
 }
 
 /// Why a description and the settings do not fit each other.
