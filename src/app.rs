@@ -516,11 +516,11 @@ async fn pause(shutdown: &CancellationToken, length: Duration) {
     }
 }
 
+/// The senders of e-mail and of SMS.
+pub type Factories = (Arc<dyn SenderFactory>, Arc<dyn SenderFactory>);
+
 /// The senders of both channels, as the settings say.
-pub fn factories(
-    settings: &Settings,
-    catalog: &Catalog,
-) -> Result<(Arc<dyn SenderFactory>, Arc<dyn SenderFactory>), AppError> {
+pub fn factories(settings: &Settings, catalog: &Catalog) -> Result<Factories, AppError> {
     let lines: Vec<Line> =
         settings.sms.lines.iter().map(|line| Line { number: line.number.clone(), purpose: line.purpose }).collect();
     let capture = CaptureFactory::new(&settings.outbox, lines.clone(), 4);

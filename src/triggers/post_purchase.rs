@@ -57,6 +57,6 @@ impl Trigger for PostPurchase {
             && after < order.purchased_at
             && order.purchased_at <= until;
         let key = self.nth.map_or_else(|| order.order_id.clone(), |nth| format!("#{nth}"));
-        wanted.then(|| Occasion { key, base: order.purchased_at, years: None }).into_iter().collect()
+        wanted.then_some(Occasion { key, base: order.purchased_at, years: None }).into_iter().collect()
     }
 }

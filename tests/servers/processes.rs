@@ -1,5 +1,7 @@
 //! The program itself, in several processes: each message once, graceful stops, and SIGKILL.
 
+#![allow(clippy::print_stdout, reason = "the counts are worth reading beside the result")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
