@@ -28,8 +28,14 @@ use crate::store::messages::Message;
 use crate::store::suppressions::{self, Suppression};
 use crate::store::{Store, StoreError, configuration};
 
-/// How long a claim holds without news. A send's deadline is shorter than half of it.
+/// How long a claim holds. A send's deadline (20 s) is shorter than half of it.
 const LEASE: i64 = 60_000;
+
+/// What must be left of a claim when an attempt starts: the wait below and a whole send.
+const LEAST: i64 = 35_000;
+
+/// A started message that the ones before it on its connection held up for longer goes back.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// After a failure of the queue or the store, how long to wait before the next try.
 const BACKOFF: Duration = Duration::from_secs(1);
@@ -139,8 +145,9 @@ impl SenderRole {
             if chunk.is_empty() {
                 break;
             }
+            let started = Monotonic::now();
             for work in self.start(chunk, &records).await {
-                let record = self.send(sender.as_mut(), work, &pause).await;
+                let record = self.send(sender.as_mut(), work, started, &pause).await;
                 let _ = records.send(record).await;
             }
         }
@@ -167,8 +174,18 @@ impl SenderRole {
         ready
     }
 
-    /// Hands one started message over, unless the sender pauses.
-    async fn send(&self, sender: &mut dyn Sender, work: Work, pause: &watch::Sender<Monotonic>) -> Record {
+    /// Hands one started message over, unless the sender pauses or its time is nearly up.
+    async fn send(
+        &self,
+        sender: &mut dyn Sender,
+        work: Work,
+        started: Monotonic,
+        pause: &watch::Sender<Monotonic>,
+    ) -> Record {
+        if started.elapsed() > PATIENCE {
+            let finished = self.put_back(&work, Duration::ZERO, "the server was slow with others".to_owned());
+            return Record::Finish { finished, receipt: work.receipt, suppress: vec![] };
+        }
         let paused_until = *pause.borrow();
         if let Some(left) = paused_until.checked_duration_since(Monotonic::now()) {
             let finished = self.put_back(&work, left, "the sender pauses".to_owned());
@@ -189,6 +206,7 @@ impl SenderRole {
         let next = self.clock.now() + chrono::Duration::from_std(pause).unwrap_or(chrono::Duration::minutes(5));
         Finished {
             outcome: Some("paused"),
+            tried: 1,
             reply: Some(reply),
             next_at: Some(next.timestamp_millis()),
             ..blank(&work.message, work.claim, State::Planned)
@@ -199,7 +217,7 @@ impl SenderRole {
     fn finished(&self, work: &Work, outcome: Outcome) -> (Finished, Vec<Suppression>) {
         let now = self.clock.now();
         let message = &work.message;
-        let blank = |state| blank(message, work.claim, state);
+        let blank = |state| Finished { tried: 1, ..blank(message, work.claim, state) };
         match outcome {
             Outcome::Sent { reference } => {
                 let sent_at = Some(now.timestamp_millis());
@@ -312,7 +330,7 @@ impl SenderRole {
         let started = if starting.is_empty() {
             vec![]
         } else {
-            claims::start(&mut tx, starting, self.factory.name(), now, LEASE).await?
+            claims::start(&mut tx, starting, self.factory.name(), now, LEAST).await?
         };
         tx.commit().await?;
         Ok(started.into_iter().collect())
@@ -447,9 +465,10 @@ impl Intake {
                 Ok(claimed) => break claimed,
                 // Held, not given back: each return would count towards the limit of deliveries.
                 Err(error) if !shutdown.is_cancelled() => {
+                    let in_the_way = matches!(&error, IntakeError::Store(error) if error.is_transient());
                     tracing::warn!(channel = %self.role.channel, %error, "cannot claim messages; trying again");
                     tokio::select! {
-                        () = tokio::time::sleep(BACKOFF) => {}
+                        () = tokio::time::sleep(if in_the_way { BACKOFF / 10 } else { BACKOFF }) => {}
                         () = shutdown.cancelled() => {}
                     }
                 }
@@ -574,6 +593,7 @@ fn blank(message: &Message, claim: Uuid, state: State) -> Finished {
         reply: None,
         uncertain: false,
         spent: 0,
+        tried: 0,
     }
 }
 

@@ -175,7 +175,7 @@ mod tests {
 From: Shop <hello@example.com>\r
 To: =?utf-8?b?2LPYp9ix2Kc=?= <sara@example.org>\r
 Subject: =?utf-8?b?2KrZiNmE2K/YqiDZhdio2KfYsdqp?=\r
-Date: Fri, 30 Jun 2023 03:34:18 +0000\r
+Date: Thu, 01 Jan 2026 00:00:00 +0000\r
 Message-ID: <01890a5d-ac96-774b-bcce-b302099a8057@example.com>\r
 MIME-Version: 1.0\r
 Content-Type: multipart/alternative;\r

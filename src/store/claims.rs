@@ -18,19 +18,18 @@ statements! {
         due_at, next_at, dispatch_no, attempts, retries, first_failed_at, sent_at";
     START = "INSERT INTO attempts (message_id, attempt_no, dispatch_no, sender, started_at) \
         SELECT m.id, m.attempts + 1, m.dispatch_no, $2, $3 FROM {rows $1: id UUID, claim UUID} \
-        JOIN messages m ON m.id = r.id AND m.claim = r.claim AND m.state = 'sending' AND m.lease_until > {now} \
+        JOIN messages m ON m.id = r.id AND m.claim = r.claim AND m.state = 'sending' AND m.lease_until > {now} + $4 \
         WHERE TRUE RETURNING message_id";
-    COUNT_START = "UPDATE messages SET attempts = attempts + 1, lease_until = {now} + $2 WHERE id {in_uuid $1}";
     FINISH_ATTEMPTS = "UPDATE attempts SET finished_at = $2, outcome = r.outcome, reply = r.reply, \
         uncertain = attempts.uncertain OR r.uncertain \
         FROM {rows $1: id UUID, outcome TEXT, reply TEXT, uncertain BOOLEAN, dispatch_no BIGINT} \
         WHERE attempts.message_id = r.id AND attempts.dispatch_no = r.dispatch_no AND r.outcome IS NOT NULL";
     FINISH = "UPDATE messages SET state = r.state, reason = r.reason, next_at = COALESCE(r.next_at, messages.next_at), \
-        reference = COALESCE(r.reference, messages.reference), sent_at = r.sent_at, detail = r.reply, lease_until = NULL, \
+        reference = COALESCE(r.reference, messages.reference), sent_at = r.sent_at, detail = r.reply, lease_until = NULL, attempts = messages.attempts + r.tried, \
         retries = messages.retries + r.spent, first_failed_at = \
         CASE WHEN r.spent > 0 THEN COALESCE(messages.first_failed_at, $2) ELSE messages.first_failed_at END \
         FROM {rows $1: id UUID, claim UUID, state TEXT, reason TEXT, next_at BIGINT, reference TEXT, sent_at BIGINT, \
-        reply TEXT, spent BIGINT} WHERE messages.id = r.id AND messages.claim = r.claim \
+        reply TEXT, spent BIGINT, tried BIGINT} WHERE messages.id = r.id AND messages.claim = r.claim \
         AND (messages.state = 'sending' OR (messages.state = 'uncertain' AND r.state = 'sent'))";
     RELEASE = "UPDATE messages SET state = 'planned', lease_until = NULL WHERE id {in_uuid $1} AND claim = $2 AND state = 'sending'";
     EXPIRED_QUEUED = "UPDATE messages SET state = 'planned', lease_until = NULL \
@@ -39,7 +38,7 @@ statements! {
         WHERE state = 'sending' AND (lease_until < {now} OR $1) \
         AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.message_id = messages.id \
         AND a.dispatch_no = messages.dispatch_no AND a.finished_at IS NULL)";
-    EXPIRED_STARTED = "UPDATE messages SET state = 'uncertain', lease_until = NULL, detail = 'the sender ended before the answer' \
+    EXPIRED_STARTED = "UPDATE messages SET state = 'uncertain', lease_until = NULL, attempts = attempts + 1, detail = 'the sender ended before the answer' \
         WHERE state = 'sending' AND (lease_until < {now} OR $1) RETURNING id";
     MARK_UNCERTAIN = "UPDATE attempts SET uncertain = TRUE, finished_at = $2, outcome = 'uncertain', \
         reply = 'the sender ended before the answer' WHERE message_id {in_uuid $1} AND finished_at IS NULL";
@@ -87,6 +86,8 @@ pub struct Finished {
     pub uncertain: bool,
     /// 1 for a failure that counts, else 0.
     pub spent: i64,
+    /// 1 where an attempt was started, else 0.
+    pub tried: i64,
 }
 
 /// What recovery found.
@@ -117,13 +118,11 @@ pub async fn claim(tx: &mut Tx, wanted: &[Wanted], token: Uuid, lease: i64) -> R
     rows.into_iter().map(StoredMessage::into_message).collect()
 }
 
-/// Records that the I/O of these messages begins. Only those that come back may be sent: the
-/// claim on the others has run out.
-pub async fn start(tx: &mut Tx, rows: &[Starting], sender: &str, now: Instant, lease: i64) -> Result<Vec<Uuid>> {
-    let started = query!(fetch_all, (Uuid,), tx, START, JsonRows::of(rows)?, sender, now.timestamp_millis())?;
-    let started: Vec<Uuid> = started.into_iter().map(|(id,)| id).collect();
-    execute!(tx, COUNT_START, Uuids(started.clone()), lease)?;
-    Ok(started)
+/// Records that the I/O of these messages begins. Only those that come back may be sent: on the
+/// others the claim has run out, or holds for less than `least` milliseconds.
+pub async fn start(tx: &mut Tx, rows: &[Starting], sender: &str, now: Instant, least: i64) -> Result<Vec<Uuid>> {
+    let started = query!(fetch_all, (Uuid,), tx, START, JsonRows::of(rows)?, sender, now.timestamp_millis(), least)?;
+    Ok(started.into_iter().map(|(id,)| id).collect())
 }
 
 /// Records outcomes, each under its claim's token.

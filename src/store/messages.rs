@@ -36,7 +36,9 @@ statements! {
     QUEUE = "UPDATE messages SET state = 'queued', channel = r.channel, reason = NULL, queued_at = $2, sent_at = NULL, \
         dispatch_no = messages.dispatch_no + 1, lease_until = {now} + $3 \
         FROM {rows $1: id UUID, channel TEXT} WHERE messages.id = r.id AND messages.state = 'planned'";
-    CONFIRM = "UPDATE messages SET lease_until = {now} + $2 WHERE id {in_uuid $1} AND state = 'queued'";
+    // What a sender is claiming just now needs no confirmation, and must not be waited for.
+    CONFIRM = "UPDATE messages SET lease_until = {now} + $2 WHERE id IN \
+        (SELECT id FROM messages WHERE id {in_uuid $1} AND state = 'queued' {skip_locked})";
     UNQUEUE = "UPDATE messages SET state = 'planned', lease_until = NULL WHERE id {in_uuid $1} AND state = 'queued'";
     IN_QUEUE = "SELECT COUNT(*) FROM messages WHERE state IN ('queued', 'sending')";
     COUNT_PLANNED = "SELECT COUNT(*) FROM messages WHERE state = 'planned'";
