@@ -121,6 +121,7 @@ CREATE TABLE messages (
 -- The order in which the dispatcher takes them, so that it reads no more than it takes.
 CREATE INDEX messages_planned ON messages (next_at, priority DESC, due_at, campaign, turn, id) WHERE state = 'planned';
 CREATE INDEX messages_under_way ON messages (state) WHERE state IN ('queued', 'sending');
+CREATE INDEX messages_uncertain ON messages (id) WHERE state = 'uncertain';
 CREATE INDEX messages_campaign_due ON messages (campaign, due_at);
 
 CREATE TABLE attempts (

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, CatalogError, Files};
 use crate::clock::Clock;
-use crate::dispatcher::{DispatchError, Dispatcher};
+use crate::dispatcher::{DispatchError, Dispatcher, IN_QUEUE};
 use crate::document::Problems;
 use crate::domain::Instant;
 use crate::domain::message::{Channel, Purpose};
@@ -39,6 +39,9 @@ const LEADER_LEASE: i64 = 30_000;
 
 /// How often the store is asked for work when there was none.
 const IDLE: Duration = Duration::from_millis(500);
+
+/// While `once` waits for its senders.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// How often what dead processes held is taken back.
 const RECOVERY: Duration = Duration::from_secs(5);
@@ -185,6 +188,13 @@ impl App {
         let recovered = claims::recover(&mut tx, alone, self.clock.now()).await?;
         tx.commit().await?;
         Ok(recovered)
+    }
+
+    async fn in_queue(&self) -> Result<i64, StoreError> {
+        let mut tx = self.store.read().await?;
+        let count = messages::in_queue(&mut tx).await?;
+        tx.commit().await?;
+        Ok(count)
     }
 
     fn dispatcher<'a>(&'a self, queue: &'a dyn Queue) -> Dispatcher<'a> {
@@ -480,10 +490,11 @@ impl Work {
         let queue = Arc::clone(&self.queue);
         let dispatcher = app.dispatcher(queue.as_ref());
         let mut recovered_at = tokio::time::Instant::now();
+        let progress = Arc::clone(&self.pulse.progress);
+        let mut woken = std::pin::pin!(progress.notified());
         loop {
-            let progress = Arc::clone(&self.pulse.progress);
-            let mut woken = std::pin::pin!(progress.notified());
-            woken.as_mut().enable();
+            // Asked before dispatching: what was under way may have come back to be dispatched.
+            let under_way = app.in_queue().await?;
             let done = dispatcher.dispatch(catalog).await?;
             self.passed.queued += done.queued;
             self.passed.ended += done.ended;
@@ -492,18 +503,25 @@ impl Work {
             if done.taken > 0 {
                 continue;
             }
-            let mut tx = app.store.read().await?;
-            let waiting = messages::in_queue(&mut tx).await?;
-            tx.commit().await?;
-            if waiting == 0 && !done.full {
+            if under_way == 0 && !done.full {
                 return Ok(());
             }
-            let _ = tokio::time::timeout(IDLE, woken).await;
-            if recovered_at.elapsed() > RECOVERY {
-                let recovered = app.recover(false).await?;
-                self.passed.replanned += recovered.replanned;
-                self.passed.uncertain += recovered.uncertain;
-                recovered_at = tokio::time::Instant::now();
+            loop {
+                woken.set(progress.notified());
+                woken.as_mut().enable();
+                let waiting = app.in_queue().await?;
+                if waiting == 0 || (done.full && waiting < IN_QUEUE / 2) {
+                    break;
+                }
+                let _ = tokio::time::timeout(IDLE, woken.as_mut()).await;
+                // Outcomes come many a second: a look now and then is enough.
+                tokio::time::sleep(LOOK).await;
+                if recovered_at.elapsed() > RECOVERY {
+                    let recovered = app.recover(false).await?;
+                    self.passed.replanned += recovered.replanned;
+                    self.passed.uncertain += recovered.uncertain;
+                    recovered_at = tokio::time::Instant::now();
+                }
             }
         }
     }

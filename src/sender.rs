@@ -1,8 +1,9 @@
 //! The sender: takes messages of one channel from the queue, claims them, asks policy again, marks
 //! each attempt as started, hands it over, records the outcome, and only then acknowledges.
 //!
-//! One intake feeds as many connections as the sender allows; one recorder writes what all of them
-//! report, so that many attempts share a transaction while each is still committed before its I/O.
+//! One intake feeds as many connections as the sender allows. Two recorders write what all of them
+//! report, starts and ends, so that many attempts share a transaction while each is still committed
+//! before its I/O.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ const BACKOFF: Duration = Duration::from_secs(1);
 /// crash can leave uncertain, for each connection.
 const CHUNK: usize = 4;
 
-/// The most that one transaction of the recorder holds.
+/// The most that one transaction of a recorder holds.
 const RECORDS: usize = 512;
 
 /// Everything a sender role works with.
@@ -76,14 +77,25 @@ struct Receipt {
     tag: Tag,
 }
 
-/// What connections tell the recorder.
-enum Record {
-    /// An attempt begins, once the answer is true.
-    Start { starting: Starting, go: oneshot::Sender<bool> },
-    /// An attempt ended.
-    Finish { finished: Finished, receipt: Receipt, suppress: Vec<Suppression> },
-    /// The claim is gone: there is nothing to record.
-    Drop { receipt: Receipt },
+/// An attempt that begins once the answer is true.
+struct Asked {
+    starting: Starting,
+    go: oneshot::Sender<bool>,
+}
+
+/// A message that a connection is done with.
+struct Ended {
+    /// Absent where the claim was gone: there is nothing to record.
+    finished: Option<Finished>,
+    suppress: Vec<Suppression>,
+    receipt: Receipt,
+}
+
+/// Where a connection reports to.
+#[derive(Clone)]
+struct Reports {
+    starts: mpsc::Sender<Asked>,
+    ends: mpsc::Sender<Ended>,
 }
 
 impl SenderRole {
@@ -92,18 +104,23 @@ impl SenderRole {
         let role = Arc::new(self);
         let connections = role.factory.connections().max(1);
         let (work_in, work_out) = mpsc::channel::<Work>(prefetch(connections));
-        let (records_in, records_out) = mpsc::channel::<Record>(connections * 4);
+        let (starts_in, starts_out) = mpsc::channel::<Asked>(connections * CHUNK);
+        let (ends_in, ends_out) = mpsc::channel::<Ended>(RECORDS);
+        let reports = Reports { starts: starts_in, ends: ends_in };
         let (done_in, done_out) = mpsc::unbounded_channel::<Receipt>();
         let (pause_in, pause_out) = watch::channel(Monotonic::now());
         let work_out = Arc::new(Mutex::new(work_out));
-        let recorder = tokio::spawn(Arc::clone(&role).record(records_out, done_in));
+        let recorders = [
+            tokio::spawn(Arc::clone(&role).record_starts(starts_out)),
+            tokio::spawn(Arc::clone(&role).record_ends(ends_out, done_in)),
+        ];
         let tasks: Vec<_> = (0..connections)
             .map(|_| {
                 let role = Arc::clone(&role);
-                tokio::spawn(role.connection(Arc::clone(&work_out), records_in.clone(), pause_in.clone()))
+                tokio::spawn(role.connection(Arc::clone(&work_out), reports.clone(), pause_in.clone()))
             })
             .collect();
-        drop(records_in);
+        drop(reports);
         let intake = Intake {
             role: Arc::clone(&role),
             work: work_in,
@@ -119,8 +136,10 @@ impl SenderRole {
                 tracing::error!(channel = %role.channel, %error, "a connection task ended badly; its claim will run out");
             }
         }
-        if let Err(error) = recorder.await {
-            tracing::error!(channel = %role.channel, %error, "the recorder ended badly; its claims will run out");
+        for recorder in recorders {
+            if let Err(error) = recorder.await {
+                tracing::error!(channel = %role.channel, %error, "a recorder ended badly; its claims will run out");
+            }
         }
     }
 
@@ -128,7 +147,7 @@ impl SenderRole {
     async fn connection(
         self: Arc<Self>,
         work: Arc<Mutex<mpsc::Receiver<Work>>>,
-        records: mpsc::Sender<Record>,
+        reports: Reports,
         pause: watch::Sender<Monotonic>,
     ) {
         let mut sender = self.factory.open();
@@ -146,21 +165,21 @@ impl SenderRole {
                 break;
             }
             let started = Monotonic::now();
-            for work in self.start(chunk, &records).await {
-                let record = self.send(sender.as_mut(), work, started, &pause).await;
-                let _ = records.send(record).await;
+            for work in self.start(chunk, &reports).await {
+                let ended = self.send(sender.as_mut(), work, started, &pause).await;
+                let _ = reports.ends.send(ended).await;
             }
         }
         sender.close().await;
     }
 
     /// Marks messages as started; gives those that may be sent.
-    async fn start(&self, chunk: Vec<Work>, records: &mpsc::Sender<Record>) -> Vec<Work> {
+    async fn start(&self, chunk: Vec<Work>, reports: &Reports) -> Vec<Work> {
         let mut asked = Vec::with_capacity(chunk.len());
         for work in chunk {
             let (go, started) = oneshot::channel();
             let starting = Starting { id: work.message.id, claim: work.claim };
-            let _ = records.send(Record::Start { starting, go }).await;
+            let _ = reports.starts.send(Asked { starting, go }).await;
             asked.push((work, started));
         }
         let mut ready = Vec::with_capacity(asked.len());
@@ -168,7 +187,8 @@ impl SenderRole {
             if started.await.unwrap_or(false) {
                 ready.push(work);
             } else {
-                let _ = records.send(Record::Drop { receipt: work.receipt }).await;
+                let nothing = Ended { finished: None, suppress: vec![], receipt: work.receipt };
+                let _ = reports.ends.send(nothing).await;
             }
         }
         ready
@@ -181,15 +201,15 @@ impl SenderRole {
         work: Work,
         started: Monotonic,
         pause: &watch::Sender<Monotonic>,
-    ) -> Record {
+    ) -> Ended {
         if started.elapsed() > PATIENCE {
             let finished = self.put_back(&work, Duration::ZERO, "the server was slow with others".to_owned());
-            return Record::Finish { finished, receipt: work.receipt, suppress: vec![] };
+            return Ended { finished: Some(finished), suppress: vec![], receipt: work.receipt };
         }
         let paused_until = *pause.borrow();
         if let Some(left) = paused_until.checked_duration_since(Monotonic::now()) {
             let finished = self.put_back(&work, left, "the sender pauses".to_owned());
-            return Record::Finish { finished, receipt: work.receipt, suppress: vec![] };
+            return Ended { finished: Some(finished), suppress: vec![], receipt: work.receipt };
         }
         let outcome = sender.send(&work.envelope).await;
         if let Outcome::Pause { reply, pause: length } = &outcome {
@@ -198,7 +218,7 @@ impl SenderRole {
             let _ = pause.send(Monotonic::now() + *length);
         }
         let (finished, suppress) = self.finished(&work, outcome);
-        Record::Finish { finished, receipt: work.receipt, suppress }
+        Ended { finished: Some(finished), suppress, receipt: work.receipt }
     }
 
     /// The message goes back unharmed, for after a pause.
@@ -268,72 +288,63 @@ impl SenderRole {
         }
     }
 
-    /// Writes what the connections report, as much as is there in one transaction.
-    async fn record(self: Arc<Self>, mut records: mpsc::Receiver<Record>, done: mpsc::UnboundedSender<Receipt>) {
+    /// Marks attempts as started, as many as ask at the same time in one transaction.
+    async fn record_starts(self: Arc<Self>, mut starts: mpsc::Receiver<Asked>) {
         let mut batch = Vec::new();
-        loop {
-            batch.clear();
-            if records.recv_many(&mut batch, RECORDS).await == 0 {
-                return;
-            }
-            let mut finished = Vec::new();
-            let mut starting = Vec::new();
-            let mut suppress = Vec::new();
-            for record in &batch {
-                match record {
-                    Record::Start { starting: row, .. } => starting.push(*row),
-                    Record::Finish { finished: row, suppress: rows, .. } => {
-                        finished.push(row.clone());
-                        suppress.extend(rows.iter().cloned());
-                    }
-                    Record::Drop { .. } => {}
-                }
-            }
-            let started = loop {
-                match self.write(&finished, &starting, &suppress).await {
-                    Ok(started) => break started,
-                    // Outcomes must not be lost: the servers have acted on them.
-                    Err(error) => {
-                        tracing::error!(channel = %self.channel, %error, "cannot record outcomes; trying again");
-                        tokio::time::sleep(BACKOFF).await;
-                    }
+        while starts.recv_many(&mut batch, RECORDS).await > 0 {
+            let rows: Vec<Starting> = batch.iter().map(|asked: &Asked| asked.starting).collect();
+            let started = match self.write_starts(&rows).await {
+                Ok(started) => started,
+                // Nobody begins; the claims run out, and the messages go back.
+                Err(error) => {
+                    tracing::error!(channel = %self.channel, %error, "cannot record the start of attempts");
+                    tokio::time::sleep(BACKOFF).await;
+                    HashSet::new()
                 }
             };
-            self.recorded.fetch_add(finished.len() as u64, Ordering::Relaxed);
-            for record in batch.drain(..) {
-                match record {
-                    Record::Start { starting, go } => drop(go.send(started.contains(&starting.id))),
-                    Record::Finish { receipt, .. } | Record::Drop { receipt } => drop(done.send(receipt)),
-                }
+            for asked in batch.drain(..) {
+                let _ = asked.go.send(started.contains(&asked.starting.id));
+            }
+        }
+    }
+
+    async fn write_starts(&self, rows: &[Starting]) -> Result<HashSet<Uuid>, StoreError> {
+        let mut tx = self.store.begin().await?;
+        let started = claims::start(&mut tx, rows, self.factory.name(), self.clock.now(), LEAST).await?;
+        tx.commit().await?;
+        Ok(started.into_iter().collect())
+    }
+
+    /// Writes outcomes, as many as are there in one transaction, and lets them be acknowledged.
+    async fn record_ends(self: Arc<Self>, mut ends: mpsc::Receiver<Ended>, done: mpsc::UnboundedSender<Receipt>) {
+        let mut batch: Vec<Ended> = Vec::new();
+        while ends.recv_many(&mut batch, RECORDS).await > 0 {
+            // Outcomes must not be lost: the servers have acted on them.
+            while let Err(error) = self.write_ends(&batch).await {
+                tracing::error!(channel = %self.channel, %error, "cannot record outcomes; trying again");
+                tokio::time::sleep(if error.is_transient() { BACKOFF / 10 } else { BACKOFF }).await;
+            }
+            self.recorded
+                .fetch_add(batch.iter().filter(|ended| ended.finished.is_some()).count() as u64, Ordering::Relaxed);
+            for ended in batch.drain(..) {
+                let _ = done.send(ended.receipt);
             }
             self.progress.notify_waiters();
         }
     }
 
-    async fn write(
-        &self,
-        finished: &[Finished],
-        starting: &[Starting],
-        suppress: &[Suppression],
-    ) -> Result<HashSet<Uuid>, StoreError> {
-        if finished.is_empty() && starting.is_empty() {
-            return Ok(HashSet::new());
+    async fn write_ends(&self, batch: &[Ended]) -> Result<(), StoreError> {
+        let finished: Vec<&Finished> = batch.iter().filter_map(|ended| ended.finished.as_ref()).collect();
+        if finished.is_empty() {
+            return Ok(());
         }
-        let now = self.clock.now();
+        let suppress: Vec<Suppression> = batch.iter().flat_map(|ended| ended.suppress.iter().cloned()).collect();
         let mut tx = self.store.begin().await?;
-        if !finished.is_empty() {
-            claims::finish(&mut tx, finished, now).await?;
-        }
+        claims::finish(&mut tx, &finished, self.clock.now()).await?;
         if !suppress.is_empty() {
-            suppressions::insert(&mut tx, suppress).await?;
+            suppressions::insert(&mut tx, &suppress).await?;
         }
-        let started = if starting.is_empty() {
-            vec![]
-        } else {
-            claims::start(&mut tx, starting, self.factory.name(), now, LEAST).await?
-        };
-        tx.commit().await?;
-        Ok(started.into_iter().collect())
+        tx.commit().await
     }
 }
 
@@ -547,7 +558,7 @@ impl Intake {
             }
         }
         if !finished.is_empty() {
-            claims::finish(&mut tx, &finished, now).await?;
+            claims::finish(&mut tx, &finished.iter().collect::<Vec<_>>(), now).await?;
         }
         if !released.is_empty() {
             claims::release(&mut tx, released, token).await?;

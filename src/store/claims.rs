@@ -126,7 +126,7 @@ pub async fn start(tx: &mut Tx, rows: &[Starting], sender: &str, now: Instant, l
 }
 
 /// Records outcomes, each under its claim's token.
-pub async fn finish(tx: &mut Tx, rows: &[Finished], now: Instant) -> Result<u64> {
+pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<u64> {
     let json = JsonRows::of(rows)?;
     execute!(tx, FINISH_ATTEMPTS, json.as_str(), now.timestamp_millis())?;
     Ok(execute!(tx, FINISH, json.as_str(), now.timestamp_millis())?)
