@@ -99,6 +99,7 @@ CREATE TABLE messages (
     purchase_id      BIGINT,
     years            BIGINT,
     priority         BIGINT NOT NULL,
+    turn             BIGINT NOT NULL,  -- of step and channel, as the campaign lists them: who goes first of equals
     state            TEXT NOT NULL,
     reason           TEXT,
     channel          TEXT,

@@ -70,7 +70,7 @@ pub async fn plan(
 }
 
 /// The order of decisions: instant, then priority (higher first), then the rest.
-type Turn = (i64, i64, i64, String, String, &'static str, Uuid);
+type Turn = (i64, i64, i64, String, i64, Uuid);
 
 struct Planner<'a> {
     catalog: &'a Catalog,
@@ -142,8 +142,7 @@ impl Planner<'_> {
                     -message.priority,
                     message.due_at,
                     message.campaign.clone(),
-                    message.step.clone(),
-                    message.slot,
+                    message.turn,
                     turn_id(&message),
                 );
                 self.pending.insert(turn, into_message(message));

@@ -267,7 +267,7 @@ impl Due {
             return;
         }
         let next_at = first_attempt_at(&campaign.rules(brand), self.due_at, member.zone(brand));
-        for slot in campaign.slots() {
+        for (position, slot) in campaign.slots().into_iter().enumerate() {
             out.push(NewMessage {
                 id: new_id(),
                 member_id: member.id,
@@ -278,6 +278,7 @@ impl Due {
                 purchase_id: candidate.order.as_ref().map(|order| order.id),
                 years: self.years,
                 priority: campaign.limits.priority,
+                turn: (self.step * campaign.channels.len() + position) as i64,
                 state: if inside { State::Planned } else { State::Skipped },
                 reason: (!inside).then_some(Reason::OutsideAudience),
                 first_due_at: self.first_due_at.timestamp_millis(),

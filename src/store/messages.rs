@@ -16,20 +16,19 @@ macro_rules! message_columns {
 }
 
 statements! {
-    INSERT = "INSERT INTO messages (id, member_id, campaign, occasion, step, slot, purchase_id, years, priority, state, \
+    INSERT = "INSERT INTO messages (id, member_id, campaign, occasion, step, slot, purchase_id, years, priority, turn, state, \
         reason, first_due_at, due_at, next_at) \
-        SELECT r.id, r.member_id, r.campaign, r.occasion, r.step, r.slot, r.purchase_id, r.years, r.priority, r.state, \
+        SELECT r.id, r.member_id, r.campaign, r.occasion, r.step, r.slot, r.purchase_id, r.years, r.priority, r.turn, r.state, \
         r.reason, r.first_due_at, r.due_at, r.next_at \
         FROM {rows $1: id UUID, member_id BIGINT, campaign TEXT, occasion TEXT, step TEXT, slot TEXT, purchase_id BIGINT, \
-        years BIGINT, priority BIGINT, state TEXT, reason TEXT, first_due_at BIGINT, due_at BIGINT, next_at BIGINT} \
+        years BIGINT, priority BIGINT, turn BIGINT, state TEXT, reason TEXT, first_due_at BIGINT, due_at BIGINT, next_at BIGINT} \
         WHERE TRUE ON CONFLICT (member_id, campaign, occasion, step, slot) \
         DO UPDATE SET state = 'planned', reason = NULL, next_at = excluded.next_at \
         WHERE messages.state = 'skipped' AND messages.reason = 'outside_audience' AND excluded.state = 'planned'";
     TAKE_PLANNED = concat!("SELECT ", message_columns!(), " FROM messages m WHERE m.state = 'planned' AND m.next_at <= $1 \
         AND NOT (m.campaign {in $2}) AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.name = m.campaign \
         AND (c.paused OR c.held OR c.scanning IS NOT NULL)) \
-        ORDER BY m.next_at, m.priority DESC, m.due_at, m.campaign, m.step, m.slot, m.id LIMIT $3 {skip_locked}");
-    LOCK_MEMBERS = "SELECT id FROM members WHERE id {in $1} ORDER BY id {lock}";
+        ORDER BY m.next_at, m.priority DESC, m.due_at, m.campaign, m.turn, m.id LIMIT $3 {skip_locked}");
     DECIDE = "UPDATE messages SET state = r.state, reason = r.reason, next_at = COALESCE(r.next_at, messages.next_at) \
         FROM {rows $1: id UUID, state TEXT, reason TEXT, next_at BIGINT} \
         WHERE messages.id = r.id AND messages.state = 'planned'";
@@ -69,6 +68,8 @@ pub struct NewMessage {
     pub purchase_id: Option<i64>,
     pub years: Option<i64>,
     pub priority: i64,
+    /// Of equals, the lower one goes first: the earlier step, then the channel that is listed first.
+    pub turn: i64,
     /// Planned, or skipped at once when the member is outside the audience.
     pub state: State,
     pub reason: Option<Reason>,
@@ -157,15 +158,6 @@ pub async fn take_planned(tx: &mut Tx, now: Instant, silent: &[String], limit: i
     let rows =
         query!(fetch_all, StoredMessage, tx, TAKE_PLANNED, now.timestamp_millis(), Texts(silent.to_vec()), limit)?;
     rows.into_iter().map(StoredMessage::into_message).collect()
-}
-
-/// Holds members until the transaction ends, so that two dispatchers never decide about one member
-/// at once.
-pub async fn lock_members(tx: &mut Tx, ids: Vec<i64>) -> Result<()> {
-    if tx.dialect() == super::Dialect::Postgres {
-        query!(fetch_all, (i64,), tx, LOCK_MEMBERS, super::Ids(ids))?;
-    }
-    Ok(())
 }
 
 /// Records decisions other than to send.
