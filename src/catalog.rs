@@ -50,6 +50,9 @@ pub enum CatalogError {
     NothingApplied,
     #[error("what was applied to this store cannot be used by this version:\n{0}")]
     Invalid(#[from] Problems),
+    /// What should be applied cannot be used.
+    #[error(transparent)]
+    Refused(Problems),
 }
 
 impl Files {
@@ -171,7 +174,7 @@ impl Catalog {
         settings: &Settings,
         now: Instant,
     ) -> Result<(Self, bool), CatalogError> {
-        let catalog = Self::compile(files, settings)?;
+        let catalog = Self::compile(files, settings).map_err(CatalogError::Refused)?;
         let mut tx = store.begin().await?;
         let changed = configuration::current_hash(&mut tx).await?.as_deref() != Some(&catalog.hash);
         let names: Vec<(String, bool)> = catalog

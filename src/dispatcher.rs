@@ -16,7 +16,7 @@ use crate::rendering::{RenderError, Variables};
 use crate::settings::Redirect;
 use crate::store::facts::{Subject, Surroundings};
 use crate::store::messages::{self, Decided, Message, Queued};
-use crate::store::{Store, StoreError, Tx, configuration};
+use crate::store::{Store, StoreError, Tx, configuration, members};
 
 /// Messages decided in one transaction.
 pub const BATCH: i64 = 500;
@@ -76,7 +76,6 @@ impl Dispatcher<'_> {
     /// Decides about one batch and commits the decisions. What comes back is queued in the store
     /// and must be published next.
     pub async fn prepare(&self, catalog: &Catalog) -> Result<(Dispatched, Vec<Envelope>), DispatchError> {
-        let now = self.clock.now();
         let mut tx = self.store.begin().await?;
         if configuration::all_paused(&mut tx).await? {
             return Ok((Dispatched::default(), Vec::new()));
@@ -86,14 +85,17 @@ impl Dispatcher<'_> {
         if room < BATCH {
             return Ok((Dispatched { full: true, ..Dispatched::default() }, Vec::new()));
         }
-        let batch = messages::take_planned(&mut tx, now, &catalog.silent(), BATCH.min(room)).await?;
+        let batch = messages::take_planned(&mut tx, self.clock.now(), &catalog.silent(), BATCH.min(room)).await?;
         if batch.is_empty() {
             return Ok((Dispatched::default(), Vec::new()));
         }
         let mut ids: Vec<i64> = batch.iter().map(|message| message.member_id).collect();
         ids.sort_unstable();
         ids.dedup();
-        messages::lock_members(&mut tx, ids).await?;
+        // Two dispatchers never decide about one member at once. Now is when it is this one's turn:
+        // what the other sent to a member while this one waited lies before it.
+        members::lock(&mut tx, ids).await?;
+        let now = self.clock.now();
         let mut around = surroundings(&mut tx, catalog, &batch, now).await?;
         let mut decided = Vec::new();
         let mut queued = Vec::new();

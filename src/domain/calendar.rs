@@ -242,10 +242,13 @@ pub fn parse_date(text: &str) -> Result<NaiveDate, String> {
         .ok_or_else(|| format!("`{text}` does not exist in the {calendar} calendar"))
 }
 
-/// Reads an instant (RFC 3339), or a local date or date-time in `zone`.
+/// Reads an instant (RFC 3339), or a local date or date-time in `zone`; the date may be Persian.
 pub fn parse_instant(text: &str, zone: Tz) -> Result<Instant, String> {
     let plain = super::text::ascii_digits(text.trim());
-    if let Ok(at) = chrono::DateTime::parse_from_rfc3339(&plain) {
+    if let Some((date, time)) = plain.split_once(['T', 't', ' '])
+        && let Ok(date) = parse_date(date)
+        && let Ok(at) = chrono::DateTime::parse_from_rfc3339(&format!("{date}T{time}"))
+    {
         return Ok(at.with_timezone(&Utc));
     }
     if let Ok(local) = parse_local(&plain) {

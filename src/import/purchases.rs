@@ -1,5 +1,7 @@
 //! `purchases.csv`.
 
+use std::collections::HashMap;
+
 use super::{Cells, Columns, Rows};
 use crate::domain::calendar::parse_instant;
 use crate::domain::member::Brand;
@@ -19,6 +21,8 @@ pub(super) struct Purchases<'a> {
 pub(super) struct Unresolved {
     member: String,
     row: PurchaseRow,
+    /// As it stands in the file: how many decimals it may have depends on the currency.
+    amount: String,
 }
 
 impl Rows for Purchases<'_> {
@@ -32,13 +36,13 @@ impl Rows for Purchases<'_> {
         let instant = |name| cells.parse(name, |cell| parse_instant(cell, self.brand.timezone));
         let currency = cells.parse("currency", parse_currency)?.unwrap_or_else(|| self.brand.currency.clone());
         cells.require("purchased_at")?;
-        cells.require("amount")?;
+        let amount = cells.require("amount")?.to_owned();
         let row = PurchaseRow {
             id: 0,
             order_id,
             member_id: 0,
             purchased_at: instant("purchased_at")?.map_or(0, |at| at.timestamp_millis()),
-            amount: cells.parse("amount", |cell| parse_amount(cell, &currency))?.unwrap_or(0),
+            amount: 0,
             currency,
             status: cells
                 .parse("status", |cell| cell.to_ascii_lowercase().parse::<OrderStatus>())?
@@ -48,7 +52,7 @@ impl Rows for Purchases<'_> {
             items: cells.get("items").map(tidy),
             coupon_code: cells.get("coupon_code").map(str::to_owned),
         };
-        Ok(Unresolved { member, row })
+        Ok(Unresolved { member, row, amount })
     }
 
     fn key(row: &Unresolved) -> &str {
@@ -62,15 +66,29 @@ impl Rows for Purchases<'_> {
     ) -> Result<(Upserted, Vec<(usize, String)>), StoreError> {
         let mut tx = self.store.begin().await?;
         let known = members::keys(&mut tx, rows.iter().map(|row| row.member.clone()).collect()).await?;
+        // Where the file does not say it, an order keeps its currency.
+        let currencies = if columns.index("currency").is_none() {
+            purchases::currencies(&mut tx, rows.iter().map(|row| row.row.order_id.clone()).collect()).await?
+        } else {
+            HashMap::new()
+        };
         let mut good = Vec::with_capacity(rows.len());
         let mut bad = Vec::new();
-        for (index, Unresolved { member, mut row }) in rows.into_iter().enumerate() {
-            match known.get(&member) {
-                Some(id) => {
-                    row.member_id = *id;
+        for (index, Unresolved { member, mut row, amount }) in rows.into_iter().enumerate() {
+            let Some(id) = known.get(&member) else {
+                bad.push((index, format!("there is no member `{member}`; import members first")));
+                continue;
+            };
+            row.member_id = *id;
+            if let Some(currency) = currencies.get(&row.order_id) {
+                row.currency.clone_from(currency);
+            }
+            match parse_amount(&amount, &row.currency) {
+                Ok(minor) => {
+                    row.amount = minor;
                     good.push(row);
                 }
-                None => bad.push((index, format!("there is no member `{member}`; import members first"))),
+                Err(reason) => bad.push((index, format!("amount: {reason}"))),
             }
         }
         let upserted = if good.is_empty() {

@@ -26,6 +26,10 @@ statements! {
     ORDERS = "SELECT id, order_id, purchased_at, amount, currency, status FROM purchases WHERE id {in $1}";
 }
 
+/// The clocks of two machines may differ by this much: what another one has just sent counts, though
+/// its time lies a little ahead.
+const CLOCKS_APART: chrono::Duration = chrono::Duration::minutes(1);
+
 /// A batch's members, orders and histories.
 #[derive(Debug, Default)]
 pub struct Surroundings {
@@ -167,8 +171,9 @@ impl Surroundings {
         facts.held_out = held_out(&campaign.name, &member.external_id, campaign.holdout);
         if let Some(cap) = brand.frequency_cap.filter(|_| campaign.limits.counts_for_cap) {
             let sent = self.counted.get(&member.id).into_iter().flatten();
-            let counted =
-                sent.filter(|(id, counts, at)| *counts && *id != message.id && *at > now - cap.per && *at <= now);
+            let counted = sent.filter(|(id, counts, at)| {
+                *counts && *id != message.id && *at > now - cap.per && *at <= now + CLOCKS_APART
+            });
             facts.counted = u32::try_from(counted.count()).unwrap_or(u32::MAX);
         }
         facts

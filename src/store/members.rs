@@ -26,8 +26,8 @@ statements! {
     BY_EXTERNAL_ID = concat!("SELECT ", member_columns!(), " FROM members m WHERE m.external_id = $1");
     AFTER = concat!("SELECT ", member_columns!(), " FROM members m WHERE m.id > $1 ORDER BY m.id LIMIT $2");
     COUNT = "SELECT COUNT(*) FROM members WHERE deleted_at IS NULL";
+    LOCK = "SELECT id FROM members WHERE id {in $1} ORDER BY id {lock}";
     TOUCH = "UPDATE members SET changed = $2 WHERE id {in $1}";
-    UPSERT_ALL = UPSERT_EVERY_COLUMN;
 }
 
 /// What an import may set, in column order; only those that the file has are written.
@@ -47,13 +47,6 @@ pub const COLUMNS: &[&str] = &[
     "tier",
     "points",
 ];
-
-/// The upsert as it reads for a file with some columns; spelled out here only to be prepared in
-/// the test of all statements.
-const UPSERT_EVERY_COLUMN: &str = "INSERT INTO members (id, external_id, email, attributes, changed) \
-    SELECT r.id, r.external_id, r.email, COALESCE(r.attributes, '{}'), $2 FROM {rows $1: id BIGINT, external_id TEXT, email TEXT, attributes JSONB} \
-    WHERE TRUE ON CONFLICT (external_id) DO UPDATE SET changed = excluded.changed, email = excluded.email, \
-    attributes = {merge members.attributes, excluded.attributes} WHERE members.email IS DISTINCT FROM excluded.email";
 
 /// A member as a file gives it. Columns that the file does not have are not written.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -128,14 +121,18 @@ pub async fn upsert(tx: &mut Tx, rows: &mut [MemberRow], columns: &[&str]) -> Re
         row.id = last - index as i64;
     }
     let keys = Texts(rows.iter().map(|row| row.external_id.clone()).collect());
-    let existing = query!(fetch_all, (String, i64), tx, EXISTING, keys.clone())?.len() as u64;
+    let existing = query!(fetch_all, (String, i64), tx, EXISTING, keys)?;
+    let ids = existing.iter().map(|(_, id)| *id).collect();
+    let existing = existing.len() as u64;
+    // In the order in which dispatchers hold members, not in that of the file.
+    lock(tx, ids).await?;
     let sql = upsert_sql(columns);
     let touched = execute!(tx, &sql, JsonRows::of(rows)?, change)?;
     let inserted = rows.len() as u64 - existing;
     Ok(Upserted { inserted, updated: touched - inserted })
 }
 
-fn upsert_sql(columns: &[&str]) -> String {
+pub(super) fn upsert_sql(columns: &[&str]) -> String {
     let mut written = Vec::new();
     for column in COLUMNS.iter().filter(|column| columns.contains(column)) {
         written.push(*column);
@@ -158,9 +155,11 @@ fn upsert_sql(columns: &[&str]) -> String {
     let sets: String = written.iter().map(|column| format!(", {column} = excluded.{column}")).collect();
     let differs: String =
         written.iter().map(|column| format!(" OR members.{column} IS DISTINCT FROM excluded.{column}")).collect();
+    // A null removes an attribute of a member who is there, and is not stored with a new one.
     format!(
         "INSERT INTO members (id, external_id, attributes, changed{names}) \
-         SELECT r.id, r.external_id, {{merge r.attributes, r.attributes}}, $2{values} \
+         SELECT r.id, r.external_id, CASE WHEN EXISTS (SELECT 1 FROM members e WHERE e.external_id = r.external_id) \
+         THEN r.attributes ELSE {{merge r.attributes, r.attributes}} END, $2{values} \
          FROM {{rows $1: id BIGINT, external_id TEXT, attributes JSONB{kinds}}} WHERE TRUE \
          ON CONFLICT (external_id) DO UPDATE SET changed = excluded.changed, deleted_at = NULL, \
          attributes = {{merge members.attributes, excluded.attributes}}{sets} \
@@ -169,8 +168,18 @@ fn upsert_sql(columns: &[&str]) -> String {
     )
 }
 
+/// Holds members until the transaction ends. Everybody who holds several takes them in this order, or
+/// two could wait for each other.
+pub async fn lock(tx: &mut Tx, ids: Vec<i64>) -> Result<()> {
+    if tx.dialect() == super::Dialect::Postgres {
+        query!(fetch_all, (i64,), tx, LOCK, Ids(ids))?;
+    }
+    Ok(())
+}
+
 /// Marks members as changed, so that the next scans look at their older occasions again.
 pub(super) async fn touch(tx: &mut Tx, ids: Vec<i64>, change: i64) -> Result<()> {
+    lock(tx, ids.clone()).await?;
     execute!(tx, TOUCH, Ids(ids), change)?;
     Ok(())
 }

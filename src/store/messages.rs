@@ -29,7 +29,6 @@ statements! {
         AND NOT (m.campaign {in $2}) AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.name = m.campaign \
         AND (c.paused OR c.held OR c.scanning IS NOT NULL)) \
         ORDER BY m.next_at, m.priority DESC, m.due_at, m.campaign, m.turn, m.id LIMIT $3 {skip_locked}");
-    LOCK_MEMBERS = "SELECT id FROM members WHERE id {in $1} ORDER BY id {lock}";
     DECIDE = "UPDATE messages SET state = r.state, reason = r.reason, next_at = COALESCE(r.next_at, messages.next_at) \
         FROM {rows $1: id UUID, state TEXT, reason TEXT, next_at BIGINT} \
         WHERE messages.id = r.id AND messages.state = 'planned'";
@@ -162,15 +161,6 @@ pub async fn take_planned(tx: &mut Tx, now: Instant, silent: &[String], limit: i
     let rows =
         query!(fetch_all, StoredMessage, tx, TAKE_PLANNED, now.timestamp_millis(), Texts(silent.to_vec()), limit)?;
     rows.into_iter().map(StoredMessage::into_message).collect()
-}
-
-/// Holds members until the transaction ends, so that two dispatchers never decide about one member
-/// at once.
-pub async fn lock_members(tx: &mut Tx, ids: Vec<i64>) -> Result<()> {
-    if tx.dialect() == super::Dialect::Postgres {
-        query!(fetch_all, (i64,), tx, LOCK_MEMBERS, super::Ids(ids))?;
-    }
-    Ok(())
 }
 
 /// Records decisions other than to send.

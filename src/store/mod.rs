@@ -58,6 +58,33 @@ macro_rules! query {
 }
 pub(crate) use query;
 
+/// File, name and text of every statement, marks unexpanded: what a test prepares on both databases.
+/// Those that are built for the columns of a file stand with all of them and with none.
+pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
+    let listed = [
+        ("claims", claims::STATEMENTS),
+        ("configuration", configuration::STATEMENTS),
+        ("facts", facts::STATEMENTS),
+        ("leases", leases::STATEMENTS),
+        ("members", members::STATEMENTS),
+        ("messages", messages::STATEMENTS),
+        ("purchases", purchases::STATEMENTS),
+        ("queue_items", queue_items::STATEMENTS),
+        ("suppressions", suppressions::STATEMENTS),
+    ];
+    let mut all: Vec<_> = listed
+        .iter()
+        .flat_map(|(file, statements)| statements.iter().map(|(name, sql)| (*file, *name, (*sql).to_owned())))
+        .collect();
+    all.extend([
+        ("members", "upsert of every column", members::upsert_sql(members::COLUMNS)),
+        ("members", "upsert of no column", members::upsert_sql(&[])),
+        ("purchases", "upsert of every column", purchases::upsert_sql(purchases::OPTIONAL_COLUMNS)),
+        ("purchases", "upsert of the required columns", purchases::upsert_sql(&[])),
+    ]);
+    all
+}
+
 /// The database schema, the same files for both databases.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 

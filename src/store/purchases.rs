@@ -9,6 +9,7 @@ use super::{JsonRows, Result, Texts, Tx, query, statements};
 
 statements! {
     EXISTING = "SELECT order_id, member_id FROM purchases WHERE order_id {in $1}";
+    CURRENCIES = "SELECT order_id, currency FROM purchases WHERE order_id {in $1}";
     COUNT = "SELECT COUNT(*) FROM purchases";
     LATEST = "SELECT MAX(purchased_at) FROM purchases";
 }
@@ -52,7 +53,7 @@ pub async fn upsert(tx: &mut Tx, rows: &mut [PurchaseRow], columns: &[&str]) -> 
     Ok(Upserted { inserted, updated: changed.len() as u64 - inserted })
 }
 
-fn upsert_sql(columns: &[&str]) -> String {
+pub(super) fn upsert_sql(columns: &[&str]) -> String {
     let optional: Vec<&str> = OPTIONAL_COLUMNS.iter().copied().filter(|column| columns.contains(column)).collect();
     let with_defaults = ["status", "delivered_at", "items", "coupon_code"];
     let updated: Vec<&str> = ["member_id", "purchased_at", "amount", "currency"].into_iter().chain(optional).collect();
@@ -71,6 +72,11 @@ fn upsert_sql(columns: &[&str]) -> String {
          currency TEXT, status TEXT, delivered_at BIGINT, items TEXT, coupon_code TEXT}} WHERE TRUE \
          ON CONFLICT (order_id) DO UPDATE SET {sets} WHERE {differs} RETURNING order_id, member_id"
     )
+}
+
+/// The currencies of those orders that are there.
+pub async fn currencies(tx: &mut Tx, orders: Vec<String>) -> Result<HashMap<String, String>> {
+    Ok(query!(fetch_all, (String, String), tx, CURRENCIES, Texts(orders))?.into_iter().collect())
 }
 
 /// How many orders there are, and when the latest was.

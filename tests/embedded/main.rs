@@ -1,9 +1,17 @@
 //! Tests of the embedded size: SQLite in a folder of its own, nothing installed.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "../contract/pipeline.rs"]
+mod pipeline_contract;
 #[path = "../contract/queue.rs"]
 mod queue_contract;
+#[path = "../contract/statements.rs"]
+mod statements_contract;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod import;
+mod layers;
+mod pipeline;
 mod queue;
+mod statements;

@@ -1,13 +1,19 @@
 //! Tests on real servers. `./scripts/test` starts them and says where they are.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "../contract/pipeline.rs"]
+mod pipeline_contract;
 #[path = "../contract/queue.rs"]
 mod queue_contract;
+#[path = "../contract/statements.rs"]
+mod statements_contract;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod pipeline;
 mod processes;
 mod proxy;
 mod queue_postgres;
 mod queue_rabbitmq;
 mod queue_rabbitmq_failures;
+mod statements;

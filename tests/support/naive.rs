@@ -692,8 +692,8 @@ fn occasions(campaign: &Campaign, brand: &Brand, member: &Row, orders: &[Order],
         Trigger::PostPurchase { nth, min_amount } => {
             for (index, order) in orders.iter().enumerate() {
                 let is_chosen = nth.is_none_or(|nth| index + 1 == nth);
-                let is_large_enough =
-                    min_amount.is_none_or(|least| order.currency == brand.currency && order.amount >= least);
+                let in_brand_currency = order.currency.is_empty() || order.currency == brand.currency;
+                let is_large_enough = min_amount.is_none_or(|least| in_brand_currency && order.amount >= least);
                 if is_chosen && is_large_enough {
                     add(order.id.clone(), order.purchased_at, None);
                 }

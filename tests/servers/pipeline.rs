@@ -1,0 +1,138 @@
+//! The pipeline contract on PostgreSQL, RabbitMQ and capture, and what several processes on one
+//! database promise.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rekindle::app::App;
+use rekindle::clock::Clock;
+use rekindle::import::Kind;
+use rekindle::store::Store;
+
+use crate::pipeline_contract::pipeline_contract;
+use crate::support::rabbitmq::Prefix;
+use crate::support::shop::{Dice, PLAIN, Shop, Size, at};
+use crate::support::{Database, tidied};
+
+pipeline_contract!(on_servers);
+
+async fn on_servers<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
+    let (database, prefix) = (Database::create().await, Prefix::new());
+    let size = Size { store: database.url.clone(), queue: prefix.url(), smtp: None };
+    tidied(test(size), async {
+        prefix.remove().await;
+        database.remove().await;
+    })
+    .await;
+}
+
+/// The embedded queue in PostgreSQL: what is tried here is the store.
+async fn on_postgres<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
+    let database = Database::create().await;
+    tidied(test(Size { store: database.url.clone(), ..Size::default() }), database.remove()).await;
+}
+
+const MEMBERS: usize = 1_000;
+const CAMPAIGNS: usize = 10;
+const DUE: &str = "2024-05-02T10:00:00Z";
+
+/// Members who have many messages due at one instant, under a cap.
+async fn crowd(size: &Size) -> Shop {
+    let brand = PLAIN.replace(" }", ", frequency_cap: { messages: 3, per: 7d } }");
+    let shop = Shop::new(size, &brand);
+    for n in 0..CAMPAIGNS {
+        shop.campaign(&format!("c{n}"), &format!("trigger: {{ kind: broadcast, at: {DUE} }}\nchannels: [email]"));
+    }
+    shop.import(Kind::Members, members(0, &mut Dice(0))).await;
+    shop
+}
+
+/// The members in any order, as an import of a day brings them.
+fn members(points: usize, dice: &mut Dice) -> String {
+    let mut rows: Vec<String> = (0..MEMBERS).map(|n| format!("m{n},m{n}@example.com,true,{points}\n")).collect();
+    dice.shuffle(&mut rows);
+    "external_id,email,email_consent,points\n".to_owned() + &rows.concat()
+}
+
+/// How many messages each member was sent.
+async fn sent_by_member(shop: &Shop) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for row in shop.ledger().await.into_iter().filter(|row| row.state == "sent") {
+        *counts.entry(row.member).or_default() += 1;
+    }
+    counts
+}
+
+/// How often PostgreSQL had to end a transaction that waited for another which waited for it.
+async fn deadlocks(shop: &Shop) -> i64 {
+    let Store::Postgres(pool) = shop.store().await else { unreachable!() };
+    let sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
+}
+
+async fn pass(app: &App) -> Result<(), String> {
+    let passed = app.once(&|_| {}).await.map(|_| ()).map_err(|error| error.to_string());
+    app.store.close().await;
+    passed
+}
+
+/// Two processes work at once, the second one's clock `behind` the first one's.
+async fn two_keep_the_cap(size: Size, behind: chrono::Duration) {
+    let shop = crowd(&size).await;
+    let first = shop.app(at(DUE) + chrono::Duration::minutes(1)).await;
+    let second = shop.app(at(DUE) + chrono::Duration::minutes(1) - behind).await;
+    let passed = tokio::join!(pass(&first), pass(&second));
+    assert_eq!(passed, (Ok(()), Ok(())));
+    let counts = sent_by_member(&shop).await;
+    let over: Vec<_> = counts.iter().filter(|(_, count)| **count > 3).collect();
+    assert!(over.is_empty(), "{} of {MEMBERS} members got more than 3 messages: {over:?}", over.len());
+    assert_eq!(counts.values().sum::<usize>(), 3 * MEMBERS, "and each got 3");
+    assert_eq!(deadlocks(&shop).await, 0);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_dispatchers_at_once_keep_the_frequency_cap() {
+    on_postgres(async |size| two_keep_the_cap(size, chrono::Duration::zero()).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_dispatchers_whose_clocks_differ_keep_the_frequency_cap() {
+    on_postgres(async |size| two_keep_the_cap(size, chrono::Duration::seconds(2)).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn imports_and_passes_at_once_do_not_stop_each_other() {
+    on_postgres(async |size| {
+        let shop = crowd(&size).await;
+        let app = App::open_to_send(shop.settings(), Clock::simulated(at(DUE))).await.unwrap();
+        let passed = AtomicBool::new(false);
+        let import = async {
+            let mut dice = Dice(7);
+            let mut round = 0;
+            while !passed.load(Ordering::Relaxed) {
+                round += 1;
+                let done = shop.try_import(Kind::Members, members(round, &mut dice)).await;
+                let done = done.map_err(|error| error.to_string())?;
+                assert_eq!(done.updated, MEMBERS as u64);
+            }
+            Ok::<(), String>(())
+        };
+        let passing = async {
+            let result = pass(&app).await;
+            passed.store(true, Ordering::Relaxed);
+            result
+        };
+        let outcomes = tokio::join!(import, passing);
+        assert_eq!(outcomes, (Ok(()), Ok(())));
+        assert_eq!(sent_by_member(&shop).await.values().sum::<usize>(), 3 * MEMBERS);
+        assert_eq!(deadlocks(&shop).await, 0);
+        shop.close().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_processes_that_share_a_queue_do_not_stop_each_other() {
+    on_servers(async |size| two_keep_the_cap(size, chrono::Duration::zero()).await).await;
+}
