@@ -537,10 +537,10 @@ pub async fn a_deleted_member_gets_nothing(size: Size) {
 pub async fn a_message_that_cannot_be_rendered_fails_alone(size: Size) {
     let shop = Shop::new(&size, PLAIN);
     shop.write("templates/visit/subject.txt", "Your visit");
-    let html = "<html><body><p>{{date (default member.attributes.visit \"2024-05-09\")}}</p></body></html>";
+    let html = "<html><body><p>{{number (default member.attributes.visit \"0\")}}</p></body></html>";
     shop.write("templates/visit/email.html", html);
     shop.campaign("visit", "trigger: { kind: broadcast, at: 2024-05-02T10:00:00Z }\nchannels: [email]\ncontent: visit");
-    let rows = ["good,a@example.com,true,2024-05-08", "none,b@example.com,true,", "odd,c@example.com,true,soon"];
+    let rows = ["good,a@example.com,true,12", "none,b@example.com,true,", "odd,c@example.com,true,soon"];
     let head = "external_id,email,email_consent,attributes.visit\n";
     shop.import(Kind::Members, head.to_owned() + &rows.join("\n")).await;
     shop.once("2024-05-02T10:00:00Z").await;
