@@ -152,7 +152,7 @@ def write_shop(folder, members, settings):
     with open(folder / "members.csv", "w") as out:
         out.write("external_id,email,first_name,birth_date,joined_at,locale,timezone,email_consent\n")
         for number in range(members):
-            month, day = 1 + number % 12, 1 + number % 28
+            month, day = 1 + number % 12, 1 + number // 12 % 28
             out.write(f"m{number},m{number}@example.com,Emma,1990-{month:02}-{day:02},2025-01-01T00:00:00Z,en,UTC,true\n")
 
 

@@ -45,6 +45,9 @@ const BACKOFF: Duration = Duration::from_secs(1);
 /// crash can leave uncertain, for each connection.
 const CHUNK: usize = 4;
 
+/// How long outcomes are gathered before they are written.
+const GATHER: Duration = Duration::from_millis(3);
+
 /// The most that one transaction of a recorder holds.
 const RECORDS: usize = 512;
 
@@ -319,6 +322,13 @@ impl SenderRole {
     async fn record_ends(self: Arc<Self>, mut ends: mpsc::Receiver<Ended>, done: mpsc::UnboundedSender<Receipt>) {
         let mut batch: Vec<Ended> = Vec::new();
         while ends.recv_many(&mut batch, RECORDS).await > 0 {
+            // A moment more fills the transaction: its cost is by the transaction more than by the row.
+            tokio::time::sleep(GATHER).await;
+            while batch.len() < RECORDS
+                && let Ok(more) = ends.try_recv()
+            {
+                batch.push(more);
+            }
             // Outcomes must not be lost: the servers have acted on them.
             while let Err(error) = self.write_ends(&batch).await {
                 tracing::error!(channel = %self.channel, %error, "cannot record outcomes; trying again");

@@ -185,8 +185,9 @@ impl Store {
             Err(_) => return Err(cannot(format!("no answer within {} s", CONNECT_LIMIT.as_secs()))),
         }
         // Every statement here joins a few rows by their keys. Without statistics of tables that
-        // have just grown, the planner would rather hash the whole ledger for them.
-        let options = options.options([("enable_hashjoin", "off"), ("enable_mergejoin", "off")]);
+        // have just grown, the planner would rather hash the whole ledger for them. And none of
+        // them runs long enough to be worth compiling.
+        let options = options.options([("enable_hashjoin", "off"), ("enable_mergejoin", "off"), ("jit", "off")]);
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(Duration::from_secs(10))
