@@ -22,6 +22,7 @@ impl Dialect {
     /// - `{skip_locked}`: row locks for a batch that others may take from at the same time;
     /// - `{lock}`: row locks that wait;
     /// - `{bytes column}`: text compared byte by byte, whatever the locale of the database;
+    /// - `{off setting}`: a planner's setting of PostgreSQL, off until the transaction ends;
     /// - `{merge a, b}`: JSON object `a` overlaid with `b`, whose nulls remove keys.
     pub fn expand(self, sql: &str) -> String {
         let mut out = String::with_capacity(sql.len() + 128);
@@ -68,6 +69,8 @@ impl Dialect {
             } else {
                 format!("IN (SELECT unhex(value, '-') FROM json_each({parameter}))")
             };
+        } else if let Some(setting) = mark.strip_prefix("off ") {
+            *out += &if postgres { format!("set_config('{setting}', 'off', TRUE)") } else { "'off'".to_owned() };
         } else if let Some(column) = mark.strip_prefix("bytes ") {
             *out += &if postgres { format!("{column} COLLATE \"C\"") } else { column.to_owned() };
         } else if let Some(arguments) = mark.strip_prefix("merge ") {

@@ -29,7 +29,7 @@ statements! {
         AND NOT (m.campaign {in $2}) AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.name = m.campaign \
         AND (c.paused OR c.held OR c.scanning IS NOT NULL)) \
         ORDER BY m.next_at, m.priority DESC, m.due_at, m.campaign, m.turn, m.id LIMIT $3 {skip_locked}");
-    IN_INDEX_ORDER = "SELECT set_config('enable_sort', 'off', TRUE), set_config('enable_bitmapscan', 'off', TRUE)";
+    IN_INDEX_ORDER = "SELECT {off enable_sort}, {off enable_bitmapscan}";
     DECIDE = "UPDATE messages SET state = r.state, reason = r.reason, next_at = COALESCE(r.next_at, messages.next_at) \
         FROM {rows $1: id UUID, state TEXT, reason TEXT, next_at BIGINT} \
         WHERE messages.id = r.id AND messages.state = 'planned'";
