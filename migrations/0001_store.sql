@@ -108,9 +108,7 @@ CREATE TABLE messages (
     next_at          BIGINT NOT NULL,
     dispatch_no      BIGINT NOT NULL DEFAULT 0,
     queued_at        BIGINT,
-    claim            UUID,
-    lease_until      BIGINT,
-    attempts         BIGINT NOT NULL DEFAULT 0, -- started
+    attempts         BIGINT NOT NULL DEFAULT 0, -- that ended
     retries          BIGINT NOT NULL DEFAULT 0, -- those that failed and count
     first_failed_at  BIGINT,
     sent_at          BIGINT,
@@ -118,23 +116,44 @@ CREATE TABLE messages (
     detail           TEXT,
     UNIQUE (member_id, campaign, occasion, step, slot)
 );
--- The order in which the dispatcher takes them, so that it reads no more than it takes.
-CREATE INDEX messages_planned ON messages (next_at, priority DESC, due_at, campaign, turn, id) WHERE state = 'planned';
-CREATE INDEX messages_under_way ON messages (state) WHERE state IN ('queued', 'sending');
-CREATE INDEX messages_uncertain ON messages (id) WHERE state = 'uncertain';
+-- No index holds a column that changes, so that PostgreSQL updates rows in place.
 CREATE INDEX messages_campaign_due ON messages (campaign, due_at);
 
+-- The messages whose state is `planned`, in the order in which the dispatcher takes them. A row here
+-- is the right to decide about the message.
+CREATE TABLE planned (
+    message_id UUID PRIMARY KEY,
+    next_at    BIGINT NOT NULL,
+    priority   BIGINT NOT NULL,
+    due_at     BIGINT NOT NULL,
+    campaign   TEXT NOT NULL,
+    turn       BIGINT NOT NULL
+);
+CREATE INDEX planned_order ON planned (next_at, priority DESC, due_at, campaign, turn, message_id);
+
+-- The messages whose state is `queued`: narrow rows for what changes on the way from the dispatcher
+-- to the outcome. Without a claim it waits in the queue; with one a sender has it; with `started_at`
+-- a server may have it.
+CREATE TABLE under_way (
+    message_id  UUID PRIMARY KEY,
+    dispatch_no BIGINT NOT NULL,
+    claim       UUID,
+    lease_until BIGINT NOT NULL,
+    sender      TEXT,
+    started_at  BIGINT
+);
+
+-- Attempts that ended, at most one a dispatch.
 CREATE TABLE attempts (
-    message_id  UUID NOT NULL REFERENCES messages (id),
-    attempt_no  BIGINT NOT NULL,
+    message_id  UUID NOT NULL,
     dispatch_no BIGINT NOT NULL,
     sender      TEXT NOT NULL,
     started_at  BIGINT NOT NULL,
-    finished_at BIGINT,
-    outcome     TEXT,
+    finished_at BIGINT NOT NULL,
+    outcome     TEXT NOT NULL,
     reply       TEXT,
     uncertain   BOOLEAN NOT NULL DEFAULT FALSE, -- for ever, whatever happens to the message later
-    PRIMARY KEY (message_id, attempt_no)
+    PRIMARY KEY (message_id, dispatch_no)
 );
 CREATE INDEX attempts_uncertain ON attempts (started_at) WHERE uncertain;
 

@@ -181,7 +181,7 @@ impl SenderRole {
         let mut asked = Vec::with_capacity(chunk.len());
         for work in chunk {
             let (go, started) = oneshot::channel();
-            let starting = Starting { id: work.message.id, claim: work.claim };
+            let starting = Starting { id: work.message.id, token: work.claim };
             let _ = reports.starts.send(Asked { starting, go }).await;
             asked.push((work, started));
         }
@@ -229,10 +229,9 @@ impl SenderRole {
         let next = self.clock.now() + chrono::Duration::from_std(pause).unwrap_or(chrono::Duration::minutes(5));
         Finished {
             outcome: Some("paused"),
-            tried: 1,
             reply: Some(reply),
             next_at: Some(next.timestamp_millis()),
-            ..blank(&work.message, work.claim, State::Planned)
+            ..self.blank(&work.message, work.claim, State::Planned)
         }
     }
 
@@ -240,7 +239,7 @@ impl SenderRole {
     fn finished(&self, work: &Work, outcome: Outcome) -> (Finished, Vec<Suppression>) {
         let now = self.clock.now();
         let message = &work.message;
-        let blank = |state| Finished { tried: 1, ..blank(message, work.claim, state) };
+        let blank = |state| self.blank(message, work.claim, state);
         match outcome {
             Outcome::Sent { reference } => {
                 let sent_at = Some(now.timestamp_millis());
@@ -288,6 +287,25 @@ impl SenderRole {
                 };
                 (row, vec![])
             }
+        }
+    }
+
+    /// A row that only moves the message to a state.
+    fn blank(&self, message: &Message, claim: Uuid, state: State) -> Finished {
+        Finished {
+            id: message.id,
+            claim,
+            dispatch_no: message.dispatch_no,
+            sender: self.factory.name().to_owned(),
+            state,
+            reason: None,
+            next_at: None,
+            reference: None,
+            sent_at: None,
+            outcome: None,
+            reply: None,
+            uncertain: false,
+            spent: 0,
         }
     }
 
@@ -556,7 +574,7 @@ impl Intake {
                 Some(campaign) => decide(&facts, &campaign.rules(&catalog.brand), now),
                 None => Decision::Skip(Reason::CampaignEnded),
             };
-            let blank = |state| blank(&message, token, state);
+            let blank = |state| role.blank(&message, token, state);
             match decision {
                 Decision::Send(channel) if Some(channel) == message.channel => pass.push((message, token)),
                 // Reachable on another channel by now: dispatch renders it anew.
@@ -597,25 +615,6 @@ impl Intake {
 /// do not run out.
 fn prefetch(connections: usize) -> usize {
     (connections * 20).clamp(16, 300)
-}
-
-/// A row that only moves the message to a state.
-fn blank(message: &Message, claim: Uuid, state: State) -> Finished {
-    Finished {
-        id: message.id,
-        claim,
-        dispatch_no: message.dispatch_no,
-        state,
-        reason: None,
-        next_at: None,
-        reference: None,
-        sent_at: None,
-        outcome: None,
-        reply: None,
-        uncertain: false,
-        spent: 0,
-        tried: 0,
-    }
 }
 
 /// An address that does not exist is closed for everything; an operator's blacklist only for

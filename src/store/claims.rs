@@ -1,61 +1,73 @@
 //! Claims: who may send a message, the attempts, their outcomes, and recovery of what a dead
-//! process held. An attempt is committed before the I/O it stands for.
+//! process held. That an attempt began is committed before the I/O it stands for.
 
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::messages::{Message, StoredMessage};
+use super::messages::{self, Message, StoredMessage, message_columns};
 use super::{JsonRows, Result, Tx, Uuids, execute, query, statements};
 use crate::domain::Instant;
 use crate::domain::message::{Reason, State};
 
 statements! {
-    // Unqualified names: SQLite's RETURNING knows no alias, so the other table's columns differ.
-    CLAIM = "UPDATE messages SET state = 'sending', claim = $2, lease_until = {now} + $3 \
-        FROM {rows $1: wanted UUID, wanted_no BIGINT} \
-        WHERE id = r.wanted AND dispatch_no = r.wanted_no AND state = 'queued' \
-        RETURNING id, member_id, campaign, occasion, step, slot, purchase_id, years, state, reason, channel, first_due_at, \
-        due_at, next_at, dispatch_no, attempts, retries, first_failed_at, sent_at";
-    START = "INSERT INTO attempts (message_id, attempt_no, dispatch_no, sender, started_at) \
-        SELECT m.id, m.attempts + 1, m.dispatch_no, $2, $3 FROM {rows $1: id UUID, claim UUID} \
-        JOIN messages m ON m.id = r.id AND m.claim = r.claim AND m.state = 'sending' AND m.lease_until > {now} + $4 \
-        WHERE TRUE RETURNING message_id";
-    FINISH_ATTEMPTS = "UPDATE attempts SET finished_at = $2, outcome = r.outcome, reply = r.reply, \
-        uncertain = attempts.uncertain OR r.uncertain \
-        FROM {rows $1: id UUID, outcome TEXT, reply TEXT, uncertain BOOLEAN, dispatch_no BIGINT} \
-        WHERE attempts.message_id = r.id AND attempts.dispatch_no = r.dispatch_no AND r.outcome IS NOT NULL";
+    CLAIM = "UPDATE under_way SET claim = $2, lease_until = {now} + $3 FROM {rows $1: wanted UUID, wanted_no BIGINT} \
+        WHERE message_id = r.wanted AND dispatch_no = r.wanted_no AND claim IS NULL RETURNING message_id";
+    CLAIMED = concat!("SELECT ", message_columns!("m.state"), " FROM messages m WHERE m.id {in_uuid $1}");
+    START = "UPDATE under_way SET sender = $2, started_at = $3 FROM {rows $1: id UUID, token UUID} \
+        WHERE message_id = r.id AND claim = r.token AND lease_until > {now} + $4 RETURNING message_id";
+    // An outcome that comes after its claim was taken back still says what became of the attempt.
+    FINISH_ATTEMPTS = "INSERT INTO attempts (message_id, dispatch_no, sender, started_at, finished_at, outcome, reply, uncertain) \
+        SELECT r.id, r.dispatch_no, r.sender, COALESCE(u.started_at, $2), $2, r.outcome, r.reply, r.uncertain \
+        FROM {rows $1: id UUID, claim UUID, dispatch_no BIGINT, sender TEXT, outcome TEXT, reply TEXT, uncertain BOOLEAN} \
+        LEFT JOIN under_way u ON u.message_id = r.id AND u.claim = r.claim WHERE r.outcome IS NOT NULL \
+        ON CONFLICT (message_id, dispatch_no) DO UPDATE SET finished_at = excluded.finished_at, \
+        outcome = excluded.outcome, reply = excluded.reply, uncertain = attempts.uncertain OR excluded.uncertain";
     FINISH = "UPDATE messages SET state = r.state, reason = r.reason, next_at = COALESCE(r.next_at, messages.next_at), \
-        reference = COALESCE(r.reference, messages.reference), sent_at = r.sent_at, detail = r.reply, lease_until = NULL, attempts = messages.attempts + r.tried, \
+        reference = COALESCE(r.reference, messages.reference), sent_at = r.sent_at, detail = r.reply, \
+        attempts = messages.attempts + CASE WHEN r.outcome IS NULL OR messages.state = 'uncertain' THEN 0 ELSE 1 END, \
         retries = messages.retries + r.spent, first_failed_at = \
         CASE WHEN r.spent > 0 THEN COALESCE(messages.first_failed_at, $2) ELSE messages.first_failed_at END \
-        FROM {rows $1: id UUID, claim UUID, state TEXT, reason TEXT, next_at BIGINT, reference TEXT, sent_at BIGINT, \
-        reply TEXT, spent BIGINT, tried BIGINT} WHERE messages.id = r.id AND messages.claim = r.claim \
-        AND (messages.state = 'sending' OR (messages.state = 'uncertain' AND r.state = 'sent'))";
-    RELEASE = "UPDATE messages SET state = 'planned', lease_until = NULL WHERE id {in_uuid $1} AND claim = $2 AND state = 'sending'";
-    EXPIRED_QUEUED = "UPDATE messages SET state = 'planned', lease_until = NULL \
-        WHERE state = 'queued' AND (lease_until < {now} OR $1)";
-    EXPIRED_UNSTARTED = "UPDATE messages SET state = 'planned', lease_until = NULL \
-        WHERE state = 'sending' AND (lease_until < {now} OR $1) \
-        AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.message_id = messages.id \
-        AND a.dispatch_no = messages.dispatch_no AND a.finished_at IS NULL)";
-    EXPIRED_STARTED = "UPDATE messages SET state = 'uncertain', lease_until = NULL, attempts = attempts + 1, detail = 'the sender ended before the answer' \
-        WHERE state = 'sending' AND (lease_until < {now} OR $1) RETURNING id";
-    MARK_UNCERTAIN = "UPDATE attempts SET uncertain = TRUE, finished_at = $2, outcome = 'uncertain', \
-        reply = 'the sender ended before the answer' WHERE message_id {in_uuid $1} AND finished_at IS NULL";
-    RESEND_MAIL = "UPDATE messages SET state = 'planned', next_at = $1, retries = retries + 1, \
-        first_failed_at = COALESCE(first_failed_at, $1) WHERE state = 'uncertain' AND channel = 'email' \
-        AND (SELECT COUNT(*) FROM attempts a WHERE a.message_id = messages.id AND a.uncertain) <= $2";
-    ATTEMPTS = "SELECT message_id, attempt_no, outcome, reply, uncertain FROM attempts WHERE message_id = $1 ORDER BY attempt_no";
+        FROM {rows $1: id UUID, claim UUID, dispatch_no BIGINT, state TEXT, reason TEXT, next_at BIGINT, reference TEXT, \
+        sent_at BIGINT, reply TEXT, outcome TEXT, spent BIGINT} \
+        WHERE messages.id = r.id AND messages.dispatch_no = r.dispatch_no AND \
+        CASE messages.state WHEN 'uncertain' THEN r.state = 'sent' \
+        WHEN 'queued' THEN EXISTS (SELECT 1 FROM under_way u WHERE u.message_id = r.id AND u.claim = r.claim) ELSE FALSE END";
+    UNCLAIM = "DELETE FROM under_way WHERE message_id {in_uuid $1} AND claim {in_uuid $2}";
+    RELEASE = "DELETE FROM under_way WHERE message_id {in_uuid $1} AND claim = $2 AND started_at IS NULL RETURNING message_id";
+    EXPIRED_UNSTARTED = "DELETE FROM under_way WHERE message_id IN (SELECT u.message_id FROM under_way u \
+        WHERE u.started_at IS NULL AND (u.lease_until < {now} OR $1) {skip_locked u}) RETURNING message_id";
+    EXPIRED_STARTED = "DELETE FROM under_way WHERE message_id IN (SELECT u.message_id FROM under_way u \
+        WHERE u.started_at IS NOT NULL AND (u.lease_until < {now} OR $1) {skip_locked u}) \
+        RETURNING message_id, dispatch_no, sender, started_at";
+    RECORD_UNCERTAIN = "INSERT INTO attempts (message_id, dispatch_no, sender, started_at, finished_at, outcome, reply, uncertain) \
+        SELECT r.id, r.dispatch_no, r.sender, r.started_at, $2, 'uncertain', 'the sender ended before the answer', TRUE \
+        FROM {rows $1: id UUID, dispatch_no BIGINT, sender TEXT, started_at BIGINT} WHERE TRUE \
+        ON CONFLICT (message_id, dispatch_no) DO NOTHING";
+    MARK_UNCERTAIN = "UPDATE messages SET state = 'uncertain', attempts = attempts + 1, \
+        detail = 'the sender ended before the answer' WHERE id {in_uuid $1} AND state = 'queued'";
+    // Each time later than before, should a server lose one answer after another.
+    RESEND_MAIL = "UPDATE messages SET state = 'planned', retries = retries + 1, \
+        first_failed_at = COALESCE(first_failed_at, $2), next_at = $2 + $3 * \
+        (SELECT COUNT(*) - 1 FROM attempts a WHERE a.message_id = messages.id AND a.uncertain) \
+        WHERE id {in_uuid $1} AND state = 'uncertain' AND channel = 'email' \
+        AND (SELECT COUNT(*) FROM attempts a WHERE a.message_id = messages.id AND a.uncertain) <= $4 RETURNING id";
+    ATTEMPTS = "SELECT message_id, dispatch_no, outcome, reply, uncertain FROM attempts WHERE message_id = $1 \
+        UNION ALL SELECT message_id, dispatch_no, NULL, NULL, FALSE FROM under_way WHERE message_id = $1 AND started_at IS NOT NULL \
+        ORDER BY dispatch_no";
 }
 
 /// A mail whose answer was lost is sent again this often; then it stays uncertain.
 const MOST_RESENDS: i64 = 5;
 
+/// How much longer the second, third, … resend waits than the one before, in milliseconds.
+const RESEND_LATER: i64 = 60_000;
+
 /// Which attempt to mark as started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Starting {
     pub id: Uuid,
-    pub claim: Uuid,
+    /// The token under which it was claimed.
+    pub token: Uuid,
 }
 
 /// What a queue item asks to claim.
@@ -74,6 +86,8 @@ pub struct Finished {
     /// The token under which it was claimed; an outcome under another claim's token is not recorded.
     pub claim: Uuid,
     pub dispatch_no: i64,
+    /// The name of the sender.
+    pub sender: String,
     pub state: State,
     pub reason: Option<Reason>,
     pub next_at: Option<i64>,
@@ -86,8 +100,6 @@ pub struct Finished {
     pub uncertain: bool,
     /// 1 for a failure that counts, else 0.
     pub spent: i64,
-    /// 1 where an attempt was started, else 0.
-    pub tried: i64,
 }
 
 /// What recovery found.
@@ -105,7 +117,8 @@ pub struct Recovered {
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
 pub struct Attempt {
     pub message_id: Uuid,
-    pub attempt_no: i64,
+    /// Under which dispatch.
+    pub dispatch_no: i64,
     pub outcome: Option<String>,
     pub reply: Option<String>,
     pub uncertain: bool,
@@ -114,7 +127,9 @@ pub struct Attempt {
 /// Claims messages for `lease` milliseconds under a token; those that another process claimed, or
 /// that were dispatched again, are not among the result.
 pub async fn claim(tx: &mut Tx, wanted: &[Wanted], token: Uuid, lease: i64) -> Result<Vec<Message>> {
-    let rows = query!(fetch_all, StoredMessage, tx, CLAIM, JsonRows::of(wanted)?, token, lease)?;
+    let claimed: Vec<(Uuid,)> = query!(fetch_all, (Uuid,), tx, CLAIM, JsonRows::of(wanted)?, token, lease)?;
+    let claimed = Uuids(claimed.into_iter().map(|(id,)| id).collect());
+    let rows = query!(fetch_all, StoredMessage, tx, CLAIMED, claimed)?;
     rows.into_iter().map(StoredMessage::into_message).collect()
 }
 
@@ -125,31 +140,66 @@ pub async fn start(tx: &mut Tx, rows: &[Starting], sender: &str, now: Instant, l
     Ok(started.into_iter().map(|(id,)| id).collect())
 }
 
-/// Records outcomes, each under its claim's token.
-pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<u64> {
+/// Records outcomes, each under its claim's token. A mail whose answer was lost is planned again.
+pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<()> {
+    let at = now.timestamp_millis();
     let json = JsonRows::of(rows)?;
-    execute!(tx, FINISH_ATTEMPTS, json.as_str(), now.timestamp_millis())?;
-    Ok(execute!(tx, FINISH, json.as_str(), now.timestamp_millis())?)
+    let ids = |wanted: &dyn Fn(&Finished) -> bool| -> Vec<Uuid> {
+        rows.iter().filter(|row| wanted(row)).map(|row| row.id).collect()
+    };
+    execute!(tx, FINISH_ATTEMPTS, json.as_str(), at)?;
+    execute!(tx, FINISH, json.as_str(), at)?;
+    let mut claims: Vec<Uuid> = rows.iter().map(|row| row.claim).collect();
+    claims.sort_unstable();
+    claims.dedup();
+    execute!(tx, UNCLAIM, Uuids(ids(&|_| true)), Uuids(claims))?;
+    messages::plan(tx, ids(&|row| row.state == State::Planned)).await?;
+    resend(tx, ids(&|row| row.state == State::Uncertain), at).await?;
+    Ok(())
 }
 
 /// Gives claimed messages back that were not started.
 pub async fn release(tx: &mut Tx, ids: Vec<Uuid>, token: Uuid) -> Result<()> {
-    execute!(tx, RELEASE, Uuids(ids), token)?;
-    Ok(())
+    let released: Vec<(Uuid,)> = query!(fetch_all, (Uuid,), tx, RELEASE, Uuids(ids), token)?;
+    messages::replan(tx, released.into_iter().map(|(id,)| id).collect()).await
 }
 
 /// Takes back what dead processes held: leases that ran out, by the database's clock, or every
 /// lease where the caller is alone on the store.
 pub async fn recover(tx: &mut Tx, alone: bool, now: Instant) -> Result<Recovered> {
-    let at = now.timestamp_millis();
-    let replanned = execute!(tx, EXPIRED_QUEUED, alone)? + execute!(tx, EXPIRED_UNSTARTED, alone)?;
-    let ids: Vec<Uuid> = query!(fetch_all, (Uuid,), tx, EXPIRED_STARTED, alone)?.into_iter().map(|(id,)| id).collect();
-    let uncertain = ids.len() as u64;
-    if uncertain > 0 {
-        execute!(tx, MARK_UNCERTAIN, Uuids(ids), at)?;
+    #[derive(Serialize, sqlx::FromRow)]
+    struct Lost {
+        #[sqlx(rename = "message_id")]
+        id: Uuid,
+        dispatch_no: i64,
+        sender: Option<String>,
+        started_at: i64,
     }
-    let resent = execute!(tx, RESEND_MAIL, at, MOST_RESENDS)?;
+    let at = now.timestamp_millis();
+    let unstarted: Vec<(Uuid,)> = query!(fetch_all, (Uuid,), tx, EXPIRED_UNSTARTED, alone)?;
+    let replanned = unstarted.len() as u64;
+    messages::replan(tx, unstarted.into_iter().map(|(id,)| id).collect()).await?;
+    let lost: Vec<Lost> = query!(fetch_all, Lost, tx, EXPIRED_STARTED, alone)?;
+    let uncertain = lost.len() as u64;
+    let mut resent = 0;
+    if uncertain > 0 {
+        let ids: Vec<Uuid> = lost.iter().map(|row| row.id).collect();
+        execute!(tx, RECORD_UNCERTAIN, JsonRows::of(&lost)?, at)?;
+        execute!(tx, MARK_UNCERTAIN, Uuids(ids.clone()))?;
+        resent = resend(tx, ids, at).await?;
+    }
     Ok(Recovered { replanned, uncertain, resent })
+}
+
+/// Plans those of the uncertain messages again for which that is the policy: mails, some times.
+async fn resend(tx: &mut Tx, ids: Vec<Uuid>, at: i64) -> Result<u64> {
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let again: Vec<(Uuid,)> = query!(fetch_all, (Uuid,), tx, RESEND_MAIL, Uuids(ids), at, RESEND_LATER, MOST_RESENDS)?;
+    let count = again.len() as u64;
+    messages::plan(tx, again.into_iter().map(|(id,)| id).collect()).await?;
+    Ok(count)
 }
 
 /// The attempts of a message, in order.

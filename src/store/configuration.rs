@@ -19,8 +19,8 @@ statements! {
     CHANGE = "SELECT value FROM counters WHERE name = 'change'";
     MARK_SCANNING = "UPDATE campaigns SET scanning = $2 WHERE name = $1";
     END_SCANNING = "UPDATE campaigns SET scanning = NULL, held = (approved_until IS NULL OR approved_until < $4) AND \
-        (SELECT COUNT(*) FROM messages WHERE campaign = $1 AND (state = 'planned' OR \
-        (due_at > $4 - 604800000 AND queued_at > $4 - 86400000))) > $3 WHERE name = $1 AND scanning = $2";
+        (SELECT COUNT(*) FROM planned WHERE campaign = $1) + (SELECT COUNT(*) FROM messages WHERE campaign = $1 \
+        AND due_at > $4 - 604800000 AND queued_at > $4 - 86400000 AND state <> 'planned') > $3 WHERE name = $1 AND scanning = $2";
     MOVE_CURSOR = "UPDATE campaigns SET scanned_to = $2, seen_change = $3 \
         WHERE name = $1 AND COALESCE(scanned_to, -1) = $4 AND seen_change = $5";
 }

@@ -19,7 +19,7 @@ impl Dialect {
     /// - `{rows $1: id UUID, n BIGINT}`: a table `r` of the rows in one JSON parameter ([`JsonRows`]);
     /// - `{in $1}`: `IN` a list in one parameter ([`Ids`], [`Texts`]); `{in_uuid $1}` for [`Uuids`];
     /// - `{now}`: the database's time in epoch milliseconds, for leases;
-    /// - `{skip_locked}`: row locks for a batch that others may take from at the same time;
+    /// - `{skip_locked t}`: locks on the rows of `t`, for a batch that others may take from at the same time;
     /// - `{lock}`: row locks that wait;
     /// - `{bytes column}`: text compared byte by byte, whatever the locale of the database;
     /// - `{off setting}`: a planner's setting of PostgreSQL, off until the transaction ends;
@@ -71,6 +71,10 @@ impl Dialect {
             };
         } else if let Some(setting) = mark.strip_prefix("off ") {
             *out += &if postgres { format!("set_config('{setting}', 'off', TRUE)") } else { "'off'".to_owned() };
+        } else if let Some(table) = mark.strip_prefix("skip_locked ") {
+            if postgres {
+                *out += &format!("FOR UPDATE OF {table} SKIP LOCKED");
+            }
         } else if let Some(column) = mark.strip_prefix("bytes ") {
             *out += &if postgres { format!("{column} COLLATE \"C\"") } else { column.to_owned() };
         } else if let Some(arguments) = mark.strip_prefix("merge ") {
@@ -80,9 +84,8 @@ impl Dialect {
             *out += match (mark, postgres) {
                 ("now", true) => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
                 ("now", false) => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
-                ("skip_locked", true) => "FOR UPDATE SKIP LOCKED",
                 ("lock", true) => "FOR NO KEY UPDATE",
-                ("skip_locked" | "lock", false) => "",
+                ("lock", false) => "",
                 _ => unreachable_mark(mark),
             };
         }

@@ -7,13 +7,26 @@ use super::{JsonRows, Result, StoreError, Texts, Tx, Uuids, execute, query, stat
 use crate::domain::message::{Channel, Reason, State};
 use crate::domain::{Instant, instant};
 
-/// The columns of [`StoredMessage`], with the table alias `m`.
-macro_rules! message_columns {
+/// The state of a message `m` as people see it: a queued one that a sender holds is being sent.
+macro_rules! shown_state {
     () => {
-        "m.id, m.member_id, m.campaign, m.occasion, m.step, m.slot, m.purchase_id, m.years, m.state, m.reason, m.channel, \
-         m.first_due_at, m.due_at, m.next_at, m.dispatch_no, m.attempts, m.retries, m.first_failed_at, m.sent_at"
+        "CASE WHEN m.state = 'queued' AND EXISTS (SELECT 1 FROM under_way u WHERE u.message_id = m.id \
+         AND u.claim IS NOT NULL) THEN 'sending' ELSE m.state END"
     };
 }
+
+/// The columns of [`StoredMessage`], with the table alias `m` and this text for its state.
+macro_rules! message_columns {
+    ($state:expr) => {
+        concat!(
+            "m.id, m.member_id, m.campaign, m.occasion, m.step, m.slot, m.purchase_id, m.years, ",
+            $state,
+            " AS state, m.reason, m.channel, m.first_due_at, m.due_at, m.next_at, m.dispatch_no, m.attempts, m.retries, \
+             m.first_failed_at, m.sent_at"
+        )
+    };
+}
+pub(super) use message_columns;
 
 statements! {
     INSERT = "INSERT INTO messages (id, member_id, campaign, occasion, step, slot, purchase_id, years, priority, turn, state, \
@@ -24,36 +37,46 @@ statements! {
         years BIGINT, priority BIGINT, turn BIGINT, state TEXT, reason TEXT, first_due_at BIGINT, due_at BIGINT, next_at BIGINT} \
         WHERE TRUE ON CONFLICT (member_id, campaign, occasion, step, slot) \
         DO UPDATE SET state = 'planned', reason = NULL, next_at = excluded.next_at \
-        WHERE messages.state = 'skipped' AND messages.reason = 'outside_audience' AND excluded.state = 'planned'";
-    TAKE_PLANNED = concat!("SELECT ", message_columns!(), " FROM messages m WHERE m.state = 'planned' AND m.next_at <= $1 \
-        AND NOT (m.campaign {in $2}) AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.name = m.campaign \
-        AND (c.paused OR c.held OR c.scanning IS NOT NULL)) \
-        ORDER BY m.next_at, m.priority DESC, m.due_at, m.campaign, m.turn, m.id LIMIT $3 {skip_locked}");
+        WHERE messages.state = 'skipped' AND messages.reason = 'outside_audience' AND excluded.state = 'planned' \
+        RETURNING id";
+    PLAN = "INSERT INTO planned (message_id, next_at, priority, due_at, campaign, turn) \
+        SELECT id, next_at, priority, due_at, campaign, turn FROM messages WHERE id {in_uuid $1} AND state = 'planned' \
+        ON CONFLICT (message_id) DO NOTHING";
+    UNPLAN = "DELETE FROM planned WHERE message_id {in_uuid $1}";
+    TAKE_PLANNED = concat!("SELECT ", message_columns!("m.state"), " FROM planned p JOIN messages m ON m.id = p.message_id \
+        WHERE p.next_at <= $1 AND NOT (p.campaign {in $2}) AND NOT EXISTS (SELECT 1 FROM campaigns c \
+        WHERE c.name = p.campaign AND (c.paused OR c.held OR c.scanning IS NOT NULL)) \
+        ORDER BY p.next_at, p.priority DESC, p.due_at, p.campaign, p.turn, p.message_id LIMIT $3 {skip_locked p}");
     IN_INDEX_ORDER = "SELECT {off enable_sort}, {off enable_bitmapscan}";
     DECIDE = "UPDATE messages SET state = r.state, reason = r.reason, next_at = COALESCE(r.next_at, messages.next_at) \
         FROM {rows $1: id UUID, state TEXT, reason TEXT, next_at BIGINT} \
         WHERE messages.id = r.id AND messages.state = 'planned'";
     QUEUE = "UPDATE messages SET state = 'queued', channel = r.channel, reason = NULL, queued_at = $2, sent_at = NULL, \
-        dispatch_no = messages.dispatch_no + 1, lease_until = {now} + $3 \
+        dispatch_no = messages.dispatch_no + 1 \
         FROM {rows $1: id UUID, channel TEXT} WHERE messages.id = r.id AND messages.state = 'planned'";
+    SET_UNDER_WAY = "INSERT INTO under_way (message_id, dispatch_no, lease_until) \
+        SELECT id, dispatch_no, {now} + $2 FROM messages WHERE id {in_uuid $1}";
     // What a sender is claiming just now needs no confirmation, and must not be waited for.
-    CONFIRM = "UPDATE messages SET lease_until = {now} + $2 WHERE id IN \
-        (SELECT id FROM messages WHERE id {in_uuid $1} AND state = 'queued' {skip_locked})";
-    UNQUEUE = "UPDATE messages SET state = 'planned', lease_until = NULL WHERE id IN \
-        (SELECT id FROM messages WHERE id {in_uuid $1} AND state = 'queued' {skip_locked})";
-    IN_QUEUE = "SELECT COUNT(*) FROM messages WHERE state IN ('queued', 'sending')";
-    COUNT_PLANNED = "SELECT COUNT(*) FROM messages WHERE state = 'planned'";
-    NEXT_PLANNED = "SELECT MIN(m.next_at) FROM messages m WHERE m.state = 'planned' AND m.next_at < $1 AND m.due_at < $2 \
-        AND NOT (m.campaign {in $3}) AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.name = m.campaign \
+    CONFIRM = "UPDATE under_way SET lease_until = {now} + $2 WHERE message_id IN \
+        (SELECT u.message_id FROM under_way u WHERE u.message_id {in_uuid $1} AND u.claim IS NULL {skip_locked u})";
+    UNQUEUE = "DELETE FROM under_way WHERE message_id IN \
+        (SELECT u.message_id FROM under_way u WHERE u.message_id {in_uuid $1} AND u.claim IS NULL {skip_locked u}) \
+        RETURNING message_id";
+    REPLAN = "UPDATE messages SET state = 'planned' WHERE id {in_uuid $1} AND state = 'queued'";
+    IN_QUEUE = "SELECT COUNT(*) FROM under_way";
+    COUNT_PLANNED = "SELECT COUNT(*) FROM planned";
+    NEXT_PLANNED = "SELECT MIN(p.next_at) FROM planned p WHERE p.next_at < $1 AND p.due_at < $2 \
+        AND NOT (p.campaign {in $3}) AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.name = p.campaign \
         AND (c.paused OR c.held OR c.scanning IS NOT NULL))";
-    LIST = "SELECT m.id, e.external_id, m.campaign, m.step, m.occasion, m.channel, m.state, m.reason, m.due_at, m.next_at, \
-        m.attempts, m.sent_at, m.detail FROM messages m JOIN members e ON e.id = m.member_id \
+    LIST = concat!("SELECT m.id, e.external_id, m.campaign, m.step, m.occasion, m.channel, ", shown_state!(), " AS state, m.reason, \
+        m.due_at, m.next_at, m.attempts, m.sent_at, m.detail FROM messages m JOIN members e ON e.id = m.member_id \
         WHERE (CAST($1 AS TEXT) IS NULL OR m.campaign = $1) AND (CAST($2 AS TEXT) IS NULL OR e.external_id = $2) \
-        AND (CAST($3 AS TEXT) IS NULL OR m.state = $3) AND (m.due_at, m.id) > ($4, $5) ORDER BY m.due_at, m.id LIMIT $6";
-    OF_MEMBER = concat!("SELECT ", message_columns!(), " FROM messages m WHERE m.member_id = $1 \
+        AND (CAST($3 AS TEXT) IS NULL OR ", shown_state!(), " = $3) AND (m.due_at, m.id) > ($4, $5) \
+        ORDER BY m.due_at, m.id LIMIT $6");
+    OF_MEMBER = concat!("SELECT ", message_columns!(shown_state!()), " FROM messages m WHERE m.member_id = $1 \
         ORDER BY m.due_at, m.campaign, m.step, m.slot");
-    COUNTS = "SELECT campaign, COALESCE(channel, ''), state, COALESCE(reason, ''), COUNT(*) FROM messages \
-        GROUP BY campaign, channel, state, reason ORDER BY campaign, channel, state, reason";
+    COUNTS = concat!("SELECT m.campaign, COALESCE(m.channel, ''), ", shown_state!(), ", COALESCE(m.reason, ''), COUNT(*) \
+        FROM messages m GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4");
     KNOWN = "SELECT m.member_id, m.occasion, m.step, m.slot, m.state, m.reason FROM messages m \
         WHERE m.campaign = $1 AND m.member_id {in $2}";
     UNCERTAIN = "SELECT m.id, m.campaign, COALESCE(m.channel, ''), a.started_at FROM attempts a JOIN messages m ON m.id = a.message_id \
@@ -154,7 +177,27 @@ pub struct Filter {
 /// Inserts what is not there yet; a message that was outside the audience and no longer is comes
 /// back. Gives how many rows are new or came back.
 pub async fn insert(tx: &mut Tx, rows: &[NewMessage]) -> Result<u64> {
-    Ok(execute!(tx, INSERT, JsonRows::of(rows)?)?)
+    let inserted: Vec<(Uuid,)> = query!(fetch_all, (Uuid,), tx, INSERT, JsonRows::of(rows)?)?;
+    let count = inserted.len() as u64;
+    plan(tx, inserted.into_iter().map(|(id,)| id).collect()).await?;
+    Ok(count)
+}
+
+/// Lists those of the messages that are planned for the dispatcher.
+pub(super) async fn plan(tx: &mut Tx, ids: Vec<Uuid>) -> Result<()> {
+    if !ids.is_empty() {
+        execute!(tx, PLAN, Uuids(ids))?;
+    }
+    Ok(())
+}
+
+/// Puts messages that were on their way back, as they were before their dispatch.
+pub(super) async fn replan(tx: &mut Tx, ids: Vec<Uuid>) -> Result<()> {
+    if !ids.is_empty() {
+        execute!(tx, REPLAN, Uuids(ids.clone()))?;
+        plan(tx, ids).await?;
+    }
+    Ok(())
 }
 
 /// Takes up to `limit` messages that are ready at `now`, most urgent first, except those of `silent`
@@ -173,7 +216,10 @@ pub async fn take_planned(tx: &mut Tx, now: Instant, silent: &[String], limit: i
 /// Records decisions other than to send.
 pub async fn decide(tx: &mut Tx, rows: &[Decided]) -> Result<()> {
     if !rows.is_empty() {
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
         execute!(tx, DECIDE, JsonRows::of(rows)?)?;
+        execute!(tx, UNPLAN, Uuids(ids.clone()))?;
+        plan(tx, ids).await?;
     }
     Ok(())
 }
@@ -181,7 +227,10 @@ pub async fn decide(tx: &mut Tx, rows: &[Decided]) -> Result<()> {
 /// Marks messages as queued under their next dispatch number, for `lease` milliseconds.
 pub async fn queue(tx: &mut Tx, rows: &[Queued], now: Instant, lease: i64) -> Result<()> {
     if !rows.is_empty() {
-        execute!(tx, QUEUE, JsonRows::of(rows)?, now.timestamp_millis(), lease)?;
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+        execute!(tx, UNPLAN, Uuids(ids.clone()))?;
+        execute!(tx, QUEUE, JsonRows::of(rows)?, now.timestamp_millis())?;
+        execute!(tx, SET_UNDER_WAY, Uuids(ids), lease)?;
     }
     Ok(())
 }
@@ -194,8 +243,8 @@ pub async fn confirm(tx: &mut Tx, ids: Vec<Uuid>, lease: i64) -> Result<()> {
 
 /// Puts back what the queue did not take.
 pub async fn unqueue(tx: &mut Tx, ids: Vec<Uuid>) -> Result<()> {
-    execute!(tx, UNQUEUE, Uuids(ids))?;
-    Ok(())
+    let back: Vec<(Uuid,)> = query!(fetch_all, (Uuid,), tx, UNQUEUE, Uuids(ids))?;
+    replan(tx, back.into_iter().map(|(id,)| id).collect()).await
 }
 
 /// How many messages are between dispatch and outcome.

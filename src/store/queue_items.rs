@@ -9,7 +9,7 @@ statements! {
         ON CONFLICT (message_id, dispatch_no) DO NOTHING";
     // Materialized, so that no plan looks for rows to lock a second time.
     TAKE = "WITH picked AS MATERIALIZED (SELECT message_id AS picked_id, dispatch_no AS picked_no FROM queue_items \
-        WHERE channel = $1 AND NOT dead AND taken_until < {now} ORDER BY taken_until, message_id LIMIT $2 {skip_locked}) \
+        WHERE channel = $1 AND NOT dead AND taken_until < {now} ORDER BY taken_until, message_id LIMIT $2 {skip_locked queue_items}) \
         UPDATE queue_items SET taken_until = {now} + $3, deliveries = deliveries + 1 FROM picked \
         WHERE message_id = picked_id AND dispatch_no = picked_no \
         RETURNING message_id, dispatch_no, payload, deliveries";
