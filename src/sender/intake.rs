@@ -1,0 +1,286 @@
+//! The part of a sender that talks to the queue: takes copies, claims them, asks policy again, passes
+//! on what may be sent, and acknowledges what was recorded.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant as Monotonic;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{BACKOFF, LEASE, Receipt, SenderRole, Work};
+use crate::catalog::{Catalog, CatalogError};
+use crate::dispatcher::surroundings;
+use crate::domain::message::{Reason, State};
+use crate::domain::policy::{Decision, decide, end_state};
+use crate::queue::{Consumer, Delivery, QueueError, Settle, Tag};
+use crate::store::claims::{self, Finished, Wanted};
+use crate::store::messages::Message;
+use crate::store::{StoreError, configuration};
+
+/// Messages claimed and not yet recorded: what waits for a recorder must not keep connections idle.
+const MOST_IN_FLIGHT: usize = 1_000;
+
+/// How many messages are claimed ahead: enough for large transactions, few enough that their claims
+/// do not run out.
+pub(super) fn ahead(connections: usize) -> usize {
+    (connections * 20).clamp(16, 300)
+}
+
+/// The part that talks to the queue.
+pub(super) struct Intake {
+    pub role: Arc<SenderRole>,
+    /// To the connections; its capacity is how many messages are claimed ahead of them.
+    pub work: mpsc::Sender<Work>,
+    pub done: mpsc::UnboundedReceiver<Receipt>,
+    pub paused_until: watch::Receiver<Monotonic>,
+    /// Claimed and not yet recorded.
+    pub in_flight: usize,
+    /// Counts the consumers that were opened.
+    pub consumer: u64,
+}
+
+/// Why the intake starts over.
+#[derive(Debug, thiserror::Error)]
+enum IntakeError {
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+impl Intake {
+    /// Takes, claims and passes on until `shutdown`, then waits for what is under way.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let prefetch = u16::try_from(MOST_IN_FLIGHT + self.work.max_capacity()).unwrap_or(u16::MAX);
+        while !shutdown.is_cancelled() {
+            let opened = self.role.queue.consume(self.role.channel, prefetch).await;
+            let result = match opened {
+                Ok(mut consumer) => {
+                    self.consumer += 1;
+                    let result = self.consume(consumer.as_mut(), &shutdown).await;
+                    consumer.close().await;
+                    result
+                }
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = result {
+                tracing::warn!(channel = %self.role.channel, %error, "taking messages stopped; trying again");
+                tokio::select! {
+                    () = tokio::time::sleep(BACKOFF) => {}
+                    () = shutdown.cancelled() => {}
+                }
+            }
+        }
+    }
+
+    async fn consume(&mut self, consumer: &mut dyn Consumer, shutdown: &CancellationToken) -> Result<(), IntakeError> {
+        let mut catalog = None;
+        while !shutdown.is_cancelled() {
+            self.settle(consumer, None).await?;
+            let paused_until = *self.paused_until.borrow();
+            if let Some(left) = paused_until.checked_duration_since(Monotonic::now()) {
+                tokio::select! {
+                    () = tokio::time::sleep(left.min(Duration::from_millis(200))) => {}
+                    () = shutdown.cancelled() => {}
+                }
+                continue;
+            }
+            let room = self.work.capacity();
+            if self.in_flight >= MOST_IN_FLIGHT || (self.in_flight > 0 && room < self.work.max_capacity() / 2) {
+                self.wait_for_room(consumer).await?;
+                continue;
+            }
+            // While others are under way a short look is enough; their ends matter more.
+            let wait = if self.in_flight > 0 { Duration::ZERO } else { Duration::from_millis(200) };
+            let deliveries = tokio::select! {
+                deliveries = consumer.next(room, wait) => deliveries?,
+                () = shutdown.cancelled() => break,
+            };
+            if deliveries.is_empty() {
+                if self.in_flight > 0 {
+                    self.wait_for_done(consumer, Duration::from_millis(20)).await?;
+                }
+                continue;
+            }
+            self.take(consumer, deliveries, &mut catalog, shutdown).await?;
+        }
+        // What is claimed is finished; its deliveries are acknowledged while the consumer lives.
+        let (closed, _) = mpsc::channel(1);
+        drop(std::mem::replace(&mut self.work, closed));
+        while self.in_flight > 0 {
+            self.wait_for_done(consumer, Duration::from_secs(60)).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the connections have taken half of what was claimed ahead, or outcomes can be
+    /// acknowledged.
+    async fn wait_for_room(&mut self, consumer: &mut dyn Consumer) -> Result<(), IntakeError> {
+        let room = async {
+            // A closed channel, or too much that is not recorded yet: only outcomes help.
+            if self.in_flight >= MOST_IN_FLIGHT
+                || self.work.reserve_many(self.work.max_capacity() / 2).await.map(drop).is_err()
+            {
+                std::future::pending::<()>().await;
+            }
+        };
+        let receipt = tokio::select! {
+            () = room => None,
+            receipt = self.done.recv() => receipt,
+            () = tokio::time::sleep(Duration::from_secs(1)) => None,
+        };
+        let first = receipt.and_then(|receipt| self.recorded(receipt));
+        self.settle(consumer, first).await
+    }
+
+    /// Waits until something was recorded, at most for `limit`, and acknowledges it.
+    async fn wait_for_done(&mut self, consumer: &mut dyn Consumer, limit: Duration) -> Result<(), IntakeError> {
+        if let Ok(Some(receipt)) = tokio::time::timeout(limit, self.done.recv()).await {
+            let first = self.recorded(receipt);
+            self.settle(consumer, first).await?;
+        }
+        Ok(())
+    }
+
+    /// Acknowledges what was recorded.
+    async fn settle(&mut self, consumer: &mut dyn Consumer, first: Option<Tag>) -> Result<(), IntakeError> {
+        let mut settled: Vec<(Tag, Settle)> = first.into_iter().map(|tag| (tag, Settle::Acknowledge)).collect();
+        while let Ok(receipt) = self.done.try_recv() {
+            settled.extend(self.recorded(receipt).map(|tag| (tag, Settle::Acknowledge)));
+        }
+        if !settled.is_empty() {
+            consumer.settle(settled).await?;
+        }
+        Ok(())
+    }
+
+    /// Counts a recorded message; its tag, if it is this consumer's to acknowledge.
+    fn recorded(&mut self, receipt: Receipt) -> Option<Tag> {
+        self.in_flight -= 1;
+        (receipt.consumer == self.consumer).then_some(receipt.tag)
+    }
+
+    /// Claims what came, asks policy, and passes on what may be sent.
+    async fn take(
+        &mut self,
+        consumer: &mut dyn Consumer,
+        deliveries: Vec<Delivery>,
+        catalog: &mut Option<Arc<Catalog>>,
+        shutdown: &CancellationToken,
+    ) -> Result<(), IntakeError> {
+        let claimed = loop {
+            match self.claim(&deliveries, catalog).await {
+                Ok(claimed) => break claimed,
+                // Held, not given back: each return would count towards the limit of deliveries.
+                Err(error) if !shutdown.is_cancelled() => {
+                    let in_the_way = matches!(&error, IntakeError::Store(error) if error.is_transient());
+                    tracing::warn!(channel = %self.role.channel, %error, "cannot claim messages; trying again");
+                    tokio::select! {
+                        () = tokio::time::sleep(if in_the_way { BACKOFF / 10 } else { BACKOFF }) => {}
+                        () = shutdown.cancelled() => {}
+                    }
+                }
+                Err(error) => {
+                    let back = deliveries.iter().map(|delivery| (delivery.tag, Settle::GiveBack)).collect();
+                    consumer.settle(back).await?;
+                    return Err(error);
+                }
+            }
+        };
+        let mut work: HashMap<Uuid, (Message, Uuid)> =
+            claimed.into_iter().map(|(message, claim)| (message.id, (message, claim))).collect();
+        let mut settled = Vec::new();
+        let mut passed = Vec::new();
+        for Delivery { tag, envelope } in deliveries {
+            match work.remove(&envelope.message) {
+                Some((message, claim)) => {
+                    let receipt = Receipt { consumer: self.consumer, tag };
+                    passed.push(Work { envelope, message, claim, receipt });
+                }
+                // Another copy has it, or policy ended it: the store knows.
+                None => settled.push((tag, Settle::Acknowledge)),
+            }
+        }
+        if !settled.is_empty() {
+            consumer.settle(settled).await?;
+        }
+        for work in passed {
+            self.in_flight += 1;
+            if self.work.send(work).await.is_err() {
+                self.in_flight -= 1;
+            }
+        }
+        Ok(())
+    }
+
+    async fn claim(
+        &self,
+        deliveries: &[Delivery],
+        known: &mut Option<Arc<Catalog>>,
+    ) -> Result<Vec<(Message, Uuid)>, IntakeError> {
+        let role = &self.role;
+        let now = role.clock.now();
+        let token = role.clock.new_id();
+        let wanted: Vec<Wanted> = deliveries
+            .iter()
+            .map(|delivery| Wanted { wanted: delivery.envelope.message, wanted_no: delivery.envelope.dispatch_no })
+            .collect();
+        let mut tx = role.store.begin().await?;
+        let catalog = Catalog::current(&mut tx, &role.settings, known.as_ref()).await?;
+        *known = Some(Arc::clone(&catalog));
+        let claimed = claims::claim(&mut tx, &wanted, token, LEASE).await?;
+        let around = surroundings(&mut tx, &catalog, &claimed, now).await?;
+        let silent = self.silent(&mut tx, &catalog).await?;
+        let (mut pass, mut finished, mut released) = (Vec::new(), Vec::new(), Vec::new());
+        for message in claimed {
+            if silent.as_ref().is_none_or(|names| names.contains(&message.campaign)) {
+                released.push(message.id);
+                continue;
+            }
+            let campaign = catalog.campaigns.get(&message.campaign);
+            let facts = around.facts(&message, campaign.map(AsRef::as_ref), &catalog.brand, now);
+            let decision = match campaign {
+                Some(campaign) => decide(&facts, &campaign.rules(&catalog.brand), now),
+                None => Decision::Skip(Reason::CampaignEnded),
+            };
+            let blank = |state| role.blank(&message, token, state);
+            match decision {
+                Decision::Send(channel) if Some(channel) == message.channel => pass.push((message, token)),
+                // Reachable on another channel by now: dispatch renders it anew.
+                Decision::Send(_) => finished.push(blank(State::Planned)),
+                Decision::Defer(until) => {
+                    finished.push(Finished { next_at: Some(until.timestamp_millis()), ..blank(State::Planned) });
+                }
+                Decision::Skip(reason) => finished.push(Finished { reason: Some(reason), ..blank(end_state(reason)) }),
+            }
+        }
+        if !finished.is_empty() {
+            claims::finish(&mut tx, &finished.iter().collect::<Vec<_>>(), now).await?;
+        }
+        if !released.is_empty() {
+            claims::release(&mut tx, released, token).await?;
+        }
+        tx.commit().await?;
+        Ok(pass)
+    }
+
+    /// The campaigns whose messages must wait; `None`: all of them.
+    async fn silent(
+        &self,
+        tx: &mut crate::store::Tx,
+        catalog: &Catalog,
+    ) -> Result<Option<HashSet<String>>, StoreError> {
+        if configuration::all_paused(tx).await? {
+            return Ok(None);
+        }
+        let mut names: HashSet<String> = catalog.silent().into_iter().collect();
+        let states = configuration::states(tx).await?;
+        names.extend(states.into_iter().filter(|(_, state)| state.paused || state.held).map(|(name, _)| name));
+        Ok(Some(names))
+    }
+}
