@@ -45,6 +45,8 @@ pub struct Dispatched {
     pub ended: u64,
     /// Whether the bound on what is in the queue stopped it.
     pub full: bool,
+    /// Those of the step before that went to the queue meanwhile.
+    pub published: u64,
 }
 
 /// Why a batch stopped.
@@ -56,26 +58,37 @@ pub enum DispatchError {
     Queue(#[from] QueueError),
 }
 
-/// What the dispatcher works with.
-#[derive(Clone, Copy)]
+/// Dispatches batch after batch: while one is being published the next is prepared.
 pub struct Dispatcher<'a> {
     pub store: &'a Store,
     pub queue: &'a dyn Queue,
     pub clock: &'a Clock,
     pub redirect: Option<&'a Redirect>,
+    /// Queued in the store, not yet published.
+    pub prepared: Vec<Envelope>,
 }
 
 impl Dispatcher<'_> {
-    /// Dispatches one batch of what is ready now.
-    pub async fn dispatch(&self, catalog: &Catalog) -> Result<Dispatched, DispatchError> {
-        let (done, envelopes) = self.prepare(catalog).await?;
-        self.publish(&envelopes).await?;
-        Ok(done)
+    /// Prepares one batch of what is ready now and publishes the batch before. Nothing is left to do
+    /// when it neither took nor published anything.
+    pub async fn step(&mut self, catalog: &Catalog) -> Result<Dispatched, DispatchError> {
+        let batch = std::mem::take(&mut self.prepared);
+        let (published, next) = tokio::join!(self.publish(&batch), self.prepare(catalog));
+        let (done, envelopes) = next?;
+        self.prepared = envelopes;
+        published?;
+        Ok(Dispatched { published: batch.len() as u64, ..done })
+    }
+
+    /// Publishes what is prepared, and prepares nothing more.
+    pub async fn finish(&mut self) -> Result<(), DispatchError> {
+        let batch = std::mem::take(&mut self.prepared);
+        self.publish(&batch).await
     }
 
     /// Decides about one batch and commits the decisions. What comes back is queued in the store
     /// and must be published next.
-    pub async fn prepare(&self, catalog: &Catalog) -> Result<(Dispatched, Vec<Envelope>), DispatchError> {
+    async fn prepare(&self, catalog: &Catalog) -> Result<(Dispatched, Vec<Envelope>), DispatchError> {
         let mut tx = self.store.begin().await?;
         if configuration::all_paused(&mut tx).await? {
             return Ok((Dispatched::default(), Vec::new()));
@@ -119,13 +132,13 @@ impl Dispatcher<'_> {
             queued: queued.len() as u64,
             deferred,
             ended: decided.len() as u64 - deferred,
-            full: false,
+            ..Dispatched::default()
         };
         Ok((done, envelopes))
     }
 
     /// Publishes prepared envelopes and records what the queue confirmed.
-    pub async fn publish(&self, envelopes: &[Envelope]) -> Result<(), DispatchError> {
+    async fn publish(&self, envelopes: &[Envelope]) -> Result<(), DispatchError> {
         if envelopes.is_empty() {
             return Ok(());
         }

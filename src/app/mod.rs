@@ -1,0 +1,196 @@
+//! Wiring: settings become a store, a queue and senders, and these the running roles.
+
+mod once;
+mod run;
+mod senders;
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::catalog::{Catalog, CatalogError, Files};
+use crate::clock::Clock;
+use crate::dispatcher::{DispatchError, Dispatcher};
+use crate::document::Problems;
+use crate::queue::embedded::Embedded;
+use crate::queue::rabbitmq::RabbitMq;
+use crate::queue::{Queue, QueueError};
+use crate::senders::sms::SmsError;
+use crate::senders::smtp::SmtpError;
+use crate::settings::{Apply, QueueSetting, Settings};
+use crate::store::claims::{self, Recovered};
+use crate::store::{Store, StoreError, messages, queue_items};
+
+pub use once::Passed;
+pub use run::Role;
+pub use senders::factories;
+
+/// Connections that one process may open to the database.
+const STORE_CONNECTIONS: u32 = 16;
+
+/// How often the store is asked for work when there was none.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// How often what dead processes held is taken back.
+const RECOVERY: Duration = Duration::from_secs(5);
+
+/// Why the program cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Invalid(#[from] Problems),
+    #[error(transparent)]
+    Smtp(#[from] SmtpError),
+    #[error(transparent)]
+    Sms(#[from] SmsError),
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<DispatchError> for AppError {
+    fn from(error: DispatchError) -> Self {
+        match error {
+            DispatchError::Store(error) => Self::Store(error),
+            DispatchError::Queue(error) => Self::Queue(error),
+        }
+    }
+}
+
+/// A program at work on one store.
+pub struct App {
+    pub settings: Arc<Settings>,
+    pub store: Store,
+    pub clock: Clock,
+    /// Holds the embedded store for this process alone.
+    _lock: Option<File>,
+}
+
+impl App {
+    /// Opens the store for reading and importing; other processes may work on it.
+    pub async fn open(settings: Arc<Settings>, clock: Clock) -> Result<Self, AppError> {
+        let store = Store::open(&settings.store, STORE_CONNECTIONS).await?;
+        match settings.apply {
+            Apply::Auto => store.migrate().await?,
+            Apply::Manual => store.require_migrated().await?,
+        }
+        Ok(Self { settings, store, clock, _lock: None })
+    }
+
+    /// Opens the store to send from it. An embedded store has one such process at a time.
+    pub async fn open_to_send(settings: Arc<Settings>, clock: Clock) -> Result<Self, AppError> {
+        senders::refuse_simulated_sending(&settings, &clock)?;
+        let lock = match settings.store.strip_prefix("sqlite://") {
+            Some(path) => Some(lock_embedded(&PathBuf::from(path))?),
+            None => None,
+        };
+        let mut app = Self::open(settings, clock).await?;
+        app._lock = lock;
+        if app.settings.apply == Apply::Auto {
+            app.apply().await?;
+        }
+        if app.store.is_embedded() {
+            let recovered = app.recover(true).await?;
+            if recovered != Recovered::default() {
+                tracing::info!(
+                    replanned = recovered.replanned,
+                    uncertain = recovered.uncertain,
+                    "took back what an ended process held"
+                );
+            }
+        }
+        Ok(app)
+    }
+
+    /// Checks the files and makes them the current configuration.
+    pub async fn apply(&self) -> Result<(Catalog, bool), AppError> {
+        let files = Files::read(&self.settings)?;
+        Ok(Catalog::apply(&self.store, &files, &self.settings, self.clock.now()).await?)
+    }
+
+    /// The configuration to judge by without sending: with `apply: auto` that of the files, as the
+    /// next `run` will see it, else the applied one.
+    pub async fn catalog(&self) -> Result<Arc<Catalog>, AppError> {
+        if self.settings.apply == Apply::Auto {
+            return Ok(Arc::new(Catalog::compile(&Files::read(&self.settings)?, &self.settings)?));
+        }
+        self.applied(None).await
+    }
+
+    /// The applied configuration.
+    pub async fn applied(&self, known: Option<&Arc<Catalog>>) -> Result<Arc<Catalog>, AppError> {
+        let mut tx = self.store.read().await?;
+        let catalog = Catalog::current(&mut tx, &self.settings, known).await?;
+        tx.commit().await?;
+        Ok(catalog)
+    }
+
+    /// The queue that the settings name.
+    pub async fn queue(&self) -> Result<Arc<dyn Queue>, AppError> {
+        Ok(match &self.settings.queue {
+            QueueSetting::Embedded => Arc::new(Embedded::new(self.store.clone())),
+            QueueSetting::RabbitMq(url) => Arc::new(RabbitMq::connect(url).await?),
+        })
+    }
+
+    async fn recover(&self, alone: bool) -> Result<Recovered, StoreError> {
+        let mut tx = self.store.begin().await?;
+        if alone {
+            queue_items::clear(&mut tx).await?;
+        }
+        let recovered = claims::recover(&mut tx, alone, self.clock.now()).await?;
+        tx.commit().await?;
+        Ok(recovered)
+    }
+
+    async fn in_queue(&self) -> Result<i64, StoreError> {
+        let mut tx = self.store.read().await?;
+        let count = messages::in_queue(&mut tx).await?;
+        tx.commit().await?;
+        Ok(count)
+    }
+
+    fn dispatcher<'a>(&'a self, queue: &'a dyn Queue) -> Dispatcher<'a> {
+        Dispatcher {
+            store: &self.store,
+            queue,
+            clock: &self.clock,
+            redirect: self.settings.redirect_all_to.as_ref(),
+            prepared: Vec::new(),
+        }
+    }
+}
+
+/// Tells that senders recorded something.
+#[derive(Default)]
+struct Pulse {
+    progress: Arc<Notify>,
+    recorded: Arc<AtomicU64>,
+}
+
+/// Locks an embedded store; the lock ends with the process, however it ends.
+fn lock_embedded(path: &std::path::Path) -> Result<File, AppError> {
+    let file = path.with_extension("lock");
+    let refused = |reason: String| AppError::Refused(format!("cannot lock {}: {reason}", file.display()));
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder).map_err(|error| refused(error.to_string()))?;
+    }
+    let lock = File::create(&file).map_err(|error| refused(error.to_string()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => Err(AppError::Refused(format!(
+            "another rekindle works on {}; wait for it, stop it, or use PostgreSQL for several processes",
+            path.display()
+        ))),
+        Err(std::fs::TryLockError::Error(error)) => Err(refused(error.to_string())),
+    }
+}

@@ -1,0 +1,178 @@
+//! `once`: a full pass in one process, on the machine's clock or instant after instant on a simulated one.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{App, AppError, IDLE, Pulse, RECOVERY};
+use crate::catalog::Catalog;
+use crate::dispatcher::IN_QUEUE;
+use crate::domain::Instant;
+use crate::queue::Queue;
+use crate::scheduler;
+use crate::store::{configuration, messages};
+
+/// While `once` waits for its senders.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// What one full pass did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Passed {
+    /// Messages that fell due.
+    pub planned: u64,
+    /// Dispatched to the queue (a message that was retried counts each time).
+    pub queued: u64,
+    /// Ended by policy at dispatch.
+    pub ended: u64,
+    /// Put off.
+    pub deferred: u64,
+    /// Outcomes recorded by senders.
+    pub outcomes: u64,
+    pub replanned: u64,
+    pub uncertain: u64,
+    /// Messages that wait when the pass ends: for their time, a retry, or a campaign that is held.
+    pub waiting: u64,
+}
+
+impl App {
+    /// One full pass: scans up to the clock's now, then dispatches and sends until nothing is due,
+    /// queued or sending. `told` hears how far it is.
+    pub async fn once(&self, told: &(dyn Fn(&Passed) + Sync)) -> Result<Passed, AppError> {
+        let mut work = Work::start(self).await?;
+        let result = async {
+            let catalog = self.applied(None).await?;
+            work.passed.planned +=
+                scheduler::scan(&self.store, &catalog, &self.clock, self.clock.now()).await?.inserted;
+            told(&work.passed);
+            work.drain(self, &catalog, told).await
+        }
+        .await;
+        work.stop(self, result).await
+    }
+
+    /// The same for every instant in [from, to) at which something falls due, in order, on a
+    /// simulated clock.
+    pub async fn once_between(
+        &self,
+        from: Instant,
+        to: Instant,
+        told: &(dyn Fn(&Passed, Instant) + Sync),
+    ) -> Result<Passed, AppError> {
+        let mut work = Work::start(self).await?;
+        let result = async {
+            let catalog = self.applied(None).await?;
+            let mut start = from;
+            while start < to {
+                let end = (start + chrono::Duration::days(1)).min(to);
+                self.clock.set(start);
+                let scanned = scheduler::scan_window(&self.store, &catalog, &self.clock, start, end).await?;
+                work.passed.planned += scanned.inserted;
+                work.step_through(self, &catalog, end, to, told).await?;
+                start = end;
+            }
+            // What quiet hours moved beyond the window still belongs to it.
+            work.step_through(self, &catalog, to + chrono::Duration::days(2), to, told).await
+        }
+        .await;
+        work.stop(self, result).await
+    }
+}
+
+/// Senders at work for `once`, and what was done so far.
+struct Work {
+    queue: Arc<dyn Queue>,
+    pulse: Pulse,
+    senders: Vec<JoinHandle<()>>,
+    shutdown: CancellationToken,
+    passed: Passed,
+}
+
+impl Work {
+    async fn start(app: &App) -> Result<Self, AppError> {
+        let queue = app.queue().await?;
+        let catalog = app.applied(None).await?;
+        let (pulse, shutdown) = (Pulse::default(), CancellationToken::new());
+        let senders = app.start_senders(&queue, &catalog, &pulse, &shutdown)?;
+        Ok(Self { queue, pulse, senders, shutdown, passed: Passed::default() })
+    }
+
+    async fn stop(self, app: &App, result: Result<(), AppError>) -> Result<Passed, AppError> {
+        self.shutdown.cancel();
+        for task in self.senders {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a sender ended badly");
+            }
+        }
+        self.queue.close().await;
+        result?;
+        let mut tx = app.store.read().await?;
+        let waiting = messages::planned(&mut tx).await?.unsigned_abs();
+        tx.commit().await?;
+        Ok(Passed { outcomes: self.pulse.recorded.load(Ordering::Relaxed), waiting, ..self.passed })
+    }
+
+    /// Moves the clock to each instant before `until` at which a message due before `due_before` is
+    /// ready, and works it off.
+    async fn step_through(
+        &mut self,
+        app: &App,
+        catalog: &Catalog,
+        until: Instant,
+        due_before: Instant,
+        told: &(dyn Fn(&Passed, Instant) + Sync),
+    ) -> Result<(), AppError> {
+        loop {
+            let mut tx = app.store.read().await?;
+            let next = messages::next_planned(&mut tx, until, due_before, &catalog.silent()).await?;
+            let silenced = configuration::all_paused(&mut tx).await?;
+            tx.commit().await?;
+            let Some(at) = next.filter(|_| !silenced) else { return Ok(()) };
+            app.clock.set(at.max(app.clock.now()));
+            self.drain(app, catalog, &|passed| told(passed, at)).await?;
+        }
+    }
+
+    /// Dispatches and sends until nothing is ready, queued or sending.
+    async fn drain(&mut self, app: &App, catalog: &Catalog, told: &(dyn Fn(&Passed) + Sync)) -> Result<(), AppError> {
+        let queue = Arc::clone(&self.queue);
+        let mut dispatcher = app.dispatcher(queue.as_ref());
+        let mut recovered_at = tokio::time::Instant::now();
+        let progress = Arc::clone(&self.pulse.progress);
+        let mut woken = std::pin::pin!(progress.notified());
+        loop {
+            // Asked before dispatching: what was under way may have come back to be dispatched.
+            let under_way = app.in_queue().await?;
+            let done = dispatcher.step(catalog).await?;
+            self.passed.queued += done.queued;
+            self.passed.ended += done.ended;
+            self.passed.deferred += done.deferred;
+            told(&self.passed);
+            if done.taken > 0 || done.published > 0 {
+                continue;
+            }
+            if under_way == 0 && !done.full {
+                return Ok(());
+            }
+            loop {
+                woken.set(progress.notified());
+                woken.as_mut().enable();
+                let waiting = app.in_queue().await?;
+                if waiting == 0 || (done.full && waiting < IN_QUEUE / 2) {
+                    break;
+                }
+                let _ = tokio::time::timeout(IDLE, woken.as_mut()).await;
+                // Outcomes come many a second: a look now and then is enough.
+                tokio::time::sleep(LOOK).await;
+                if recovered_at.elapsed() > RECOVERY {
+                    let recovered = app.recover(false).await?;
+                    self.passed.replanned += recovered.replanned;
+                    self.passed.uncertain += recovered.uncertain;
+                    recovered_at = tokio::time::Instant::now();
+                }
+            }
+        }
+    }
+}
