@@ -10,13 +10,15 @@ use sha2::{Digest, Sha256};
 
 use crate::document::{Problem, Problems};
 use crate::domain::Instant;
-use crate::domain::campaign::{Campaign, Status};
+use crate::domain::campaign::{Campaign, MAIN, Status};
 use crate::domain::member::Brand;
 use crate::domain::message::Channel;
 use crate::rendering::{Renderer, Variables};
 use crate::senders::sms::Provider;
 use crate::settings::{Settings, file_problem};
 use crate::store::configuration::{self, CampaignState};
+use crate::store::facts::{Subject, Surroundings};
+use crate::store::messages::Message;
 use crate::store::{Store, StoreError, Tx};
 use crate::triggers;
 
@@ -216,6 +218,25 @@ impl Catalog {
             .filter(|campaign| campaign.status != Status::Live)
             .map(|campaign| campaign.name.clone())
             .collect()
+    }
+
+    /// What policy needs to know about a batch of messages at `now`.
+    pub async fn surroundings(&self, tx: &mut Tx, batch: &[Message], now: Instant) -> Result<Surroundings, StoreError> {
+        let subjects: Vec<Subject<'_>> = batch
+            .iter()
+            .filter_map(|message| {
+                let campaign = self.campaigns.get(&message.campaign)?;
+                Some(Subject {
+                    campaign,
+                    member_id: message.member_id,
+                    purchase_id: message.purchase_id,
+                    is_later_step: message.step != MAIN,
+                })
+            })
+            .collect();
+        let counts = |name: &str| self.counts_for_cap(name);
+        let counted_after = self.brand.frequency_cap.map(|cap| now - cap.per);
+        Surroundings::load(tx, &subjects, &counts, counted_after).await
     }
 
     /// Whether a campaign's messages count for the frequency cap; one that is gone did count.

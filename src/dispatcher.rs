@@ -8,15 +8,15 @@ use uuid::Uuid;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::domain::Instant;
-use crate::domain::campaign::{Campaign, MAIN};
+use crate::domain::campaign::Campaign;
 use crate::domain::message::{Channel, Content, ENVELOPE_VERSION, Envelope, Reason, State};
 use crate::domain::policy::{Decision, decide, end_state};
 use crate::queue::{Queue, QueueError};
 use crate::rendering::{RenderError, Variables};
 use crate::settings::Redirect;
-use crate::store::facts::{Subject, Surroundings};
+use crate::store::facts::Surroundings;
 use crate::store::messages::{self, Decided, Message, Queued};
-use crate::store::{Store, StoreError, Tx, configuration, members};
+use crate::store::{Store, StoreError, configuration, members};
 
 /// Messages decided in one transaction.
 pub const BATCH: i64 = 500;
@@ -109,7 +109,7 @@ impl Dispatcher<'_> {
         // what the other sent to a member while this one waited lies before it.
         members::lock(&mut tx, ids).await?;
         let now = self.clock.now();
-        let mut around = surroundings(&mut tx, catalog, &batch, now).await?;
+        let mut around = catalog.surroundings(&mut tx, &batch, now).await?;
         let mut decided = Vec::new();
         let mut queued = Vec::new();
         let mut envelopes = Vec::new();
@@ -257,27 +257,4 @@ fn render(
         order: message.purchase_id.and_then(|id| around.orders.get(&id)),
     };
     catalog.renderer.render(content, channel, &catalog.from, &variables)
-}
-
-/// What policy needs to know about a batch of messages at `now`.
-pub async fn surroundings(
-    tx: &mut Tx,
-    catalog: &Catalog,
-    batch: &[Message],
-    now: Instant,
-) -> Result<Surroundings, StoreError> {
-    let subjects: Vec<Subject<'_>> = batch
-        .iter()
-        .filter_map(|message| {
-            Some(Subject {
-                campaign: catalog.campaigns.get(&message.campaign)?,
-                member_id: message.member_id,
-                purchase_id: message.purchase_id,
-                is_later_step: message.step != MAIN,
-            })
-        })
-        .collect();
-    let counts = |name: &str| catalog.counts_for_cap(name);
-    let counted_after = catalog.brand.frequency_cap.map(|cap| now - cap.per);
-    Surroundings::load(tx, &subjects, &counts, counted_after).await
 }

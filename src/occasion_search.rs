@@ -5,14 +5,13 @@ use chrono::Duration;
 use uuid::Uuid;
 
 use crate::catalog::{Catalog, starts_at};
-use crate::dispatcher::surroundings;
 use crate::domain::Instant;
 use crate::domain::campaign::Campaign;
 use crate::domain::member::Member;
 use crate::domain::message::State;
 use crate::domain::occasion::{Candidate, Rows};
 use crate::domain::policy::{Decision, decide};
-use crate::plan::into_message;
+
 use crate::scheduler::dues;
 use crate::store::configuration::CampaignState;
 use crate::store::messages::Message;
@@ -56,14 +55,14 @@ pub async fn of_member(
             let mut rows = Vec::new();
             due.messages(campaign, candidate, catalog, &mut rows, Uuid::nil);
             for row in rows {
-                let planned = into_message(row);
+                let planned = Message::from(row);
                 let stored = known.iter().find(|message| {
                     (&message.campaign, &message.occasion, &message.step, &message.slot)
                         == (&planned.campaign, &planned.occasion, &planned.step, &planned.slot)
                 });
                 let message = stored.cloned().unwrap_or(planned);
                 let asked_at = if message.state == State::Planned { message.next_at.max(at) } else { message.next_at };
-                let around = surroundings(tx, catalog, std::slice::from_ref(&message), asked_at).await?;
+                let around = catalog.surroundings(tx, std::slice::from_ref(&message), asked_at).await?;
                 let facts = around.facts(&message, Some(campaign), &catalog.brand, asked_at);
                 let decision = decide(&facts, &campaign.rules(&catalog.brand), asked_at);
                 found.push(Found { message, candidate: candidate.clone(), exists: stored.is_some(), decision });

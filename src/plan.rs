@@ -14,7 +14,7 @@ use crate::domain::message::{Channel, Reason, State};
 use crate::domain::occasion::Rows;
 use crate::domain::policy::{Decision, decide};
 use crate::scheduler::{PAGE, dues, live};
-use crate::store::facts::{Subject, Surroundings};
+use crate::store::facts::Surroundings;
 use crate::store::messages::{self, Message, NewMessage};
 use crate::store::{Store, StoreError, Tx, configuration, occasions};
 
@@ -145,7 +145,8 @@ impl Planner<'_> {
                     message.turn,
                     turn_id(&message),
                 );
-                self.pending.insert(turn, into_message(message));
+                let id = turn.5;
+                self.pending.insert(turn, Message { id, ..Message::from(message) });
             }
         }
         Ok(())
@@ -166,22 +167,8 @@ impl Planner<'_> {
                 return Ok(());
             }
             let batch: Vec<Message> = ready.iter().filter_map(|turn| self.pending.remove(turn)).collect();
-            let subjects: Vec<Subject<'_>> = batch
-                .iter()
-                .filter_map(|message| {
-                    let campaign = self.catalog.campaigns.get(&message.campaign)?;
-                    Some(Subject {
-                        campaign,
-                        member_id: message.member_id,
-                        purchase_id: message.purchase_id,
-                        is_later_step: message.step != campaign.steps[0].id,
-                    })
-                })
-                .collect();
-            let counts = |name: &str| self.catalog.counts_for_cap(name);
-            let earliest = batch.first().map(|message| message.next_at);
-            let counted_after = brand.frequency_cap.and_then(|cap| earliest.map(|at| at - cap.per));
-            let mut around = Surroundings::load(tx, &subjects, &counts, counted_after).await?;
+            let earliest = batch.first().map_or_else(|| instant(0), |message| message.next_at);
+            let mut around = self.catalog.surroundings(tx, &batch, earliest).await?;
             around.carry_over(std::mem::take(&mut self.seen));
             for (turn, message) in ready.iter().zip(&batch) {
                 let Some(campaign) = self.catalog.campaigns.get(&message.campaign) else { continue };
@@ -218,8 +205,8 @@ impl Planner<'_> {
             }
             around.members.clear();
             around.orders.clear();
-            if let Some(after) = counted_after {
-                around.forget_before(after);
+            if let Some(cap) = brand.frequency_cap {
+                around.forget_before(earliest - cap.per);
             }
             self.seen = around;
         }
@@ -238,29 +225,4 @@ fn turn_id(message: &NewMessage) -> Uuid {
     let mut bytes = [0_u8; 16];
     bytes.copy_from_slice(&hash.finalize()[..16]);
     Uuid::from_bytes(bytes)
-}
-
-/// The row that the scheduler would insert, as the dispatcher would read it.
-pub fn into_message(new: NewMessage) -> Message {
-    Message {
-        id: turn_id(&new),
-        member_id: new.member_id,
-        campaign: new.campaign,
-        occasion: new.occasion,
-        step: new.step,
-        slot: new.slot.to_owned(),
-        purchase_id: new.purchase_id,
-        years: new.years,
-        state: new.state,
-        reason: new.reason,
-        channel: None,
-        first_due_at: instant(new.first_due_at),
-        due_at: instant(new.due_at),
-        next_at: instant(new.next_at),
-        dispatch_no: 0,
-        attempts: 0,
-        retries: 0,
-        first_failed_at: None,
-        sent_at: None,
-    }
 }

@@ -12,7 +12,6 @@ use uuid::Uuid;
 
 use super::{BACKOFF, LEASE, Receipt, SenderRole, Work};
 use crate::catalog::{Catalog, CatalogError};
-use crate::dispatcher::surroundings;
 use crate::domain::message::{Reason, State};
 use crate::domain::policy::{Decision, decide, end_state};
 use crate::queue::{Consumer, Delivery, QueueError, Settle, Tag};
@@ -234,7 +233,7 @@ impl Intake {
         let catalog = Catalog::current(&mut tx, &role.settings, known.as_ref()).await?;
         *known = Some(Arc::clone(&catalog));
         let claimed = claims::claim(&mut tx, &wanted, token, LEASE).await?;
-        let around = surroundings(&mut tx, &catalog, &claimed, now).await?;
+        let around = catalog.surroundings(&mut tx, &claimed, now).await?;
         let silent = self.silent(&mut tx, &catalog).await?;
         let (mut pass, mut finished, mut released) = (Vec::new(), Vec::new(), Vec::new());
         for message in claimed {

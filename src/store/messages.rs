@@ -130,6 +130,33 @@ pub struct Message {
     pub sent_at: Option<Instant>,
 }
 
+impl From<NewMessage> for Message {
+    /// The row as it will be read once it is inserted.
+    fn from(new: NewMessage) -> Self {
+        Self {
+            id: new.id,
+            member_id: new.member_id,
+            campaign: new.campaign,
+            occasion: new.occasion,
+            step: new.step,
+            slot: new.slot.to_owned(),
+            purchase_id: new.purchase_id,
+            years: new.years,
+            state: new.state,
+            reason: new.reason,
+            channel: None,
+            first_due_at: instant(new.first_due_at),
+            due_at: instant(new.due_at),
+            next_at: instant(new.next_at),
+            dispatch_no: 0,
+            attempts: 0,
+            retries: 0,
+            first_failed_at: None,
+            sent_at: None,
+        }
+    }
+}
+
 /// What policy decided for a planned message that does not go to the queue.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Decided {

@@ -20,7 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("catalog", &["triggers", "rendering", "senders", "settings", "store", "domain", "document"]),
     ("scheduler", PIPELINE),
     ("dispatcher", PIPELINE),
-    ("sender", WITH_DISPATCHER),
+    ("sender", PIPELINE),
     ("plan", WITH_SCHEDULER),
     ("occasion_search", WITH_PLAN),
     ("app", BELOW_APP),
@@ -32,20 +32,6 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const PIPELINE: &[&str] =
     &["catalog", "queue", "senders", "rendering", "triggers", "settings", "store", "domain", "clock"];
 
-/// The sender asks the dispatcher's question again.
-const WITH_DISPATCHER: &[&str] = &[
-    "dispatcher::surroundings",
-    "catalog",
-    "queue",
-    "senders",
-    "rendering",
-    "triggers",
-    "settings",
-    "store",
-    "domain",
-    "clock",
-];
-
 /// What would happen is computed by what makes it happen.
 const WITH_SCHEDULER: &[&str] =
     &["scheduler", "catalog", "queue", "senders", "rendering", "triggers", "settings", "store", "domain", "clock"];
@@ -53,7 +39,6 @@ const WITH_SCHEDULER: &[&str] =
 const WITH_PLAN: &[&str] = &[
     "scheduler",
     "plan",
-    "dispatcher::surroundings",
     "catalog",
     "queue",
     "senders",

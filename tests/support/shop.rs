@@ -170,6 +170,7 @@ impl Shop {
     pub async fn once(&self, now: &str) -> Passed {
         let app = self.app(at(now)).await;
         let passed = app.once(&|_| {}).await.unwrap();
+        self.assert_settled(&app.store).await;
         app.store.close().await;
         passed
     }
@@ -177,8 +178,22 @@ impl Shop {
     pub async fn once_between(&self, from: &str, to: &str) -> Passed {
         let app = self.app(at(from)).await;
         let passed = app.once_between(at(from), at(to), &|_, _| {}).await.unwrap();
+        self.assert_settled(&app.store).await;
         app.store.close().await;
         passed
+    }
+
+    /// Nothing is under way, and `planned` lists exactly the messages that are planned.
+    async fn assert_settled(&self, store: &Store) {
+        let sql = "SELECT (SELECT COUNT(*) FROM under_way) + (SELECT COUNT(*) FROM messages WHERE state = 'queued'), \
+            (SELECT COUNT(*) FROM messages m WHERE m.state = 'planned' AND NOT EXISTS \
+            (SELECT 1 FROM planned p WHERE p.message_id = m.id AND p.next_at = m.next_at)), \
+            (SELECT COUNT(*) FROM planned p JOIN messages m ON m.id = p.message_id WHERE m.state <> 'planned')";
+        let found: (i64, i64, i64) = match store {
+            Store::Sqlite(pool) => sqlx::query_as(sql).fetch_one(pool).await.unwrap(),
+            Store::Postgres(pool) => sqlx::query_as(sql).fetch_one(pool).await.unwrap(),
+        };
+        assert_eq!(found, (0, 0, 0), "(under way, planned but not listed, listed but not planned)");
     }
 
     /// Everything that falls due in the window and is not sent yet: what would go, and the rest
