@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use chrono::Duration;
+use chrono::{Duration, TimeZone, Utc};
 use chrono_tz::Tz;
 
 use super::Instant;
@@ -14,6 +14,8 @@ use super::calendar::local_instant;
 pub struct Cron {
     text: String,
     schedule: ::cron::Schedule,
+    /// It fires in every hour.
+    hourly: bool,
 }
 
 impl PartialEq for Cron {
@@ -38,15 +40,32 @@ impl Cron {
         }
         let schedule = ::cron::Schedule::from_str(&format!("0 {minute} {hour} {day} {month} {weekday}"))
             .map_err(|_| format!("`{text}` is not a cron expression; {example}"))?;
-        Ok(Self { text: text.to_owned(), schedule })
+        Ok(Self { text: text.to_owned(), schedule, hourly: hour == "*" })
     }
 
-    /// The first firing after `after`. Local times inside a gap fire at its end; a time that comes
-    /// twice fires once.
+    /// The first firing after `after`. Local times inside a gap fire at its end. A time that comes
+    /// twice fires once where the expression names hours, and both times where it fires in every one:
+    /// `*/15 * * * *` goes on every quarter of an hour.
     pub fn next(&self, after: Instant, zone: Tz) -> Option<Instant> {
         // The schedule is walked in local time, as if it were UTC; the zone's rules are ours.
         let local = after.with_timezone(&zone).naive_local() - Duration::hours(25);
-        self.schedule.after(&local.and_utc()).map(|at| local_instant(zone, at.naive_utc())).find(|at| *at > after)
+        let mut firings = self.schedule.after(&local.and_utc()).map(|at| at.naive_utc());
+        if self.hourly {
+            // The second showings of a repeated hour come after first showings of later times, but
+            // no clock goes back by more than a few hours.
+            let again = |at| zone.from_local_datetime(&at).latest().map(|at| at.with_timezone(&Utc));
+            let mut best: Option<Instant> = None;
+            for at in firings {
+                let first = local_instant(zone, at);
+                let showings = [Some(first), again(at)];
+                best = showings.into_iter().flatten().filter(|at| *at > after).chain(best).min();
+                if first > after + Duration::hours(4) {
+                    break;
+                }
+            }
+            return best;
+        }
+        firings.find_map(|at| Some(local_instant(zone, at)).filter(|at| *at > after))
     }
 }
 
@@ -71,6 +90,12 @@ mod tests {
         check("0 9 * * SAT", "Asia/Tehran", "2026-01-01T00:00:00Z", "2026-01-03T05:30:00Z");
         check("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", "2026-03-29T01:00:00Z");
         check("30 2 * * *", "Europe/Berlin", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z");
+        // An hour that comes twice, and one that does not come.
+        check("*/15 * * * *", "Europe/Berlin", "2026-10-25T00:45:00Z", "2026-10-25T01:00:00Z");
+        check("*/15 * * * *", "Europe/Berlin", "2026-10-25T01:00:00Z", "2026-10-25T01:15:00Z");
+        check("*/15 * * * *", "Europe/Berlin", "2026-10-25T01:45:00Z", "2026-10-25T02:00:00Z");
+        check("*/15 * * * *", "Europe/Berlin", "2026-03-29T00:45:00Z", "2026-03-29T01:00:00Z");
+        check("0 * * * *", "Australia/Lord_Howe", "2026-04-04T14:00:00Z", "2026-04-04T15:30:00Z");
     }
 
     #[test]

@@ -149,6 +149,51 @@ pub struct FrequencyCap {
     pub per: chrono::Duration,
 }
 
+/// A brand and a member for the tests of several modules.
+#[cfg(test)]
+pub mod samples {
+    use super::*;
+
+    /// A Persian shop in Tehran.
+    pub fn brand() -> Brand {
+        Brand {
+            name: "Rose & Co".to_owned(),
+            timezone: "Asia/Tehran".parse().unwrap(),
+            calendar: Calendar::Persian,
+            locale: "fa".to_owned(),
+            currency: "IRR".to_owned(),
+            base_url: "https://rose.example".to_owned(),
+            phone_region: phonenumber::country::Id::IR,
+            quiet_hours: None,
+            frequency_cap: None,
+        }
+    }
+
+    /// Sara, reachable by mail.
+    pub fn member() -> Member {
+        Member {
+            id: 1,
+            external_id: "m1".to_owned(),
+            email: Some("sara@example.com".to_owned()),
+            phone: None,
+            title: None,
+            first_name: Some("<b>Sara</b>".to_owned()),
+            last_name: None,
+            birth_date: BirthDate::parse("1990-05-21").ok(),
+            joined_at: "2026-03-20T21:00:00Z".parse().ok(),
+            locale: None,
+            timezone: None,
+            calendar: None,
+            email_consent: true,
+            sms_consent: true,
+            tier: None,
+            points: Some(1_234_567),
+            attributes: BTreeMap::new(),
+            deleted: false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -250,43 +250,11 @@ fn plain_reason(reason: &str) -> String {
 mod tests {
     use super::*;
     use crate::domain::calendar::Calendar;
-    use crate::domain::member::{BirthDate, Brand, Member};
-
-    fn brand() -> Brand {
-        Brand {
-            name: "Rose & Co".to_owned(),
-            timezone: "Asia/Tehran".parse().unwrap(),
-            calendar: Calendar::Persian,
-            locale: "fa".to_owned(),
-            currency: "IRR".to_owned(),
-            base_url: "https://rose.example".to_owned(),
-            phone_region: phonenumber::country::Id::IR,
-            quiet_hours: None,
-            frequency_cap: None,
-        }
-    }
+    use crate::domain::member::Member;
+    use crate::domain::member::samples::{self, brand};
 
     fn member(locale: &str, calendar: Calendar) -> Member {
-        Member {
-            id: 1,
-            external_id: "m1".to_owned(),
-            email: Some("sara@example.com".to_owned()),
-            phone: None,
-            title: None,
-            first_name: Some("<b>Sara</b>".to_owned()),
-            last_name: None,
-            birth_date: BirthDate::parse("1990-05-21").ok(),
-            joined_at: "2026-03-20T21:00:00Z".parse().ok(),
-            locale: Some(locale.to_owned()),
-            timezone: None,
-            calendar: Some(calendar),
-            email_consent: true,
-            sms_consent: true,
-            tier: None,
-            points: Some(1_234_567),
-            attributes: BTreeMap::new(),
-            deleted: false,
-        }
+        Member { locale: Some(locale.to_owned()), calendar: Some(calendar), ..samples::member() }
     }
 
     fn render(template: &str, locale: &str, calendar: Calendar) -> Result<String, RenderError> {

@@ -12,6 +12,8 @@ mod at_risk;
 mod birthday;
 mod broadcast;
 mod post_purchase;
+#[cfg(test)]
+mod tests;
 mod welcome;
 
 /// Every trigger that a campaign may name.
