@@ -33,8 +33,12 @@ pub struct Planned {
     pub reason: Option<Reason>,
 }
 
-/// How much of the window is worked at a time.
-const SLICE: Duration = Duration::days(1);
+/// How much of the window is worked at a time, at least and at most. Around each slice a scan reads
+/// some days of candidates in vain, so a slice grows while it holds few messages.
+const SLICE: (Duration, Duration) = (Duration::days(1), Duration::days(32));
+
+/// Messages that a slice should hold: what a plan has in memory.
+const SLICE_MESSAGES: usize = 10_000;
 
 /// Messages whose surroundings are read at once.
 const BATCH: usize = 2_000;
@@ -52,18 +56,20 @@ pub async fn plan(
     let mut tx = store.read().await?;
     let states = configuration::states(&mut tx).await?;
     let mut planner = Planner { catalog, pending: BTreeMap::new(), seen: Surroundings::default() };
-    let mut start = from;
+    let (mut start, mut slice) = (from, SLICE.0);
     while start < to {
-        let end = (start + SLICE).min(to);
+        let end = (start + slice).min(to);
         for campaign in live(catalog) {
             // A campaign that was never applied would go live now.
             let state = states.get(&campaign.name);
             let Some(starts) = starts_at(campaign, state).or(Some(from)) else { continue };
             planner.collect(&mut tx, campaign, starts, start, end).await?;
         }
+        let held = planner.pending.len();
         planner.decide(&mut tx, Some(end), emit).await?;
         progress(end);
         start = end;
+        slice = if held < SLICE_MESSAGES { slice * 2 } else { slice / 2 }.clamp(SLICE.0, SLICE.1);
     }
     planner.decide(&mut tx, None, emit).await?;
     tx.commit().await

@@ -198,15 +198,21 @@ impl Surroundings {
 
     /// Takes over what went out from an earlier batch of the same pass.
     pub fn carry_over(&mut self, earlier: Self) {
-        for (member, sent) in earlier.counted {
+        // The smaller goes into the larger: of a long pass the earlier is the larger by far.
+        let counted = std::mem::replace(&mut self.counted, earlier.counted);
+        for (member, sent) in counted {
             let known = self.counted.entry(member).or_default();
             let new: Vec<_> = sent.into_iter().filter(|(id, ..)| !known.iter().any(|(have, ..)| have == id)).collect();
             known.extend(new);
         }
-        for (key, greeted) in earlier.greetings {
+        let greetings = std::mem::replace(&mut self.greetings, earlier.greetings);
+        for (key, greeted) in greetings {
             self.greetings.entry(key).or_default().extend(greeted);
         }
-        self.first_steps.extend(earlier.first_steps);
+        let first_steps = std::mem::replace(&mut self.first_steps, earlier.first_steps);
+        for (key, reason) in first_steps {
+            self.first_steps.entry(key).or_insert(reason);
+        }
     }
 
     /// Forgets what can no longer count at `now`, so that a long pass stays small.
