@@ -241,7 +241,7 @@ fn decode_trigger(value: Value<'_>, brand: &Brand, triggers: &[TriggerKind]) -> 
     let kind = table.require("kind")?;
     let word = kind.text()?;
     let Some(found) = triggers.iter().find(|known| known.name == word) else {
-        if ["date", "occasion", "event"].contains(&word.as_str()) {
+        if ["occasion", "event"].contains(&word.as_str()) {
             kind.problem(format!("the trigger `{word}` is not in this version"));
         } else {
             let names: Vec<&str> = triggers.iter().map(|known| known.name).collect();

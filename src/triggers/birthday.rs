@@ -27,7 +27,7 @@ impl Trigger for Birthday {
     }
 
     fn query(&self, rows: Rows, _: &Brand) -> Option<Query> {
-        Some(filled_yearly(include_str!("birthday.sql"), rows, "birth", self.days_before as i64))
+        Some(filled_yearly(include_str!("birthday.sql"), rows, "m.birth_", self.days_before as i64))
     }
 
     fn occasions(&self, candidate: &Candidate, after: Instant, until: Instant, brand: &Brand) -> Vec<Occasion> {
