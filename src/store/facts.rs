@@ -23,7 +23,7 @@ statements! {
         AND step = 'main' AND reason IN ('held_out', 'outside_audience')";
     PURCHASES = "SELECT member_id, purchased_at FROM purchases WHERE member_id {in $1} AND status = 'paid' \
         ORDER BY member_id, purchased_at";
-    ORDERS = "SELECT id, order_id, purchased_at, amount, currency, status FROM purchases WHERE id {in $1}";
+    ORDERS = "SELECT id, order_id, purchased_at, amount, currency, status, delivered_at, items FROM purchases WHERE id {in $1}";
 }
 
 /// The clocks of two machines may differ by this much: what another one has just sent counts, though
@@ -244,15 +244,16 @@ impl Surroundings {
 
 /// Orders by key.
 pub async fn load_orders(tx: &mut Tx, ids: Vec<i64>) -> Result<HashMap<i64, Purchase>> {
-    type Row = (i64, String, i64, i64, String, String);
+    type Row = (i64, String, i64, i64, String, String, Option<i64>, Option<String>);
     let mut orders = HashMap::new();
-    for (id, order_id, at, amount, currency, status) in query!(fetch_all, Row, tx, ORDERS, Ids(ids))? {
+    for (id, order_id, at, amount, currency, status, delivered_at, items) in query!(fetch_all, Row, tx, ORDERS, Ids(ids))? {
         let status = status.parse().map_err(|_| super::StoreError::Unknown {
             table: "purchases",
             column: "status",
             value: status.clone(),
         })?;
-        orders.insert(id, Purchase { id, order_id, purchased_at: instant(at), amount, currency, status });
+        let (purchased_at, delivered_at) = (instant(at), delivered_at.map(instant));
+        orders.insert(id, Purchase { id, order_id, purchased_at, amount, currency, status, delivered_at, items });
     }
     Ok(orders)
 }

@@ -23,6 +23,8 @@ pub const TRIGGERS: &[&str] = &[
     "{ kind: date, field: attributes.renewal }",
     "{ kind: date, field: attributes.renewal, every: year, days_before: 30 }",
     "{ kind: post_purchase }",
+    "{ kind: post_purchase, from: delivered_at, items: [a], categories: [b] }",
+    "{ kind: post_purchase }\ncollapse: 1d",
     "{ kind: post_purchase, orders: first, min_amount: 20 }",
     "{ kind: post_purchase, orders: { nth: 3 } }",
     "{ kind: at_risk, after: 60d }",
