@@ -39,6 +39,27 @@ impl Purchase {
     }
 }
 
+/// An order among others of its member.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Placed {
+    pub purchased_at: Instant,
+    pub order_id: String,
+    /// The store's key.
+    pub id: i64,
+}
+
+/// The store's keys of the orders that are one occasion with order `id`: each within `span` of the one
+/// before. The first of them opens the occasion. Empty where the order is not among `orders`.
+pub fn chain(mut orders: Vec<Placed>, id: i64, span: chrono::Duration) -> Vec<i64> {
+    orders.sort();
+    orders.dedup();
+    orders
+        .chunk_by(|before, order| before.purchased_at > order.purchased_at - span)
+        .find(|chain| chain.iter().any(|order| order.id == id))
+        .map(|chain| chain.iter().map(|order| order.id).collect())
+        .unwrap_or_default()
+}
+
 /// An item without how many of it there are.
 fn without_count(item: &str) -> &str {
     match item.rsplit_once(' ') {
@@ -54,6 +75,21 @@ fn is_count(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn orders_within_a_span_of_the_one_before_are_one_occasion() {
+        let hours = |hours: i64| super::super::instant(hours * 3_600_000);
+        let order = |id, at| Placed { purchased_at: hours(at), order_id: format!("o{id}"), id };
+        let orders = vec![order(4, 60), order(1, 0), order(3, 40), order(2, 20), order(5, 84), order(6, 84)];
+        let check = |id, expected: &[i64]| {
+            assert_eq!(chain(orders.clone(), id, chrono::Duration::hours(24)), expected, "{id}");
+        };
+        check(1, &[1, 2, 3, 4]);
+        check(4, &[1, 2, 3, 4]);
+        // A whole day later it is another one; two of one instant are one.
+        check(5, &[5, 6]);
+        check(7, &[]);
+    }
 
     #[test]
     fn items_are_read_as_they_are_written() {
