@@ -41,6 +41,20 @@ CREATE INDEX members_joined_persian ON members (joined_persian);
 CREATE INDEX members_joined_at ON members (joined_at);
 CREATE INDEX members_changed ON members (changed);
 
+-- Dates from which a member's occasions count beside birth and joining: `attributes.NAME` where its text
+-- is a date, and `first_purchase`, the UTC date of the first valid order.
+CREATE TABLE member_dates (
+    member_id BIGINT NOT NULL REFERENCES members (id),
+    name      TEXT NOT NULL,
+    date      TEXT NOT NULL,
+    gregorian BIGINT NOT NULL, -- month × 100 + day, in each calendar
+    persian   BIGINT NOT NULL,
+    PRIMARY KEY (member_id, name)
+);
+CREATE INDEX member_dates_gregorian ON member_dates (name, gregorian);
+CREATE INDEX member_dates_persian ON member_dates (name, persian);
+CREATE INDEX member_dates_date ON member_dates (name, date);
+
 CREATE TABLE purchases (
     id           BIGINT PRIMARY KEY,
     order_id     TEXT NOT NULL UNIQUE,
@@ -55,6 +69,7 @@ CREATE TABLE purchases (
 );
 CREATE INDEX purchases_member ON purchases (member_id, purchased_at, order_id);
 CREATE INDEX purchases_purchased_at ON purchases (purchased_at);
+CREATE INDEX purchases_delivered_at ON purchases (delivered_at);
 
 CREATE TABLE suppressions (
     address    TEXT NOT NULL,
@@ -86,7 +101,8 @@ CREATE TABLE campaigns (
     scanned_to     BIGINT,                    -- the cursor: due instants up to here were inserted
     seen_change    BIGINT NOT NULL DEFAULT 0, -- and members changed up to here were looked at again
     scanning       TEXT,                      -- the scan that is inserting; nothing goes out meanwhile
-    held           BOOLEAN NOT NULL DEFAULT FALSE -- above its ceiling, waiting for approval
+    held           BOOLEAN NOT NULL DEFAULT FALSE, -- above its ceiling, waiting for approval
+    backfilled     BOOLEAN NOT NULL DEFAULT FALSE -- the occasions from before it began are in the ledger
 );
 
 CREATE TABLE messages (

@@ -234,10 +234,9 @@ pub fn dues(
     starts: Instant,
     catalog: &Catalog,
 ) -> Vec<Due> {
-    let zone = candidate.member.zone(&catalog.brand);
     let mut all = Vec::new();
     for occasion in campaign.trigger.occasions(candidate, after, until, &catalog.brand) {
-        let chain = campaign.due_instants(occasion.base, zone);
+        let chain = campaign.due_instants(occasion.base, &candidate.member, &catalog.brand);
         let Some(first) = chain.first().copied() else { continue };
         if first < starts || campaign.ends_at.is_some_and(|ends| first >= ends) {
             continue;
@@ -263,7 +262,7 @@ impl Due {
         let member = &candidate.member;
         let inside = campaign.audience.matches(member, brand.timezone);
         // A broadcast to a few would otherwise leave a row for everybody else.
-        if !inside && campaign.trigger.kind() == "broadcast" {
+        if !inside && campaign.trigger.is_for_everybody() {
             return;
         }
         let next_at = first_attempt_at(&campaign.rules(brand), self.due_at, member.zone(brand));

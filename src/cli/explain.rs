@@ -149,6 +149,7 @@ const fn because(reason: Reason) -> &'static str {
         Reason::Budget => "the budget is used up",
         Reason::GiftUnavailable => "no gift is left",
         Reason::OrderCancelled => "the order was cancelled or refunded",
+        Reason::Collapsed => "an order close to it was thanked for, or will be, in its place",
         Reason::CampaignEnded => "the campaign is over or no longer configured",
         Reason::RenderFailed => "its template could not be rendered for this member",
         Reason::BadRecipient => "the server does not know the recipient",

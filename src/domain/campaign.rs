@@ -8,7 +8,8 @@ use super::Instant;
 use super::audience::Audience;
 use super::calendar::{parse_instant, parse_time};
 use super::cron::Cron;
-use super::member::Brand;
+use super::experiment::part_of;
+use super::member::{Brand, Member};
 use super::message::{Channel, Purpose, words};
 use super::occasion::Trigger;
 use super::policy::{Late, Rules};
@@ -52,6 +53,10 @@ pub struct Campaign {
     pub scan: Cron,
     /// The member's local time of day at which messages go out.
     pub send_at: Option<NaiveTime>,
+    /// The first step is spread over so much time, by member.
+    pub spread: Duration,
+    /// What happens to occasions from before the campaign began.
+    pub backfill: Option<Backfill>,
     pub audience: Audience,
     /// In order of preference; never empty.
     pub channels: Vec<Channel>,
@@ -73,6 +78,14 @@ pub struct Limits {
     pub ceiling: i64,
     /// Higher goes first where the frequency cap leaves room for one.
     pub priority: i64,
+}
+
+/// Occasions from before a campaign began that it takes up, the latest of each member, some each day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backfill {
+    /// How long before it began.
+    pub up_to: Duration,
+    pub per_day: i64,
 }
 
 /// One message of an occasion.
@@ -143,10 +156,14 @@ impl Campaign {
         };
         let holdout = table.get_or("experiment", 0.0, decode_experiment);
         let later = table.get_or("steps", Vec::new(), decode_steps);
-        table.not_yet(&["gift", "backfill", "spread", "collapse"]);
+        let kind = trigger.as_ref().map(|(trigger, _)| Arc::clone(trigger));
+        let spread = table.get_or("spread", Duration::zero(), |value| decode_spread(value, kind.as_deref()));
+        let backfill = table.get_or("backfill", None, |value| decode_backfill(value, kind.as_deref()));
+        let collapsed = table.get_or("collapse", kind.clone(), |value| decode_collapse(value, kind.as_deref()));
+        table.not_yet(&["gift"]);
         table.finish();
 
-        let (trigger, delay) = trigger?;
+        let (_, delay) = trigger?;
         let (scan, send_at) = schedule?;
         let (content, content_at) = content?;
         let mut steps =
@@ -156,12 +173,14 @@ impl Campaign {
             name: name?,
             status: status?,
             purpose: purpose?,
-            trigger,
+            trigger: collapsed??,
             delay,
             starts_at: starts_at?,
             ends_at: ends_at?,
             scan,
             send_at,
+            spread: spread?,
+            backfill: backfill?,
             audience: audience?,
             channels: channels?,
             reach: reach?,
@@ -198,9 +217,20 @@ impl Campaign {
         self.steps.iter().position(|step| step.id == id)
     }
 
-    /// When each step of an occasion that counts from `base` is due.
-    pub fn due_instants(&self, base: Instant, zone: chrono_tz::Tz) -> Vec<Instant> {
-        occasion::due_instants(base, self.delay, self.steps.iter().map(|step| step.after), self.send_at, zone)
+    /// When each step of a member's occasion that counts from `base` is due.
+    pub fn due_instants(&self, base: Instant, member: &Member, brand: &Brand) -> Vec<Instant> {
+        let spread = part_of(self.spread, &self.name, &member.external_id);
+        self.chain(base + self.delay, spread, member, brand)
+    }
+
+    /// When each step is due of an occasion from before the campaign began, taken up at `begins`.
+    pub fn late_due_instants(&self, begins: Instant, member: &Member, brand: &Brand) -> Vec<Instant> {
+        self.chain(begins, Duration::zero(), member, brand)
+    }
+
+    fn chain(&self, begins: Instant, spread: Duration, member: &Member, brand: &Brand) -> Vec<Instant> {
+        let afters = self.steps.iter().map(|step| step.after);
+        occasion::due_instants(begins, afters, self.send_at, member.zone(brand), spread)
     }
 
     /// The span of base instants from which step `index` can fall due in (after, until].
@@ -209,7 +239,7 @@ impl Campaign {
             self.steps[..=index].iter().map(|step| step.after).fold(self.delay, |sum, after| sum + after);
         let shift =
             if self.send_at.is_some() { occasion::LONGEST_SHIFT * (index as i32 + 1) } else { Duration::zero() };
-        (after - least - shift, until - least)
+        (after - least - shift - self.spread, until - least)
     }
 }
 
@@ -241,7 +271,7 @@ fn decode_trigger(value: Value<'_>, brand: &Brand, triggers: &[TriggerKind]) -> 
     let kind = table.require("kind")?;
     let word = kind.text()?;
     let Some(found) = triggers.iter().find(|known| known.name == word) else {
-        if ["date", "occasion", "event"].contains(&word.as_str()) {
+        if ["occasion", "event"].contains(&word.as_str()) {
             kind.problem(format!("the trigger `{word}` is not in this version"));
         } else {
             let names: Vec<&str> = triggers.iter().map(|known| known.name).collect();
@@ -260,6 +290,48 @@ fn decode_schedule(value: Value<'_>) -> Option<(Cron, Option<NaiveTime>)> {
     let send_at = table.get_or("send_at", None, |value| value.parse(parse_time).map(Some));
     table.finish();
     Some((scan?, send_at?))
+}
+
+fn decode_spread(value: Value<'_>, trigger: Option<&dyn Trigger>) -> Option<Duration> {
+    if trigger.is_some_and(|trigger| !trigger.is_for_everybody()) {
+        value.problem("`spread` is for triggers that come to everybody at once, such as broadcast; remove it");
+        return None;
+    }
+    value.parse(duration::parse)
+}
+
+fn decode_backfill(value: Value<'_>, trigger: Option<&dyn Trigger>) -> Option<Option<Backfill>> {
+    if trigger.is_some_and(Trigger::is_for_everybody) {
+        value.problem("there is nothing to catch up with where everybody is written to at once; remove `backfill`");
+        return None;
+    }
+    let mut table = value.table()?;
+    let up_to = table.require("up_to").and_then(decode_span);
+    let per_day = table.require("per_day").and_then(|value| value.integer_in(1..=1_000_000_000));
+    table.finish();
+    Some(Some(Backfill { up_to: up_to?, per_day: per_day? }))
+}
+
+/// The trigger that takes orders close to one another as one.
+fn decode_collapse(value: Value<'_>, trigger: Option<&dyn Trigger>) -> Option<Option<Arc<dyn Trigger>>> {
+    let span = decode_span(value)?;
+    let Some(trigger) = trigger else { return Some(None) };
+    let collapsed = trigger.collapsed(span);
+    if collapsed.is_none() {
+        value.problem("`collapse` is for post_purchase with `orders: every`; remove it");
+        return None;
+    }
+    Some(collapsed)
+}
+
+/// A length of time that is not zero.
+fn decode_span(value: Value<'_>) -> Option<Duration> {
+    let span = value.parse(duration::parse)?;
+    if span.is_zero() {
+        value.problem("nothing lies within no time; write at least 1s, such as 1d");
+        return None;
+    }
+    Some(span)
 }
 
 fn decode_channels(value: Value<'_>) -> Option<Vec<Channel>> {

@@ -1,10 +1,23 @@
 //! The control group: who gets nothing, so that what a campaign earns can be measured.
 
+use chrono::Duration;
 use sha2::{Digest, Sha256};
 
 /// Where a member falls in [0, 1) under a name: the first 8 bytes (big-endian) of
 /// SHA-256(name, 0x00, external id) / 2⁶⁴. The same on every machine, for ever.
 pub fn position(name: &str, external_id: &str) -> f64 {
+    first_bytes(name, external_id) as f64 / 2_f64.powi(64)
+}
+
+/// The member's part of a time over which a campaign spreads its messages: [`position`] under
+/// `spread`, 0x00 and the campaign's name, to the millisecond below.
+pub fn part_of(spread: Duration, campaign: &str, external_id: &str) -> Duration {
+    let part = u128::from(first_bytes(&format!("spread\0{campaign}"), external_id));
+    // Less than the spread itself, so it fits.
+    Duration::milliseconds(((part * u128::from(spread.num_milliseconds().unsigned_abs())) >> 64) as i64)
+}
+
+fn first_bytes(name: &str, external_id: &str) -> u64 {
     let mut hash = Sha256::new();
     hash.update(name.as_bytes());
     hash.update([0]);
@@ -12,7 +25,7 @@ pub fn position(name: &str, external_id: &str) -> f64 {
     let digest = hash.finalize();
     let mut first = [0_u8; 8];
     first.copy_from_slice(&digest[..8]);
-    u64::from_be_bytes(first) as f64 / 2_f64.powi(64)
+    u64::from_be_bytes(first)
 }
 
 /// Whether the campaign holds this member out.
@@ -34,6 +47,15 @@ mod tests {
         check("a", "", 0xffe9_aaea_a2a2_d504);
         assert!(!held_out("a", "b", 0.0));
         assert!(held_out("a", "b", 1.0));
+    }
+
+    #[test]
+    fn a_spread_gives_each_member_the_same_part_of_it_for_ever() {
+        // `printf 'spread\0letter\0m1' | sha256sum` begins with 6a41c557d89dced6.
+        let part = |hours| part_of(Duration::hours(hours), "letter", "m1");
+        assert_eq!(part(0), Duration::zero());
+        let exact = (0x6a41_c557_d89d_ced6_u64 as f64 / 2_f64.powi(64) * 14_400_000.0).floor() as i64;
+        assert_eq!(part(4), Duration::milliseconds(exact));
     }
 
     #[test]

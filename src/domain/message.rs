@@ -107,7 +107,7 @@ impl State {
 }
 
 words! {
-    /// Why a message was not sent. Policy tests `campaign_ended` and `order_cancelled`, then the
+    /// Why a message was not sent. Policy tests `campaign_ended`, `order_cancelled` and `collapsed`, then the
     /// first twelve in this order, and records the first that holds; the rest come from senders.
     Reason {
         MemberDeleted = "member_deleted",
@@ -124,6 +124,8 @@ words! {
         GiftUnavailable = "gift_unavailable",
         /// The order that the occasion rests on was cancelled or refunded.
         OrderCancelled = "order_cancelled",
+        /// The order belongs to an occasion that an earlier order opened, or whose message went out.
+        Collapsed = "collapsed",
         /// The campaign or the step does not exist any more, or has ended.
         CampaignEnded = "campaign_ended",
         /// The content could not be rendered for this member.

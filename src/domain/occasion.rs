@@ -1,6 +1,7 @@
 //! Occasions: the seam every trigger implements, and when the messages of an occasion are due.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use chrono::{Duration, NaiveTime};
 use chrono_tz::Tz;
@@ -74,6 +75,23 @@ pub trait Trigger: Debug + Send + Sync {
         false
     }
 
+    /// Whether everybody has the occasion at about the same time: it can be spread, has nothing to
+    /// catch up with, and leaves no row for whom it is not meant.
+    fn is_for_everybody(&self) -> bool {
+        false
+    }
+
+    /// The same trigger, where orders that follow each other within `span` are one occasion; `None`
+    /// where that has no meaning.
+    fn collapsed(&self, _span: Duration) -> Option<Arc<dyn Trigger>> {
+        None
+    }
+
+    /// Within which time orders are one occasion.
+    fn collapse(&self) -> Option<Duration> {
+        None
+    }
+
     /// Whether any purchase after the occasion's order (or any at all, where it has none) ends it:
     /// the member came back.
     fn ends_with_any_purchase(&self) -> bool {
@@ -81,20 +99,24 @@ pub trait Trigger: Debug + Send + Sync {
     }
 }
 
-/// When each step of an occasion is due: base + delay, then each `after` counted from the step
-/// before, each moved to the next `send_at` of the member's clock where there is one.
+/// When each step of an occasion is due: from `begins`, base + delay, each `after` counted from the step
+/// before, each moved to the next `send_at` of the member's clock where there is one. The first is
+/// moved by `spread` in the end.
 pub fn due_instants(
-    base: Instant,
-    delay: Duration,
+    begins: Instant,
     afters: impl IntoIterator<Item = Duration>,
     send_at: Option<NaiveTime>,
     zone: Tz,
+    spread: Duration,
 ) -> Vec<Instant> {
     let shift = |at: Instant| send_at.map_or(at, |time| next_local_time(zone, at, time));
-    let mut due = base + delay;
+    let mut due = begins;
     let mut all = Vec::new();
     for after in afters {
         due = shift(due + after);
+        if all.is_empty() {
+            due += spread;
+        }
         all.push(due);
     }
     all
@@ -111,11 +133,11 @@ mod tests {
     fn steps_count_from_the_step_before() {
         let check = |zone: &str, base: &str, delay: i64, afters: &[i64], send_at: Option<&str>, expected: &[&str]| {
             let due = due_instants(
-                base.parse().unwrap(),
-                Duration::hours(delay),
+                base.parse::<Instant>().unwrap() + Duration::hours(delay),
                 afters.iter().map(|days| Duration::days(*days)),
                 send_at.map(|time| super::super::calendar::parse_time(time).unwrap()),
                 zone.parse().unwrap(),
+                Duration::zero(),
             );
             let expected: Vec<Instant> = expected.iter().map(|at| at.parse().unwrap()).collect();
             assert_eq!(due, expected);

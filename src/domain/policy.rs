@@ -40,6 +40,8 @@ pub struct Facts {
     pub member_deleted: bool,
     /// The order that the occasion rests on is cancelled or refunded.
     pub order_cancelled: bool,
+    /// Another order close before it opened the occasion, or a message for one close to it went out.
+    pub collapsed: bool,
     pub in_audience: bool,
     /// Why the occasion's first step ended the occasion, if it did.
     pub first_step_ended: Option<Reason>,
@@ -103,6 +105,9 @@ pub fn decide(facts: &Facts, rules: &Rules, now: Instant) -> Decision {
     }
     if facts.order_cancelled {
         return Skip(Reason::OrderCancelled);
+    }
+    if facts.collapsed {
+        return Skip(Reason::Collapsed);
     }
     if facts.member_deleted {
         return Skip(Reason::MemberDeleted);
@@ -170,6 +175,7 @@ mod tests {
             campaign_ended: false,
             member_deleted: false,
             order_cancelled: false,
+            collapsed: false,
             in_audience: true,
             first_step_ended: None,
             goal_reached: false,
@@ -198,6 +204,7 @@ mod tests {
     const CHANGES: &[Change] = &[
         (Reason::CampaignEnded, |f| f.campaign_ended = true),
         (Reason::OrderCancelled, |f| f.order_cancelled = true),
+        (Reason::Collapsed, |f| f.collapsed = true),
         (Reason::MemberDeleted, |f| f.member_deleted = true),
         (Reason::OutsideAudience, |f| f.in_audience = false),
         (Reason::GoalReached, |f| f.goal_reached = true),

@@ -39,5 +39,7 @@ pub fn order(brand: &Brand) -> Purchase {
         amount: 125_000_000,
         currency: brand.currency.clone(),
         status: OrderStatus::Paid,
+        delivered_at: None,
+        items: None,
     }
 }

@@ -10,7 +10,7 @@ use crate::domain::experiment::held_out;
 use crate::domain::member::{Brand, Member};
 use crate::domain::message::{Channel, Purpose, Reason};
 use crate::domain::policy::{ChannelFacts, Facts, GREETING_DISTANCE};
-use crate::domain::purchase::{OrderStatus, Purchase};
+use crate::domain::purchase::{OrderStatus, Placed, Purchase, chain};
 use crate::domain::{Instant, instant};
 
 statements! {
@@ -23,7 +23,11 @@ statements! {
         AND step = 'main' AND reason IN ('held_out', 'outside_audience')";
     PURCHASES = "SELECT member_id, purchased_at FROM purchases WHERE member_id {in $1} AND status = 'paid' \
         ORDER BY member_id, purchased_at";
-    ORDERS = "SELECT id, order_id, purchased_at, amount, currency, status FROM purchases WHERE id {in $1}";
+    CLOSE_ORDERS = "SELECT member_id, id, order_id, purchased_at FROM purchases WHERE member_id {in $1} AND status = 'paid'";
+    THANKED = "SELECT m.member_id, m.campaign, m.step, p.id, p.order_id, p.purchased_at FROM messages m \
+        JOIN purchases p ON p.id = m.purchase_id WHERE m.member_id {in $1} AND m.campaign {in $2} \
+        AND m.state IN ('queued', 'sending', 'sent', 'uncertain', 'delivered', 'bounced', 'complained')";
+    ORDERS = "SELECT id, order_id, purchased_at, amount, currency, status, delivered_at, items FROM purchases WHERE id {in $1}";
 }
 
 /// The clocks of two machines may differ by this much: what another one has just sent counts, though
@@ -43,6 +47,10 @@ pub struct Surroundings {
     greetings: HashMap<(i64, String), Vec<(String, Instant)>>,
     first_steps: HashMap<(i64, String, String), Reason>,
     suppressions: HashSet<(String, String)>,
+    /// Valid orders by member, where a campaign takes several as one occasion.
+    close_orders: HashMap<i64, Vec<Placed>>,
+    /// Orders of which such a campaign's step went out, by (member, campaign, step).
+    thanked: HashMap<(i64, String, String), Vec<Placed>>,
 }
 
 /// What [`Surroundings::load`] must find out about a message.
@@ -95,6 +103,7 @@ impl Surroundings {
         }
         found.load_greetings(tx, subjects).await?;
         found.load_first_steps(tx, subjects).await?;
+        found.load_close_orders(tx, subjects).await?;
         Ok(found)
     }
 
@@ -128,6 +137,26 @@ impl Surroundings {
         Ok(())
     }
 
+    async fn load_close_orders(&mut self, tx: &mut Tx, subjects: &[Subject<'_>]) -> Result<()> {
+        let (ids, campaigns) = keys(subjects.iter().filter(|subject| subject.campaign.trigger.collapse().is_some()));
+        if ids.is_empty() {
+            return Ok(());
+        }
+        type Order = (i64, i64, String, i64);
+        for (member, id, order_id, at) in query!(fetch_all, Order, tx, CLOSE_ORDERS, Ids(ids.clone()))? {
+            let order = Placed { purchased_at: instant(at), order_id, id };
+            self.close_orders.entry(member).or_default().push(order);
+        }
+        type Row = (i64, String, String, i64, String, i64);
+        for (member, campaign, step, id, order_id, at) in
+            query!(fetch_all, Row, tx, THANKED, Ids(ids), super::Texts(campaigns))?
+        {
+            let order = Placed { purchased_at: instant(at), order_id, id };
+            self.thanked.entry((member, campaign, step)).or_default().push(order);
+        }
+        Ok(())
+    }
+
     /// What is known about a message at `now`. `campaign` is absent when it is no longer configured.
     pub fn facts(&self, message: &Message, campaign: Option<&Campaign>, brand: &Brand, now: Instant) -> Facts {
         let member = self.members.get(&message.member_id);
@@ -138,6 +167,7 @@ impl Surroundings {
             campaign_ended: true,
             member_deleted: member.is_none_or(|member| member.deleted),
             order_cancelled: false,
+            collapsed: false,
             in_audience: true,
             first_step_ended: None,
             goal_reached: false,
@@ -151,6 +181,7 @@ impl Surroundings {
         facts.campaign_ended = campaign.ends_at.is_some_and(|ends| message.first_due_at >= ends);
         let order = message.purchase_id.and_then(|id| self.orders.get(&id));
         facts.order_cancelled = order.is_some_and(|order| order.status != OrderStatus::Paid);
+        facts.collapsed = self.collapsed(message, campaign, now);
         facts.in_audience = campaign.audience.matches(member, brand.timezone);
         facts.goal_reached = self.goal_reached(message, campaign, step.unless_goal, now);
         if campaign.trigger.is_yearly() {
@@ -187,6 +218,12 @@ impl Surroundings {
             let greeting = (message.occasion.clone(), message.first_due_at);
             self.greetings.entry((message.member_id, message.campaign.clone())).or_default().push(greeting);
         }
+        if campaign.trigger.collapse().is_some()
+            && let Some(order) = message.purchase_id.and_then(|id| self.orders.get(&id))
+        {
+            let key = (message.member_id, message.campaign.clone(), message.step.clone());
+            self.thanked.entry(key).or_default().push(placed(order));
+        }
     }
 
     /// Lets later steps of an occasion see that its first step ended it.
@@ -213,6 +250,9 @@ impl Surroundings {
         for (key, reason) in first_steps {
             self.first_steps.entry(key).or_insert(reason);
         }
+        for (key, orders) in earlier.thanked {
+            self.thanked.entry(key).or_default().extend(orders);
+        }
     }
 
     /// Forgets what can no longer count at `now`, so that a long pass stays small.
@@ -237,6 +277,22 @@ impl Surroundings {
         seen.any(|at| since.is_none_or(|since| *at > since))
     }
 
+    /// Whether the occasion is not this order's, or no longer. An order that was thanked for and then
+    /// cancelled still stands for those close to it.
+    fn collapsed(&self, message: &Message, campaign: &Campaign, now: Instant) -> bool {
+        let (Some(span), Some(id)) = (campaign.trigger.collapse(), message.purchase_id) else { return false };
+        let mut orders = self.close_orders.get(&message.member_id).cloned().unwrap_or_default();
+        orders.retain(|order| order.purchased_at <= now);
+        if chain(orders.clone(), id, span).first().is_some_and(|first| *first != id) {
+            return true;
+        }
+        let key = (message.member_id, message.campaign.clone(), message.step.clone());
+        let Some(thanked) = self.thanked.get(&key) else { return false };
+        orders.extend(thanked.iter().cloned());
+        let chain = chain(orders, id, span);
+        thanked.iter().any(|order| order.id != id && chain.contains(&order.id))
+    }
+
     fn channel(&self, member: &Member, channel: Channel, purpose: Purpose) -> ChannelFacts {
         let key = suppression_key(member, channel);
         ChannelFacts {
@@ -248,17 +304,24 @@ impl Surroundings {
     }
 }
 
+fn placed(order: &Purchase) -> Placed {
+    Placed { purchased_at: order.purchased_at, order_id: order.order_id.clone(), id: order.id }
+}
+
 /// Orders by key.
 pub async fn load_orders(tx: &mut Tx, ids: Vec<i64>) -> Result<HashMap<i64, Purchase>> {
-    type Row = (i64, String, i64, i64, String, String);
+    type Row = (i64, String, i64, i64, String, String, Option<i64>, Option<String>);
     let mut orders = HashMap::new();
-    for (id, order_id, at, amount, currency, status) in query!(fetch_all, Row, tx, ORDERS, Ids(ids))? {
+    for (id, order_id, at, amount, currency, status, delivered_at, items) in
+        query!(fetch_all, Row, tx, ORDERS, Ids(ids))?
+    {
         let status = status.parse().map_err(|_| super::StoreError::Unknown {
             table: "purchases",
             column: "status",
             value: status.clone(),
         })?;
-        orders.insert(id, Purchase { id, order_id, purchased_at: instant(at), amount, currency, status });
+        let (purchased_at, delivered_at) = (instant(at), delivered_at.map(instant));
+        orders.insert(id, Purchase { id, order_id, purchased_at, amount, currency, status, delivered_at, items });
     }
     Ok(orders)
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 use sqlx::types::Json;
 
-use super::{Ids, JsonRows, Result, StoreError, Texts, Tx, execute, query, statements};
+use super::{Ids, JsonRows, Result, StoreError, Texts, Tx, dates, execute, query, statements};
 use crate::domain::calendar::{Calendar, in_calendar};
 use crate::domain::member::{BirthDate, Member};
 use crate::domain::{Instant, instant};
@@ -128,6 +128,7 @@ pub async fn upsert(tx: &mut Tx, rows: &mut [MemberRow], columns: &[&str]) -> Re
     lock(tx, ids).await?;
     let sql = upsert_sql(columns);
     let touched = execute!(tx, &sql, JsonRows::of(rows)?, change)?;
+    dates::keep_attributes(tx, rows).await?;
     let inserted = rows.len() as u64 - existing;
     Ok(Upserted { inserted, updated: touched - inserted })
 }

@@ -12,6 +12,7 @@ use sqlx::{Connection, PgConnection, PgPool, Postgres, Sqlite, SqlitePool, Trans
 
 pub mod claims;
 pub mod configuration;
+pub mod dates;
 pub mod dialect;
 pub mod facts;
 pub mod leases;
@@ -64,6 +65,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
     let listed = [
         ("claims", claims::STATEMENTS),
         ("configuration", configuration::STATEMENTS),
+        ("dates", dates::STATEMENTS),
         ("facts", facts::STATEMENTS),
         ("leases", leases::STATEMENTS),
         ("members", members::STATEMENTS),

@@ -21,7 +21,7 @@ pub fn page_sql(query: &Query) -> String {
             "SELECT CAST(c.purchase_id AS BIGINT) AS c_purchase_id, CAST(c.ordinal AS BIGINT) AS c_ordinal, ",
             member_columns!(),
             ", p.order_id AS p_order_id, p.purchased_at AS p_purchased_at, p.amount AS p_amount, \
-             p.currency AS p_currency, p.status AS p_status \
+             p.currency AS p_currency, p.status AS p_status, p.delivered_at AS p_delivered_at, p.items AS p_items \
              FROM ({}) c JOIN members m ON m.id = c.member_id LEFT JOIN purchases p ON p.id = c.purchase_id \
              WHERE (c.member_id, c.purchase_id) > ($1, $2) AND m.deleted_at IS NULL \
              ORDER BY c.member_id, c.purchase_id LIMIT $3"
@@ -74,6 +74,8 @@ struct Row {
     p_amount: Option<i64>,
     p_currency: Option<String>,
     p_status: Option<String>,
+    p_delivered_at: Option<i64>,
+    p_items: Option<String>,
 }
 
 impl Row {
@@ -90,6 +92,8 @@ impl Row {
                     column: "status",
                     value: status,
                 })?,
+                delivered_at: self.p_delivered_at.map(instant),
+                items: self.p_items,
             }),
             _ => None,
         };

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Serialize;
 
 use super::members::{Upserted, next_change, take_numbers, touch};
-use super::{JsonRows, Result, Texts, Tx, query, statements};
+use super::{JsonRows, Result, Texts, Tx, dates, query, statements};
 
 statements! {
     EXISTING = "SELECT order_id, member_id FROM purchases WHERE order_id {in $1}";
@@ -48,7 +48,9 @@ pub async fn upsert(tx: &mut Tx, rows: &mut [PurchaseRow], columns: &[&str]) -> 
     // An order that moved to another member changes both.
     let members: BTreeSet<i64> =
         changed.iter().flat_map(|(order, member)| existing.get(order).into_iter().chain([member])).copied().collect();
-    touch(tx, members.into_iter().collect(), change).await?;
+    let members: Vec<i64> = members.into_iter().collect();
+    touch(tx, members.clone(), change).await?;
+    dates::keep_first_purchases(tx, &members).await?;
     let inserted = (rows.len() - existing.len()) as u64;
     Ok(Upserted { inserted, updated: changed.len() as u64 - inserted })
 }

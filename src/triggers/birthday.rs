@@ -26,8 +26,8 @@ impl Trigger for Birthday {
         "birthday"
     }
 
-    fn query(&self, rows: Rows, _: &Brand) -> Option<Query> {
-        Some(filled_yearly(include_str!("birthday.sql"), rows, "birth", self.days_before as i64))
+    fn query(&self, rows: Rows, brand: &Brand) -> Option<Query> {
+        Some(filled_yearly(include_str!("birthday.sql"), rows, "m.birth_", self.days_before as i64, false, brand))
     }
 
     fn occasions(&self, candidate: &Candidate, after: Instant, until: Instant, brand: &Brand) -> Vec<Occasion> {

@@ -68,4 +68,8 @@ impl Trigger for Broadcast {
         let occasion = Occasion { key: "broadcast".to_owned(), base, years: None };
         (after < base && base <= until).then_some(occasion).into_iter().collect()
     }
+
+    fn is_for_everybody(&self) -> bool {
+        true
+    }
 }

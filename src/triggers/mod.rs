@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
+use chrono::NaiveDate;
+
 use crate::domain::Instant;
-use crate::domain::calendar::{Calendar, LeapDay, in_calendar};
+use crate::domain::calendar::{Calendar, LeapDay, MonthDay, in_calendar, parse_date};
 use crate::domain::campaign::TriggerKind;
-use crate::domain::occasion::{Bind, Query, Rows};
+use crate::domain::member::Brand;
+use crate::domain::occasion::{Bind, Candidate, Query, Rows};
 
 mod anniversary;
 mod at_risk;
 mod birthday;
 mod broadcast;
+mod date;
 mod post_purchase;
 #[cfg(test)]
 mod tests;
@@ -21,6 +25,7 @@ pub const ALL: &[TriggerKind] = &[
     TriggerKind { name: "welcome", decode: |table, _| welcome::decode(table).map(|t| Arc::new(t) as Arc<_>) },
     TriggerKind { name: "birthday", decode: |table, _| birthday::decode(table).map(|t| Arc::new(t) as Arc<_>) },
     TriggerKind { name: "anniversary", decode: |table, _| anniversary::decode(table).map(|t| Arc::new(t) as Arc<_>) },
+    TriggerKind { name: "date", decode: |table, _| date::decode(table).map(|t| Arc::new(t) as Arc<_>) },
     TriggerKind {
         name: "post_purchase",
         decode: |table, brand| post_purchase::decode(table, brand).map(|t| Arc::new(t) as Arc<_>),
@@ -46,19 +51,22 @@ fn filled(sql: &str, rows: Rows, column: &str, offset: i64) -> Query {
     Query { sql: sql.replace("{rows}", &condition), binds: vec![Bind::Integer(after), Bind::Integer(until)] }
 }
 
-/// The same for yearly dates: the condition is on the indexed month-and-day keys of both calendars.
-/// `shift` days lie between the key's date and the base instant's.
-fn filled_yearly(sql: &str, rows: Rows, key: &str, shift: i64) -> Query {
+/// The same for yearly dates: the condition is on the indexed month-and-day keys, the columns `keys`
+/// (such as `m.birth_`) and the name of the member's calendar.
+/// `shift` days lie between the key's date and the base instant's. `filed_by_utc` says that the keys
+/// are those of an instant's UTC date, which is a day off the local one at most.
+fn filled_yearly(sql: &str, rows: Rows, keys: &str, shift: i64, filed_by_utc: bool, brand: &Brand) -> Query {
     let Rows::Base { after, until } = rows else { return filled(sql, rows, "", 0) };
-    // Zones, leap days and the UTC date under which joined_at is filed move a date by at most
-    // two days either way; the exact instant is computed from the row.
-    let first = after + chrono::Duration::days(shift - 3);
-    let last = until + chrono::Duration::days(shift + 3);
+    let slack = if filed_by_utc { 1 } else { 0 };
+    let days = dates_of_midnights(after, until);
+    let first = *days.start() + chrono::Duration::days(shift - slack);
+    let last = *days.end() + chrono::Duration::days(shift + slack);
     let mut terms = Vec::new();
     let mut binds = vec![Bind::Integer(0), Bind::Integer(0)];
     for calendar in [Calendar::Gregorian, Calendar::Persian] {
+        let own = format!("COALESCE(m.calendar, '{}') = '{calendar}'", brand.calendar);
         for (low, high) in month_day_spans(first, last, calendar) {
-            terms.push(format!("m.{key}_{calendar} BETWEEN ${} AND ${}", binds.len() + 4, binds.len() + 5));
+            terms.push(format!("{own} AND {keys}{calendar} BETWEEN ${} AND ${}", binds.len() + 4, binds.len() + 5));
             binds.extend([Bind::Integer(low), Bind::Integer(high)]);
         }
     }
@@ -67,13 +75,58 @@ fn filled_yearly(sql: &str, rows: Rows, key: &str, shift: i64) -> Query {
     Query { sql: sql.replace("{rows}", &condition), binds }
 }
 
-/// The month-and-day numbers between two instants' dates: one span, two across the year's end.
-fn month_day_spans(first: Instant, last: Instant, calendar: Calendar) -> Vec<(i64, i64)> {
+/// The dates whose local midnight can lie in (after, until] in some zone: zones are between -12 and
+/// +14 hours, and where a zone skipped a day its midnight is the next day's.
+fn dates_of_midnights(after: Instant, until: Instant) -> std::ops::RangeInclusive<NaiveDate> {
+    let hours = chrono::Duration::hours;
+    (after - hours(36)).date_naive()..=(until + hours(14)).date_naive()
+}
+
+/// The same for dates that come once, kept in the table of members' dates.
+fn filled_dates(sql: &str, rows: Rows, shift: i64) -> Query {
+    let Rows::Base { after, until } = rows else { return filled(sql, rows, "", 0) };
+    let days = dates_of_midnights(after, until);
+    let day = |date: NaiveDate| Bind::Text((date + chrono::Duration::days(shift)).to_string());
+    let condition = "d.date >= $4 AND d.date <= $5";
+    Query { sql: sql.replace("{rows}", condition), binds: vec![day(*days.start()), day(*days.end())] }
+}
+
+/// Fills the mark `{name}` with a value.
+fn named(mut query: Query, name: &str) -> Query {
+    query.sql = query.sql.replace("{name}", &format!("${}", query.binds.len() + 4));
+    query.binds.push(Bind::Text(name.to_owned()));
+    query
+}
+
+/// The name of a member's attribute, as `attributes.renewal`.
+fn parse_attribute(text: &str) -> Result<String, String> {
+    match text.strip_prefix("attributes.") {
+        Some(name) if !name.is_empty() => Ok(name.to_owned()),
+        _ => Err(format!("`{text}` is not an attribute; write it like attributes.renewal")),
+    }
+}
+
+/// The date that an attribute holds, in either calendar.
+fn date_attribute(candidate: &Candidate, name: &str) -> Option<NaiveDate> {
+    parse_date(candidate.member.attributes.get(name)?).ok()
+}
+
+/// The month-and-day numbers of the dates: one span, two across the year's end. A day that a month
+/// does not have every year is celebrated on a neighbour, so it belongs to a span that holds one.
+fn month_day_spans(first: NaiveDate, last: NaiveDate, calendar: Calendar) -> Vec<(i64, i64)> {
     if last - first >= chrono::Duration::days(360) {
         return vec![(0, 9999)];
     }
-    let low = in_calendar(first.date_naive(), calendar).1.number();
-    let high = in_calendar(last.date_naive(), calendar).1.number();
+    let at = |date| in_calendar(date, calendar).1;
+    let low = match at(first) {
+        MonthDay { month, day: 1 } => MonthDay { month: if month == 1 { 12 } else { month - 1 }, day: 29 },
+        other => other,
+    };
+    let high = match at(last) {
+        MonthDay { month, .. } if at(last + chrono::Duration::days(1)).day == 1 => MonthDay { month, day: 31 },
+        other => other,
+    };
+    let (low, high) = (low.number(), high.number());
     if low <= high { vec![(low, high)] } else { vec![(low, 9999), (0, high)] }
 }
 

@@ -1,0 +1,89 @@
+//! Dates of members from which their occasions count, beside birth and joining: kept by imports, with
+//! the keys by which a day's members are found.
+
+use std::collections::HashMap;
+
+use chrono::NaiveDate;
+use serde::Serialize;
+
+use super::members::{self, MemberRow};
+use super::{Ids, JsonRows, Result, Tx, execute, query, statements};
+use crate::domain::calendar::{Calendar, in_calendar, parse_date};
+use crate::domain::instant;
+
+statements! {
+    SET = "INSERT INTO member_dates (member_id, name, date, gregorian, persian) \
+        SELECT r.member_id, r.name, r.date, r.gregorian, r.persian \
+        FROM {rows $1: member_id BIGINT, name TEXT, date TEXT, gregorian BIGINT, persian BIGINT} WHERE TRUE \
+        ON CONFLICT (member_id, name) DO UPDATE SET date = excluded.date, gregorian = excluded.gregorian, \
+        persian = excluded.persian WHERE member_dates.date <> excluded.date";
+    CLEAR = "DELETE FROM member_dates WHERE (member_id, name) IN \
+        (SELECT r.member_id, r.name FROM {rows $1: member_id BIGINT, name TEXT})";
+    FIRST_PURCHASES = "SELECT member_id, MIN(purchased_at) FROM purchases \
+        WHERE member_id {in $1} AND status = 'paid' GROUP BY member_id";
+}
+
+/// The name of the date of a member's first valid order.
+pub const FIRST_PURCHASE: &str = "first_purchase";
+
+#[derive(Debug, Serialize)]
+struct Row {
+    member_id: i64,
+    name: String,
+    date: String,
+    gregorian: i64,
+    persian: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct Key {
+    member_id: i64,
+    name: String,
+}
+
+/// Keeps the dates among the attributes of an imported batch.
+pub(super) async fn keep_attributes(tx: &mut Tx, rows: &[MemberRow]) -> Result<()> {
+    if rows.iter().all(|row| row.attributes.is_empty()) {
+        return Ok(());
+    }
+    let ids = members::keys(tx, rows.iter().map(|row| row.external_id.clone()).collect()).await?;
+    let mut dates = Vec::new();
+    for row in rows {
+        let Some(id) = ids.get(&row.external_id) else { continue };
+        for (name, text) in &row.attributes {
+            let date = text.as_deref().and_then(|text| parse_date(text).ok());
+            dates.push((*id, format!("attributes.{name}"), date));
+        }
+    }
+    keep(tx, dates).await
+}
+
+/// Keeps the dates of the first valid orders of members whose orders changed.
+pub(super) async fn keep_first_purchases(tx: &mut Tx, members: &[i64]) -> Result<()> {
+    let found = query!(fetch_all, (i64, i64), tx, FIRST_PURCHASES, Ids(members.to_vec()))?;
+    let first: HashMap<i64, i64> = found.into_iter().collect();
+    let date = |member: &i64| first.get(member).map(|at| instant(*at).date_naive());
+    keep(tx, members.iter().map(|member| (*member, FIRST_PURCHASE.to_owned(), date(member))).collect()).await
+}
+
+/// Sets dates, and removes those that are no longer one.
+async fn keep(tx: &mut Tx, dates: Vec<(i64, String, Option<NaiveDate>)>) -> Result<()> {
+    let mut set = Vec::new();
+    let mut clear = Vec::new();
+    for (member_id, name, date) in dates {
+        let Some(date) = date else {
+            clear.push(Key { member_id, name });
+            continue;
+        };
+        let key = |calendar| in_calendar(date, calendar).1.number();
+        let (gregorian, persian) = (key(Calendar::Gregorian), key(Calendar::Persian));
+        set.push(Row { member_id, name, date: date.to_string(), gregorian, persian });
+    }
+    if !set.is_empty() {
+        execute!(tx, SET, JsonRows::of(&set)?)?;
+    }
+    if !clear.is_empty() {
+        execute!(tx, CLEAR, JsonRows::of(&clear)?)?;
+    }
+    Ok(())
+}
