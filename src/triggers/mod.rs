@@ -52,7 +52,7 @@ fn filled(sql: &str, rows: Rows, column: &str, offset: i64) -> Query {
 }
 
 /// The same for yearly dates: the condition is on the indexed month-and-day keys, the columns `keys`
-/// (such as `m.birth_`) and the name of the member's calendar.
+/// (such as `m.birth_`) and the calendar's name; a member's keys count in the member's calendar only.
 /// `shift` days lie between the key's date and the base instant's. `filed_by_utc` says that the keys
 /// are those of an instant's UTC date, which is a day off the local one at most.
 fn filled_yearly(sql: &str, rows: Rows, keys: &str, shift: i64, filed_by_utc: bool, brand: &Brand) -> Query {
@@ -64,9 +64,14 @@ fn filled_yearly(sql: &str, rows: Rows, keys: &str, shift: i64, filed_by_utc: bo
     let mut terms = Vec::new();
     let mut binds = vec![Bind::Integer(0), Bind::Integer(0)];
     for calendar in [Calendar::Gregorian, Calendar::Persian] {
-        let own = format!("COALESCE(m.calendar, '{}') = '{calendar}'", brand.calendar);
+        // Beside keys of another table it would lead the planner to start from the members.
+        let own = if keys.starts_with("m.") {
+            format!("COALESCE(m.calendar, '{}') = '{calendar}' AND ", brand.calendar)
+        } else {
+            String::new()
+        };
         for (low, high) in month_day_spans(first, last, calendar) {
-            terms.push(format!("{own} AND {keys}{calendar} BETWEEN ${} AND ${}", binds.len() + 4, binds.len() + 5));
+            terms.push(format!("{own}{keys}{calendar} BETWEEN ${} AND ${}", binds.len() + 4, binds.len() + 5));
             binds.extend([Bind::Integer(low), Bind::Integer(high)]);
         }
     }

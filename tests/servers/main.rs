@@ -13,6 +13,7 @@ mod support;
 mod pipeline;
 mod processes;
 mod proxy;
+mod query_plans;
 mod queue_postgres;
 mod queue_rabbitmq;
 mod queue_rabbitmq_failures;

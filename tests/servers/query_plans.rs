@@ -1,0 +1,82 @@
+//! What a scan reads grows with what is due, not with the members: PostgreSQL answers every trigger's
+//! query from an index.
+
+use rekindle::domain::campaign::Campaign;
+use rekindle::domain::occasion::{Bind, Rows};
+use rekindle::settings::Settings;
+use rekindle::store::{Dialect, Store, occasions};
+use rekindle::triggers;
+use sqlx::{AssertSqlSafe, Row};
+
+use crate::statements_contract::TRIGGERS;
+use crate::support::shop::{PLAIN, at};
+use crate::support::{Database, tidied};
+
+/// 30,000 members and 60,000 orders over three years.
+const SHOP: &[&str] = &[
+    "INSERT INTO members (id, external_id, email, birth_date, birth_gregorian, birth_persian, joined_at, joined_gregorian, \
+     joined_persian, calendar, email_consent, attributes, changed) \
+     SELECT n, 'm' || n, 'm' || n || '@example.com', '1990-01-01', n % 12 * 100 + 101 + n % 28, n % 12 * 100 + 101 + n % 29, \
+     1672531200000 + n * 3000000::BIGINT, n % 12 * 100 + 101 + n % 28, n % 12 * 100 + 101 + n % 29, \
+     CASE WHEN n % 2 = 0 THEN 'persian' END, TRUE, '{}', n FROM generate_series(1, 30000) n",
+    "INSERT INTO purchases (id, order_id, member_id, purchased_at, delivered_at, amount, currency, status) \
+     SELECT n, 'o' || n, 1 + n % 30000, 1672531200000 + n * 1500000::BIGINT, 1672617600000 + n * 1500000::BIGINT, 100, 'USD', 'paid' \
+     FROM generate_series(1, 60000) n",
+    "INSERT INTO member_dates (member_id, name, date, gregorian, persian) \
+     SELECT n, 'attributes.renewal', CAST(DATE '2026-01-01' + n % 365 AS TEXT), n % 12 * 100 + 101 + n % 28, \
+     n % 12 * 100 + 101 + n % 29 FROM generate_series(1, 30000) n",
+    "INSERT INTO member_dates (member_id, name, date, gregorian, persian) \
+     SELECT n, 'first_purchase', CAST(DATE '2023-01-01' + n % 1000 AS TEXT), n % 12 * 100 + 101 + n % 28, \
+     n % 12 * 100 + 101 + n % 29 FROM generate_series(1, 30000) n",
+    "ANALYZE",
+];
+
+/// For everybody at one hour: there is nothing to search.
+const FOR_EVERYBODY: &[&str] = &["broadcast", "occasion"];
+
+#[tokio::test]
+async fn every_trigger_is_answered_from_an_index() {
+    let database = Database::create().await;
+    let store = database.store().await;
+    let test = async {
+        let Store::Postgres(pool) = &store else { unreachable!() };
+        for sql in SHOP {
+            sqlx::query(*sql).execute(pool).await.unwrap();
+        }
+        let settings = format!("brand: {PLAIN}\nemail: {{ from: a@shop.example }}");
+        let settings = Settings::parse(std::path::Path::new("rekindle.yaml"), &settings, &|_| None).unwrap();
+        let hour = at("2024-05-02T10:00:00Z");
+        let quarter = Rows::Base { after: hour, until: hour + chrono::Duration::minutes(15) };
+        let mut whole = Vec::new();
+        for trigger in TRIGGERS.iter().filter(|text| !FOR_EVERYBODY.iter().any(|kind| text.contains(kind))) {
+            let text = format!("name: x\nchannels: [email]\ncontent: x\ntrigger: {trigger}");
+            let campaign = Campaign::parse("x.yaml", &text, &settings.brand, triggers::ALL).unwrap();
+            for rows in [quarter, Rows::Changed { after: 29_990, until: 30_000 }, Rows::Member(77)] {
+                let query = campaign.trigger.query(rows, &settings.brand).unwrap();
+                let sql = format!("EXPLAIN {}", Dialect::Postgres.expand(&occasions::page_sql(&query)));
+                let mut explain = sqlx::query(AssertSqlSafe(sql)).bind(-1_i64).bind(-1_i64).bind(5_000_i64);
+                for bind in &query.binds {
+                    explain = match bind {
+                        Bind::Integer(value) => explain.bind(*value),
+                        Bind::Text(value) => explain.bind(value.clone()),
+                    };
+                }
+                let plan: Vec<String> =
+                    explain.fetch_all(pool).await.unwrap().iter().map(|row| row.get::<String, _>(0)).collect();
+                let plan = plan.join("\n");
+                if ["members", "purchases", "member_dates"]
+                    .iter()
+                    .any(|table| plan.contains(&format!("Seq Scan on {table}")))
+                {
+                    whole.push(format!("{trigger} {rows:?}:\n{plan}"));
+                }
+            }
+        }
+        assert!(whole.is_empty(), "these read a whole table:\n{}", whole.join("\n\n"));
+    };
+    tidied(test, async {
+        store.close().await;
+        database.remove().await;
+    })
+    .await;
+}
