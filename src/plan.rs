@@ -142,8 +142,7 @@ impl Planner<'_> {
         let span = from.timestamp_millis()..to.timestamp_millis();
         for (page, taken) in ranked.chunks(PAGE as usize).enumerate() {
             let first = page * PAGE as usize;
-            let mut new =
-                backfill::messages(tx, self.catalog, campaign, starts, (first, taken), Uuid::nil).await?;
+            let mut new = backfill::messages(tx, self.catalog, campaign, starts, (first, taken), Uuid::nil).await?;
             new.retain(|message| span.contains(&message.due_at));
             self.add(tx, campaign, new).await?;
         }

@@ -13,8 +13,8 @@ use crate::domain::Instant;
 use crate::domain::calendar::local_date;
 use crate::plan;
 use crate::scheduler::live;
-use crate::store::configuration::CampaignState;
 use crate::store::Store;
+use crate::store::configuration::CampaignState;
 
 /// How far it looks.
 const DAYS: i64 = 30;

@@ -19,7 +19,7 @@ statements! {
     CHANGE = "SELECT value FROM counters WHERE name = 'change'";
     MARK_SCANNING = "UPDATE campaigns SET scanning = $2 WHERE name = $1";
     END_SCANNING = "UPDATE campaigns SET scanning = NULL, held = (approved_until IS NULL OR approved_until < $4) AND \
-        ((SELECT COUNT(*) FROM planned WHERE campaign = $1 AND next_at <= $4 + 86400000) > $3 OR \
+        ((SELECT COUNT(*) FROM planned WHERE campaign = $1 AND next_at < $4 + 86400000) > $3 OR \
         (SELECT COUNT(*) FROM planned WHERE campaign = $1 AND due_at <= $4) + (SELECT COUNT(*) FROM messages WHERE campaign = $1 \
         AND due_at > $4 - 604800000 AND queued_at > $4 - 86400000 AND state <> 'planned') > $3) WHERE name = $1 AND scanning = $2";
     MARK_BACKFILLED = "UPDATE campaigns SET backfilled = TRUE WHERE name = $1 AND NOT backfilled";
