@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use rekindle::clock::Clock;
 use rekindle::domain::campaign::Campaign;
 use rekindle::domain::occasion::{Bind, Rows};
+use rekindle::import::Kind;
 use rekindle::settings::Settings;
 use rekindle::store::{Dialect, Store, occasions};
 use rekindle::triggers;
@@ -79,5 +81,39 @@ async fn scans_by_dates_use_an_index() {
         assert!(plan.iter().any(|line| line.contains(index)), "{trigger}: {plan:#?}");
         assert!(!plan.iter().any(|line| line.starts_with("SCAN")), "{trigger}: {plan:#?}");
     }
+    shop.close().await;
+}
+
+/// What the program prints as JSON in the shop's folder.
+fn json(shop: &Shop, arguments: &[&str]) -> serde_json::Value {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_rekindle"))
+        .args(["--format", "json", "--config", "rekindle.yaml"])
+        .args(arguments)
+        .current_dir(&shop.folder.0)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn what_goes_live_is_counted_by_day() {
+    let shop = Shop::new(&Size::default(), PLAIN);
+    let settings = format!(
+        "store: sqlite://rekindle.db\nbrand: {PLAIN}\nemail: {{ sender: capture, from: a@shop.example }}\n\
+         templates: templates\ncampaigns: campaigns\napply: manual\n"
+    );
+    shop.write("rekindle.yaml", settings);
+    let day = (Clock::System.now() + chrono::Duration::days(3)).date_naive();
+    shop.campaign("letter", &format!("trigger: {{ kind: broadcast, at: {day}T10:00 }}\nchannels: [email]"));
+    shop.campaign("draft", &format!("status: draft\ntrigger: {{ kind: broadcast, at: {day}T10:00 }}"));
+    assert_eq!(json(&shop, &["check"])["forecast"], serde_json::Value::Null, "there is no store");
+    assert!(!shop.folder.0.join("rekindle.db").exists());
+    let members = "external_id,email,email_consent\na,a@example.com,true\nb,b@example.com,true\nc,,true\n";
+    shop.import(Kind::Members, members).await;
+    let expected = serde_json::json!([{ "day": day, "campaign": "letter", "messages": 2 }]);
+    assert_eq!(json(&shop, &["check"])["forecast"], expected);
+    assert_eq!(json(&shop, &["campaigns", "apply"])["forecast"], expected);
+    assert_eq!(json(&shop, &["campaigns", "apply"])["forecast"], serde_json::json!([]), "it is live now");
     shop.close().await;
 }
