@@ -81,8 +81,9 @@ async fn apply(app: &App, session: &Session) -> Result {
     let mut tx = app.store.read().await?;
     let before = configuration::states(&mut tx).await?;
     tx.commit().await?;
+    let now = app.clock.now();
     let (catalog, changed) = app.apply().await?;
-    let forecast = forecast::of_new(&app.store, &catalog, &before, app.clock.now()).await?;
+    let forecast = forecast::of_new(&app.store, &catalog, &before, now).await?;
     let live = catalog.campaigns.values().filter(|campaign| campaign.status == Status::Live).count();
     let campaigns = catalog.campaigns.len();
     if session.format != Format::Table {

@@ -28,6 +28,7 @@ macro_rules! launching_contract {
             what_was_taken_up_is_frozen_and_planned
             a_window_takes_up_what_lay_before_a_start_inside_it
             who_came_back_is_not_taken_up
+            who_is_taken_up_must_be_in_the_audience_when_it_is_due
             a_campaign_that_was_scanned_already_takes_nothing_up
             messages_of_later_days_do_not_count_for_the_ceiling
         );
@@ -388,6 +389,17 @@ pub async fn who_came_back_is_not_taken_up(size: Size) {
     agree(&shop, "2024-05-01T12:00:00Z", "2024-05-20T00:00:00Z", 6).await;
     let expected = ["2024-05-01T12:00 a back main", "2024-05-02T12:00 b back main", "2024-05-03T10:00 f back main"];
     assert_eq!(first_steps(&shop).await, expected);
+    shop.close().await;
+}
+
+pub async fn who_is_taken_up_must_be_in_the_audience_when_it_is_due(size: Size) {
+    let shop = lapsed(&size, "audience: { field: tier, eq: gold }").await;
+    members(&shop, ",tier", &["c,gold", "a,silver", "b,gold"]).await;
+    shop.once("2024-05-01T12:00:00Z").await;
+    members(&shop, ",tier", &["a,gold", "b,silver"]).await;
+    agree(&shop, "2024-05-01T12:00:01Z", "2024-05-20T00:00:00Z", 3).await;
+    // d was in no audience, but has a place among the first two all the same.
+    assert_eq!(first_steps(&shop).await, ["2024-05-01T12:00 c back main", "2024-05-02T12:00 a back main"]);
     shop.close().await;
 }
 

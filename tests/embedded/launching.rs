@@ -109,9 +109,18 @@ async fn what_goes_live_is_counted_by_day() {
     shop.campaign("draft", &format!("status: draft\ntrigger: {{ kind: broadcast, at: {day}T10:00 }}"));
     assert_eq!(json(&shop, &["check"])["forecast"], serde_json::Value::Null, "there is no store");
     assert!(!shop.folder.0.join("rekindle.db").exists());
-    let members = "external_id,email,email_consent\na,a@example.com,true\nb,b@example.com,true\nc,,true\n";
+    let members =
+        "external_id,email,email_consent,joined_at\na,a@example.com,true,2020-01-01\nb,b@example.com,true,\nc,,true,\n";
     shop.import(Kind::Members, members).await;
-    let expected = serde_json::json!([{ "day": day, "campaign": "letter", "messages": 2 }]);
+    // What a campaign takes up of the time before belongs to it, from the first moment.
+    let hello = "trigger: { kind: welcome }\nstatus: live\nname: hello\ncontent: note\nchannels: [email]\n\
+        backfill: { up_to: 20000d, per_day: 1 }\n";
+    shop.write("campaigns/hello.yaml", hello);
+    let today = Clock::System.now().date_naive();
+    let expected = serde_json::json!([
+        { "day": today, "campaign": "hello", "messages": 1 },
+        { "day": day, "campaign": "letter", "messages": 2 },
+    ]);
     assert_eq!(json(&shop, &["check"])["forecast"], expected);
     assert_eq!(json(&shop, &["campaigns", "apply"])["forecast"], expected);
     assert_eq!(json(&shop, &["campaigns", "apply"])["forecast"], serde_json::json!([]), "it is live now");
