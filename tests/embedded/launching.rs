@@ -126,3 +126,26 @@ async fn what_goes_live_is_counted_by_day() {
     assert_eq!(json(&shop, &["campaigns", "apply"])["forecast"], serde_json::json!([]), "it is live now");
     shop.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn explain_shows_what_was_taken_up() {
+    let shop = Shop::new(&Size::default(), PLAIN);
+    let settings = format!(
+        "store: sqlite://rekindle.db\nbrand: {PLAIN}\nemail: {{ sender: capture, from: a@shop.example }}\n\
+         templates: templates\ncampaigns: campaigns\n"
+    );
+    shop.write("rekindle.yaml", settings);
+    let rest =
+        "trigger: { kind: post_purchase }\nstarts_at: 2024-05-01T12:00:00Z\nbackfill: { up_to: 90d, per_day: 1 }";
+    shop.campaign("thanks", rest);
+    shop.import(Kind::Members, "external_id,email,email_consent\na,a@example.com,true\nb,b@example.com,true\n").await;
+    let orders = "order_id,member_external_id,purchased_at,amount\n\
+        o1,a,2024-04-01T10:00:00Z,10\no2,b,2024-04-02T10:00:00Z,10\n";
+    shop.import(Kind::Purchases, orders).await;
+    shop.once("2024-05-01T12:00:00Z").await;
+    let explained = json(&shop, &["explain", "--member", "a", "--at", "2024-05-01T13:00:00Z"]);
+    let message = &explained[0]["messages"][0];
+    assert_eq!((message["occasion"].as_str(), message["due_at"].as_str()), (Some("o1"), Some("2024-05-02T12:00:00Z")));
+    assert_eq!(message["state"], "planned: would be sent");
+    shop.close().await;
+}
