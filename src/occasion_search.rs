@@ -15,7 +15,7 @@ use crate::domain::policy::{Decision, decide};
 use crate::scheduler::dues;
 use crate::store::configuration::CampaignState;
 use crate::store::messages::Message;
-use crate::store::{StoreError, Tx, messages, occasions};
+use crate::store::{StoreError, Tx, facts, messages, occasions};
 
 /// One message of one occasion of the member.
 #[derive(Debug, Clone)]
@@ -61,14 +61,39 @@ pub async fn of_member(
                         == (&planned.campaign, &planned.occasion, &planned.step, &planned.slot)
                 });
                 let message = stored.cloned().unwrap_or(planned);
-                let asked_at = if message.state == State::Planned { message.next_at.max(at) } else { message.next_at };
-                let around = catalog.surroundings(tx, std::slice::from_ref(&message), asked_at).await?;
-                let facts = around.facts(&message, Some(campaign), &catalog.brand, asked_at);
-                let decision = decide(&facts, &campaign.rules(&catalog.brand), asked_at);
+                let decision = decision(tx, catalog, campaign, &message, at).await?;
                 found.push(Found { message, candidate: candidate.clone(), exists: stored.is_some(), decision });
             }
         }
     }
+    // What the campaign took up of the time before it began, nothing computes any more.
+    let around = at - before..=at + after;
+    for message in known.iter().filter(|known| known.campaign == campaign.name && around.contains(&known.due_at)) {
+        if found.iter().any(|found| found.message.id == message.id) {
+            continue;
+        }
+        let order = match message.purchase_id {
+            Some(id) => facts::load_orders(tx, vec![id]).await?.remove(&id),
+            None => None,
+        };
+        let decision = decision(tx, catalog, campaign, message, at).await?;
+        let candidate = Candidate { member: member.clone(), order, ordinal: 0 };
+        found.push(Found { message: message.clone(), candidate, exists: true, decision });
+    }
     found.sort_by_key(|found| found.message.due_at);
     Ok(found)
+}
+
+/// What policy says of a message when it is, or would be, taken up.
+async fn decision(
+    tx: &mut Tx,
+    catalog: &Catalog,
+    campaign: &Campaign,
+    message: &Message,
+    at: Instant,
+) -> Result<Decision, StoreError> {
+    let asked_at = if message.state == State::Planned { message.next_at.max(at) } else { message.next_at };
+    let around = catalog.surroundings(tx, std::slice::from_ref(message), asked_at).await?;
+    let facts = around.facts(message, Some(campaign), &catalog.brand, asked_at);
+    Ok(decide(&facts, &campaign.rules(&catalog.brand), asked_at))
 }

@@ -1,7 +1,7 @@
 //! `plan`: what would be sent, to whom and when, by the scheduler's own occasions and the
 //! dispatcher's own policy, without writing anything.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::Duration;
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use crate::domain::instant;
 use crate::domain::message::{Channel, Reason, State};
 use crate::domain::occasion::Rows;
 use crate::domain::policy::{Decision, decide};
-use crate::scheduler::{PAGE, dues, live};
+use crate::scheduler::{PAGE, backfill, dues, live};
 use crate::store::facts::Surroundings;
 use crate::store::messages::{self, Message, NewMessage};
 use crate::store::{Store, StoreError, Tx, configuration, occasions};
@@ -55,7 +55,9 @@ pub async fn plan(
 ) -> Result<(), StoreError> {
     let mut tx = store.read().await?;
     let states = configuration::states(&mut tx).await?;
-    let mut planner = Planner { catalog, pending: BTreeMap::new(), seen: Surroundings::default() };
+    let mut planner =
+        Planner { catalog, pending: BTreeMap::new(), collected: HashSet::new(), seen: Surroundings::default() };
+    let mut taken_up = HashSet::new();
     let (mut start, mut slice) = (from, SLICE.0);
     while start < to {
         let end = (start + slice).min(to);
@@ -63,7 +65,11 @@ pub async fn plan(
             // A campaign that was never applied would go live now.
             let state = states.get(&campaign.name);
             let Some(starts) = starts_at(campaign, state).or(Some(from)) else { continue };
+            if backfill::is_due(campaign, state, starts, start, end) && taken_up.insert(&campaign.name) {
+                planner.backfill(&mut tx, campaign, starts, (from, to)).await?;
+            }
             planner.collect(&mut tx, campaign, starts, start, end).await?;
+            planner.waiting(&mut tx, campaign, start, end).await?;
         }
         let held = planner.pending.len();
         planner.decide(&mut tx, Some(end), emit).await?;
@@ -81,6 +87,8 @@ type Turn = (i64, i64, i64, String, i64, Uuid);
 struct Planner<'a> {
     catalog: &'a Catalog,
     pending: BTreeMap<Turn, Message>,
+    /// The turns' ids of what was computed.
+    collected: HashSet<Uuid>,
     /// What the messages decided so far changed for the later ones.
     seen: Surroundings,
 }
@@ -122,6 +130,45 @@ impl Planner<'_> {
         Ok(())
     }
 
+    /// Adds what a campaign takes up of the time before it begins, as far as it falls due in [from, to).
+    async fn backfill(
+        &mut self,
+        tx: &mut Tx,
+        campaign: &Campaign,
+        starts: Instant,
+        (from, to): (Instant, Instant),
+    ) -> Result<(), StoreError> {
+        let ranked = backfill::ranked(tx, self.catalog, campaign, starts).await?;
+        let span = from.timestamp_millis()..to.timestamp_millis();
+        for (page, taken) in ranked.chunks(PAGE as usize).enumerate() {
+            let first = page * PAGE as usize;
+            let mut new = backfill::messages(tx, self.catalog, campaign, starts, (first, taken), Uuid::nil).await?;
+            new.retain(|message| span.contains(&message.due_at));
+            self.add(tx, campaign, new).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds a campaign's messages that wait in the ledger for [start, end) and that nothing computes
+    /// any more: those that were taken up from before its start, and those whose occasion moved.
+    async fn waiting(
+        &mut self,
+        tx: &mut Tx,
+        campaign: &Campaign,
+        start: Instant,
+        end: Instant,
+    ) -> Result<(), StoreError> {
+        for (message, priority, turn) in messages::waiting(tx, &campaign.name, start, end).await? {
+            let id = turn_id(message.member_id, [&message.campaign, &message.occasion, &message.step, &message.slot]);
+            if !self.collected.contains(&id) {
+                let (next_at, due_at) = (message.next_at.timestamp_millis(), message.due_at.timestamp_millis());
+                self.pending.insert((next_at, -priority, due_at, message.campaign.clone(), turn, id), message);
+            }
+        }
+        self.collected.clear();
+        Ok(())
+    }
+
     async fn add(&mut self, tx: &mut Tx, campaign: &Campaign, new: Vec<NewMessage>) -> Result<(), StoreError> {
         if new.is_empty() {
             return Ok(());
@@ -130,17 +177,20 @@ impl Planner<'_> {
         members.sort_unstable();
         members.dedup();
         type Key = (i64, String, String, String);
-        let known: HashMap<Key, (String, Option<String>)> = messages::known(tx, &campaign.name, members)
+        let known: HashMap<Key, (String, Option<String>, i64)> = messages::known(tx, &campaign.name, members)
             .await?
             .into_iter()
-            .map(|(member, occasion, step, slot, state, reason)| ((member, occasion, step, slot), (state, reason)))
+            .map(|(member, occasion, step, slot, state, reason, due_at)| {
+                ((member, occasion, step, slot), (state, reason, due_at))
+            })
             .collect();
         for message in new {
             let key = (message.member_id, message.occasion.clone(), message.step.clone(), message.slot.to_owned());
-            let settled = known.get(&key).is_some_and(|(state, reason)| {
+            let settled = known.get(&key).is_some_and(|(state, reason, due_at)| {
                 let done = state.parse::<State>().is_ok_and(State::is_final);
                 let may_come_back = reason.as_deref() == Some(Reason::OutsideAudience.as_str());
-                done && !may_come_back
+                // What has a row keeps its due instant.
+                if done { !may_come_back } else { *due_at != message.due_at }
             });
             if !settled {
                 let turn = (
@@ -149,9 +199,10 @@ impl Planner<'_> {
                     message.due_at,
                     message.campaign.clone(),
                     message.turn,
-                    turn_id(&message),
+                    turn_id(message.member_id, [&message.campaign, &message.occasion, &message.step, message.slot]),
                 );
                 let id = turn.5;
+                self.collected.insert(id);
                 self.pending.insert(turn, Message { id, ..Message::from(message) });
             }
         }
@@ -220,14 +271,14 @@ impl Planner<'_> {
 }
 
 /// A stable id for a message that has no row: the same one for the same occasion and slot.
-fn turn_id(message: &NewMessage) -> Uuid {
+fn turn_id(member: i64, parts: [&str; 4]) -> Uuid {
     use sha2::{Digest, Sha256};
     let mut hash = Sha256::new();
-    for part in [message.campaign.as_str(), &message.occasion, &message.step, message.slot] {
+    for part in parts {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
-    hash.update(message.member_id.to_be_bytes());
+    hash.update(member.to_be_bytes());
     let mut bytes = [0_u8; 16];
     bytes.copy_from_slice(&hash.finalize()[..16]);
     Uuid::from_bytes(bytes)

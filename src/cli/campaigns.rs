@@ -3,7 +3,8 @@
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{CommandError, Result, Session, instant_of, output, rfc3339};
+use super::output::Format;
+use super::{CommandError, Result, Session, forecast, instant_of, output, rfc3339};
 use crate::app::App;
 use crate::domain::Instant;
 use crate::domain::campaign::Status;
@@ -50,11 +51,21 @@ struct Row {
     scanned_to: Option<String>,
 }
 
+#[derive(Serialize)]
+struct Applied<'a> {
+    version: &'a str,
+    changed: bool,
+    campaigns: usize,
+    live: usize,
+    /// What the campaigns that went live will send.
+    forecast: Vec<forecast::Row>,
+}
+
 impl Campaigns {
     pub(super) async fn execute(self, session: &Session) -> Result {
         let app = session.open().await?;
         match self {
-            Self::Apply => apply(&app).await,
+            Self::Apply => apply(&app, session).await,
             Self::List => list(&app, session).await,
             Self::Pause(target) => pause(&app, target, true).await,
             Self::Resume(target) => pause(&app, target, false).await,
@@ -66,11 +77,21 @@ impl Campaigns {
     }
 }
 
-async fn apply(app: &App) -> Result {
+async fn apply(app: &App, session: &Session) -> Result {
+    let mut tx = app.store.read().await?;
+    let before = configuration::states(&mut tx).await?;
+    tx.commit().await?;
+    let now = app.clock.now();
     let (catalog, changed) = app.apply().await?;
+    let forecast = forecast::of_new(&app.store, &catalog, &before, now).await?;
     let live = catalog.campaigns.values().filter(|campaign| campaign.status == Status::Live).count();
+    let campaigns = catalog.campaigns.len();
+    if session.format != Format::Table {
+        return output::json(&Applied { version: &catalog.hash, changed, campaigns, live, forecast });
+    }
     let what = if changed { "Applied" } else { "Nothing changed in" };
-    output::say(&format!("{what} version {}: {} campaigns, {live} live.", &catalog.hash[..12], catalog.campaigns.len()))
+    output::say(&format!("{what} version {}: {campaigns} campaigns, {live} live.", &catalog.hash[..12]))?;
+    forecast::show(&forecast)
 }
 
 async fn list(app: &App, session: &Session) -> Result {

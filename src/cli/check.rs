@@ -1,9 +1,16 @@
 //! `check`.
 
-use super::output::{self, complain};
-use super::{CommandError, Result, Session};
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::output::{self, Format, complain};
+use super::{CommandError, Result, Session, forecast};
 use crate::app::factories;
 use crate::catalog::{Catalog, Files};
+use crate::clock::Clock;
+use crate::settings::Settings;
+use crate::store::{Store, configuration};
 
 pub(super) async fn execute(session: &Session) -> Result {
     let settings = session.settings()?;
@@ -18,10 +25,43 @@ pub(super) async fn execute(session: &Session) -> Result {
         }
     };
     factories(&settings, &catalog)?;
-    output::say(&format!(
-        "All good: {} campaigns, {} templates, {} providers.",
-        catalog.campaigns.len(),
-        files.templates.len(),
-        catalog.providers.len()
-    ))
+    let forecast = forecast(&settings, &catalog).await?;
+    let found = Checked {
+        campaigns: catalog.campaigns.len(),
+        templates: files.templates.len(),
+        providers: catalog.providers.len(),
+        forecast,
+    };
+    if session.format != Format::Table {
+        return output::json(&found);
+    }
+    let Checked { campaigns, templates, providers, forecast } = found;
+    output::say(&format!("All good: {campaigns} campaigns, {templates} templates, {providers} providers."))?;
+    forecast.map_or(Ok(()), |rows| forecast::show(&rows))
+}
+
+#[derive(Serialize)]
+struct Checked {
+    campaigns: usize,
+    templates: usize,
+    providers: usize,
+    /// What the campaigns that are not live yet will send; absent without a store to read.
+    forecast: Option<Vec<forecast::Row>>,
+}
+
+/// Looks ahead where there is a store; makes none, and changes nothing.
+async fn forecast(settings: &Settings, catalog: &Catalog) -> Result<Option<Vec<forecast::Row>>> {
+    if settings.store.strip_prefix("sqlite://").is_some_and(|path| !Path::new(path).exists()) {
+        return Ok(None);
+    }
+    let Ok(store) = Store::open(&settings.store, 1).await else { return Ok(None) };
+    if store.require_migrated().await.is_err() {
+        return Ok(None);
+    }
+    let mut tx = store.read().await?;
+    let states = configuration::states(&mut tx).await?;
+    tx.commit().await?;
+    let rows = forecast::of_new(&store, catalog, &states, Clock::System.now()).await?;
+    store.close().await;
+    Ok(Some(rows))
 }

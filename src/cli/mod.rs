@@ -19,6 +19,7 @@ mod campaigns;
 mod check;
 mod demo;
 mod explain;
+mod forecast;
 mod import;
 mod messages;
 mod migrate;

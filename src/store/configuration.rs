@@ -13,14 +13,16 @@ statements! {
     ADD_CAMPAIGN = "INSERT INTO campaigns (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
     FIRST_LIVE = "UPDATE campaigns SET first_live_at = $2, seen_change = (SELECT value FROM counters WHERE name = 'change') \
         WHERE name = $1 AND first_live_at IS NULL";
-    STATES = "SELECT name, first_live_at, paused, held, approved_until, scanned_to, seen_change FROM campaigns";
+    STATES = "SELECT name, first_live_at, paused, held, approved_until, scanned_to, seen_change, backfilled FROM campaigns";
     PAUSE = "UPDATE campaigns SET paused = $2 WHERE name = $1";
     APPROVE = "UPDATE campaigns SET approved_until = $2, held = FALSE WHERE name = $1";
     CHANGE = "SELECT value FROM counters WHERE name = 'change'";
     MARK_SCANNING = "UPDATE campaigns SET scanning = $2 WHERE name = $1";
     END_SCANNING = "UPDATE campaigns SET scanning = NULL, held = (approved_until IS NULL OR approved_until < $4) AND \
-        (SELECT COUNT(*) FROM planned WHERE campaign = $1) + (SELECT COUNT(*) FROM messages WHERE campaign = $1 \
-        AND due_at > $4 - 604800000 AND queued_at > $4 - 86400000 AND state <> 'planned') > $3 WHERE name = $1 AND scanning = $2";
+        ((SELECT COUNT(*) FROM planned WHERE campaign = $1 AND next_at < $4 + 86400000) > $3 OR \
+        (SELECT COUNT(*) FROM planned WHERE campaign = $1 AND due_at <= $4) + (SELECT COUNT(*) FROM messages WHERE campaign = $1 \
+        AND due_at > $4 - 604800000 AND queued_at > $4 - 86400000 AND state <> 'planned') > $3) WHERE name = $1 AND scanning = $2";
+    MARK_BACKFILLED = "UPDATE campaigns SET backfilled = TRUE WHERE name = $1 AND NOT backfilled";
     MOVE_CURSOR = "UPDATE campaigns SET scanned_to = $2, seen_change = $3 \
         WHERE name = $1 AND COALESCE(scanned_to, -1) = $4 AND seen_change = $5";
 }
@@ -36,6 +38,8 @@ pub struct CampaignState {
     /// Until when its ceiling is lifted.
     pub approved_until: Option<Instant>,
     pub cursor: Cursor,
+    /// Whether the occasions from before it began were taken up.
+    pub backfilled: bool,
 }
 
 /// How far a campaign was scanned.
@@ -92,11 +96,11 @@ pub async fn approve(tx: &mut Tx, campaign: &str, until: Instant) -> Result<bool
 
 /// The state of every campaign, by name.
 pub async fn states(tx: &mut Tx) -> Result<HashMap<String, CampaignState>> {
-    type Row = (String, Option<i64>, bool, bool, Option<i64>, Option<i64>, i64);
+    type Row = (String, Option<i64>, bool, bool, Option<i64>, Option<i64>, i64, bool);
     let rows = query!(fetch_all, Row, tx, STATES)?;
     Ok(rows
         .into_iter()
-        .map(|(name, first_live_at, paused, held, approved_until, scanned_to, seen_change)| {
+        .map(|(name, first_live_at, paused, held, approved_until, scanned_to, seen_change, backfilled)| {
             let cursor = Cursor { scanned_to: scanned_to.map(instant), seen_change };
             let state = CampaignState {
                 first_live_at: first_live_at.map(instant),
@@ -104,6 +108,7 @@ pub async fn states(tx: &mut Tx) -> Result<HashMap<String, CampaignState>> {
                 held,
                 approved_until: approved_until.map(instant),
                 cursor,
+                backfilled,
             };
             (name, state)
         })
@@ -124,11 +129,16 @@ pub async fn mark_scanning(tx: &mut Tx, campaign: &str, scan: &str) -> Result<()
     Ok(())
 }
 
-/// Ends what [`mark_scanning`] began, and holds the campaign if what waits and what went out in the
-/// last day are more than `ceiling` messages.
+/// Ends what [`mark_scanning`] began, and holds the campaign if what waits for the next day, or what
+/// fell due and waits and what went out in the last day, are more than `ceiling` messages.
 pub async fn end_scanning(tx: &mut Tx, campaign: &str, scan: &str, ceiling: i64, now: Instant) -> Result<()> {
     execute!(tx, END_SCANNING, campaign, scan, ceiling, now.timestamp_millis())?;
     Ok(())
+}
+
+/// Notes that the occasions from before a campaign began are in the ledger; false when they were.
+pub async fn mark_backfilled(tx: &mut Tx, campaign: &str) -> Result<bool> {
+    Ok(execute!(tx, MARK_BACKFILLED, campaign)? > 0)
 }
 
 /// Moves a campaign's cursor, if nobody else did in the meantime.

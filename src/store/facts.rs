@@ -251,7 +251,10 @@ impl Surroundings {
             self.first_steps.entry(key).or_insert(reason);
         }
         for (key, orders) in earlier.thanked {
-            self.thanked.entry(key).or_default().extend(orders);
+            let known = self.thanked.entry(key).or_default();
+            known.extend(orders);
+            known.sort();
+            known.dedup();
         }
     }
 

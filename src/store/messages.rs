@@ -77,8 +77,10 @@ statements! {
         ORDER BY m.due_at, m.campaign, m.step, m.slot");
     COUNTS = concat!("SELECT m.campaign, COALESCE(m.channel, ''), ", shown_state!(), ", COALESCE(m.reason, ''), COUNT(*) \
         FROM messages m GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4");
-    KNOWN = "SELECT m.member_id, m.occasion, m.step, m.slot, m.state, m.reason FROM messages m \
+    KNOWN = "SELECT m.member_id, m.occasion, m.step, m.slot, m.state, m.reason, m.due_at FROM messages m \
         WHERE m.campaign = $1 AND m.member_id {in $2}";
+    WAITING = concat!("SELECT ", message_columns!("m.state"), ", m.priority, m.turn FROM messages m \
+        WHERE m.campaign = $1 AND m.due_at >= $2 AND m.due_at < $3 AND m.state = 'planned' ORDER BY m.due_at, m.id");
     UNCERTAIN = "SELECT m.id, m.campaign, COALESCE(m.channel, ''), a.started_at FROM attempts a JOIN messages m ON m.id = a.message_id \
         WHERE a.uncertain ORDER BY a.started_at DESC LIMIT $1";
     COUNT_UNCERTAIN = "SELECT COUNT(*) FROM attempts WHERE uncertain";
@@ -317,14 +319,27 @@ pub async fn counts(tx: &mut Tx) -> Result<Vec<(String, String, String, String, 
     Ok(query!(fetch_all, (String, String, String, String, i64), tx, COUNTS)?)
 }
 
-/// The messages of a campaign that exist for some members: (member, occasion, step, slot, state, reason).
-pub async fn known(
-    tx: &mut Tx,
-    campaign: &str,
-    members: Vec<i64>,
-) -> Result<Vec<(i64, String, String, String, String, Option<String>)>> {
-    type Row = (i64, String, String, String, String, Option<String>);
-    Ok(query!(fetch_all, Row, tx, KNOWN, campaign, super::Ids(members))?)
+/// A message that exists: member, occasion, step, slot, state, reason, due_at.
+pub type Known = (i64, String, String, String, String, Option<String>, i64);
+
+/// The messages of a campaign that exist for some members.
+pub async fn known(tx: &mut Tx, campaign: &str, members: Vec<i64>) -> Result<Vec<Known>> {
+    Ok(query!(fetch_all, Known, tx, KNOWN, campaign, super::Ids(members))?)
+}
+
+/// A campaign's messages due in [from, to) that wait to be decided about, each with its priority and turn.
+pub async fn waiting(tx: &mut Tx, campaign: &str, from: Instant, to: Instant) -> Result<Vec<(Message, i64, i64)>> {
+    let (from, to) = (from.timestamp_millis(), to.timestamp_millis());
+    let rows = query!(fetch_all, Waiting, tx, WAITING, campaign, from, to)?;
+    rows.into_iter().map(|row| Ok((row.message.into_message()?, row.priority, row.turn))).collect()
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct Waiting {
+    #[sqlx(flatten)]
+    message: StoredMessage,
+    priority: i64,
+    turn: i64,
 }
 
 /// How many attempts ever ended uncertain, and the latest of them as (message, campaign, channel,

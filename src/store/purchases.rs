@@ -5,11 +5,14 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Serialize;
 
 use super::members::{Upserted, next_change, take_numbers, touch};
-use super::{JsonRows, Result, Texts, Tx, dates, query, statements};
+use super::{Ids, JsonRows, Result, Texts, Tx, dates, query, statements};
+use crate::domain::{Instant, instant};
 
 statements! {
     EXISTING = "SELECT order_id, member_id FROM purchases WHERE order_id {in $1}";
     CURRENCIES = "SELECT order_id, currency FROM purchases WHERE order_id {in $1}";
+    LAST_BEFORE = "SELECT member_id, MAX(purchased_at) FROM purchases \
+        WHERE member_id {in $1} AND status = 'paid' AND purchased_at < $2 GROUP BY member_id";
     COUNT = "SELECT COUNT(*) FROM purchases";
     LATEST = "SELECT MAX(purchased_at) FROM purchases";
 }
@@ -79,6 +82,12 @@ pub(super) fn upsert_sql(columns: &[&str]) -> String {
 /// The currencies of those orders that are there.
 pub async fn currencies(tx: &mut Tx, orders: Vec<String>) -> Result<HashMap<String, String>> {
     Ok(query!(fetch_all, (String, String), tx, CURRENCIES, Texts(orders))?.into_iter().collect())
+}
+
+/// When each of the members made the last valid order before an instant; who made none is missing.
+pub async fn last_before(tx: &mut Tx, members: Vec<i64>, at: Instant) -> Result<HashMap<i64, Instant>> {
+    let found = query!(fetch_all, (i64, i64), tx, LAST_BEFORE, Ids(members), at.timestamp_millis())?;
+    Ok(found.into_iter().map(|(member, at)| (member, instant(at))).collect())
 }
 
 /// How many orders there are, and when the latest was.

@@ -1,6 +1,8 @@
 //! Tests of the embedded size: SQLite in a folder of its own, nothing installed.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "../contract/launching.rs"]
+mod launching_contract;
 #[path = "../contract/pipeline.rs"]
 mod pipeline_contract;
 #[path = "../contract/queue.rs"]
@@ -11,6 +13,7 @@ mod statements_contract;
 mod support;
 
 mod import;
+mod launching;
 mod layers;
 mod pipeline;
 mod queue;

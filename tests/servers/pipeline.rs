@@ -1,4 +1,4 @@
-//! The pipeline contract on PostgreSQL, RabbitMQ and capture, and what several processes on one
+//! The contracts of the pipeline and of launching on PostgreSQL, RabbitMQ and capture, and what several processes on one
 //! database promise.
 
 use std::collections::BTreeMap;
@@ -9,12 +9,14 @@ use rekindle::clock::Clock;
 use rekindle::import::Kind;
 use rekindle::store::Store;
 
+use crate::launching_contract::launching_contract;
 use crate::pipeline_contract::pipeline_contract;
 use crate::support::rabbitmq::Prefix;
 use crate::support::shop::{Dice, PLAIN, Shop, Size, at};
 use crate::support::{Database, tidied};
 
 pipeline_contract!(on_servers);
+launching_contract!(on_postgres);
 
 async fn on_servers<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
     let (database, prefix) = (Database::create().await, Prefix::new());

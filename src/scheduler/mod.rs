@@ -16,6 +16,8 @@ use crate::store::configuration::{self, CampaignState, Cursor};
 use crate::store::messages::{self, NewMessage};
 use crate::store::{Store, StoreError, occasions};
 
+pub mod backfill;
+
 /// Candidates per page: what a scan holds in memory, and how long its transactions are.
 pub const PAGE: i64 = 5_000;
 
@@ -56,9 +58,14 @@ pub async fn scan_campaign(
 ) -> Result<Scanned, StoreError> {
     let (state, change) = read_state(store, campaign).await?;
     let Some(starts) = starts_at(campaign, state.as_ref()) else { return Ok(Scanned::default()) };
+    let from = state.as_ref().and_then(|state| state.cursor.scanned_to).map_or(starts, |at| at + JUST_BEFORE);
+    let takes_up = backfill::is_due(campaign, state.as_ref(), starts, from, until + JUST_BEFORE);
     let cursor = state.map_or(Cursor { scanned_to: None, seen_change: 0 }, |state| state.cursor);
     let after = cursor.scanned_to.unwrap_or(starts - JUST_BEFORE).max(starts - JUST_BEFORE);
     let mut scan = Scan::begin(store, catalog, clock, campaign, starts).await?;
+    if takes_up {
+        scan.backfill().await?;
+    }
     if until > after {
         scan.due(after, until).await?;
     }
@@ -85,6 +92,9 @@ pub async fn scan_window(
         let (state, _) = read_state(store, campaign).await?;
         let Some(starts) = starts_at(campaign, state.as_ref()) else { continue };
         let mut scan = Scan::begin(store, catalog, clock, campaign, starts).await?;
+        if backfill::is_due(campaign, state.as_ref(), starts, from, to) {
+            scan.backfill().await?;
+        }
         scan.due(after, until).await?;
         let joined = state
             .map(|state| state.cursor)
@@ -135,6 +145,27 @@ impl<'a> Scan<'a> {
         configuration::mark_scanning(&mut tx, &campaign.name, &id).await?;
         tx.commit().await?;
         Ok(Self { store, catalog, clock, campaign, starts, id, done: Scanned::default() })
+    }
+
+    /// Inserts what the campaign takes up of the time before it began, all of it or nothing.
+    async fn backfill(&mut self) -> Result<(), StoreError> {
+        let (catalog, campaign, starts) = (self.catalog, self.campaign, self.starts);
+        let mut tx = self.store.read().await?;
+        let ranked = backfill::ranked(&mut tx, catalog, campaign, starts).await?;
+        tx.commit().await?;
+        let mut tx = self.store.begin().await?;
+        if !configuration::mark_backfilled(&mut tx, &campaign.name).await? {
+            return Ok(());
+        }
+        for (page, taken) in ranked.chunks(PAGE as usize).enumerate() {
+            let first = page * PAGE as usize;
+            let new_id = || self.clock.new_id();
+            let new = backfill::messages(&mut tx, catalog, campaign, starts, (first, taken), new_id).await?;
+            self.done.inserted += messages::insert(&mut tx, &new).await?;
+        }
+        tx.commit().await?;
+        self.done.candidates += ranked.len() as u64;
+        Ok(())
     }
 
     /// Inserts what falls due in (after, until].
