@@ -15,7 +15,7 @@ use crate::domain::policy::{Decision, decide};
 use crate::scheduler::dues;
 use crate::store::configuration::CampaignState;
 use crate::store::messages::Message;
-use crate::store::{StoreError, Tx, messages, occasions};
+use crate::store::{StoreError, Tx, messages, models, occasions};
 
 /// One message of one occasion of the member.
 #[derive(Debug, Clone)]
@@ -39,6 +39,7 @@ pub async fn of_member(
     at: Instant,
     (before, after): (Duration, Duration),
 ) -> Result<Vec<Found>, StoreError> {
+    let campaign = &*models::informed(tx, campaign).await?;
     let starts = starts_at(campaign, state).unwrap_or(at);
     let last = campaign.steps.len() - 1;
     let (base_after, _) = campaign.base_window(last, at - before, at);

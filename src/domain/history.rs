@@ -50,11 +50,7 @@ pub fn histories(orders: &[Instant]) -> Vec<History> {
 /// Of sorted numbers; the mean of the two in the middle is rounded down.
 fn median(sorted: &[i64]) -> i64 {
     let middle = sorted.len() / 2;
-    if sorted.len().is_multiple_of(2) {
-        (sorted[middle - 1] + sorted[middle]).div_euclid(2)
-    } else {
-        sorted[middle]
-    }
+    if sorted.len().is_multiple_of(2) { (sorted[middle - 1] + sorted[middle]).div_euclid(2) } else { sorted[middle] }
 }
 
 #[cfg(test)]

@@ -216,15 +216,8 @@ fn distance(one: &Point, other: &Point) -> f64 {
 
 /// The logarithm of the gamma function of a positive number: Stirling's series, from ten upwards.
 fn ln_gamma(x: f64) -> f64 {
-    const SERIES: [f64; 7] = [
-        1.0 / 12.0,
-        -1.0 / 360.0,
-        1.0 / 1_260.0,
-        -1.0 / 1_680.0,
-        1.0 / 1_188.0,
-        -691.0 / 360_360.0,
-        1.0 / 156.0,
-    ];
+    const SERIES: [f64; 7] =
+        [1.0 / 12.0, -1.0 / 360.0, 1.0 / 1_260.0, -1.0 / 1_680.0, 1.0 / 1_188.0, -691.0 / 360_360.0, 1.0 / 156.0];
     let (mut z, mut below) = (x, 1.0);
     while z < 10.0 {
         below *= z;
@@ -265,7 +258,8 @@ mod tests {
 
     #[test]
     fn the_probability_falls_to_the_threshold_when_it_is_said_to() {
-        for (repeats, recency_days, below) in [(1, 0, 0.5), (1, 90, 0.5), (3, 200, 0.3), (12, 300, 0.7), (80, 900, 0.5)] {
+        for (repeats, recency_days, below) in [(1, 0, 0.5), (1, 90, 0.5), (3, 200, 0.3), (12, 300, 0.7), (80, 900, 0.5)]
+        {
             let recency = f64::from(recency_days) / 7.0;
             let weeks = CDNOW.weeks_until(below, repeats, recency).unwrap();
             assert!(weeks > 0.0);
