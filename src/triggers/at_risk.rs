@@ -293,3 +293,134 @@ impl Trigger for AtRisk {
         Some(Arc::new(Self::Probability(Probability { lifetimes: Some(Arc::new(lifetimes)), ..probability.clone() })))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::ALL;
+    use super::*;
+    use crate::domain::campaign::Campaign;
+    use crate::domain::instant;
+    use crate::domain::lifetime::Model;
+    use crate::domain::member::samples::{brand, member};
+    use crate::domain::purchase::{OrderStatus, Purchase};
+
+    fn parse(trigger: &str) -> Result<Campaign, String> {
+        let text = format!("name: c\nchannels: [sms]\ncontent: c\ntrigger: {{ kind: at_risk, {trigger} }}\n");
+        Campaign::parse("c.yaml", &text, &brand(), ALL).map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn one_way_is_chosen_and_its_numbers_make_sense() {
+        let check = |trigger: &str, expected: &str| assert_eq!(parse(trigger).err().unwrap_or_default(), expected);
+        let ways = "write one of `after`, `rhythm` and `probability`";
+        check(
+            "fallback: 60d",
+            "c.yaml:4:10: one of `after`, `rhythm` and `probability` is missing; write `after: 60d`, for example",
+        );
+        check("after: 60d, rhythm: { times: 2 }", &format!("c.yaml:4:47: `rhythm` stands beside `after`; {ways}"));
+        check(
+            "rhythm: { times: 2 }, probability: { below: 0.5 }",
+            &format!("c.yaml:4:62: `probability` stands beside `rhythm`; {ways}"),
+        );
+        check(
+            "after: 60d, fallback: none",
+            "c.yaml:4:49: `fallback` goes with `rhythm` or `probability`; `after` holds for everybody",
+        );
+        check("after: 10m", "c.yaml:4:34: nobody is at risk so soon; write at least 1h, such as 60d");
+        check(
+            "rhythm: { times: 2 }, fallback: 10m",
+            "c.yaml:4:59: nobody is at risk so soon; write at least 1h, such as 60d",
+        );
+        check(
+            "rhythm: { times: 2 }, fallback: never",
+            "c.yaml:4:59: `never` is not a length of time; write a whole number and a unit: 90s, 30m, 12h, 60d, 2w",
+        );
+        check(
+            "rhythm: { times: 2 }, never_bought: true",
+            "c.yaml:4:63: `never_bought` goes with `after`: who never bought has no `rhythm`",
+        );
+        check("rhythm: { floor: 10d }", "c.yaml:4:35: `times` is missing");
+        check(
+            "rhythm: { times: 0 }",
+            "c.yaml:4:44: `0` cannot stand here; write a number above 0, up to 1000, such as 2.5",
+        );
+        check(
+            "probability: { below: 50% }",
+            "c.yaml:4:49: `50%` cannot stand here; write a probability between 0 and 1, such as 0.5",
+        );
+        check(
+            "probability: { below: 1 }",
+            "c.yaml:4:49: `1` cannot stand here; write a probability between 0 and 1, such as 0.5",
+        );
+        check(
+            "rhythm: { times: 2, floor: 60d, ceiling: 30d }",
+            "c.yaml:4:68: the ceiling of 30d is below the floor of 60d",
+        );
+        check(
+            "probability: { below: 0.5, floor: 400d }",
+            "c.yaml:4:40: the ceiling of 365d is below the floor of 400d",
+        );
+        check(
+            "rhythm: { times: 2, below: 0.5 }",
+            "c.yaml:4:47: unknown key `below`; valid here: `times`, `floor`, `ceiling`",
+        );
+        for right in [
+            "after: 1h, never_bought: true",
+            "rhythm: { times: 2.5, floor: 30d, ceiling: 365d }, fallback: 60d",
+            "rhythm: { times: 3 }, never_bought: false",
+            "probability: { below: 0.5, floor: 14d, ceiling: 365d }, fallback: none",
+        ] {
+            check(right, "");
+        }
+    }
+
+    /// The days from the order to the occasion, for an order with this history.
+    fn lag(trigger: &str, model: bool, (visits, tenure_days, gap_days): (i64, i64, Option<f64>)) -> Option<f64> {
+        let campaign = parse(trigger).unwrap();
+        let cdnow = Model { r: 0.243, alpha: 4.414, a: 0.793, b: 2.426 };
+        let informed = campaign.trigger.with_lifetimes(Lifetimes { model: cdnow, histories: Vec::new() });
+        let trigger = informed.filter(|_| model).unwrap_or(campaign.trigger);
+        let gap_ms = gap_days.map(|days| (days * DAY_MS as f64) as i64);
+        let purchased_at = instant(1_700_000_000_000);
+        let order = Purchase {
+            id: 1,
+            order_id: "o".to_owned(),
+            purchased_at,
+            amount: 1,
+            currency: "IRR".to_owned(),
+            status: OrderStatus::Paid,
+        };
+        let history = Some(History { visits, tenure_days, gap_ms, next_at: None });
+        let candidate = Candidate { member: member(), order: Some(order), history, ordinal: 0 };
+        let found = trigger.occasions(&candidate, Instant::MIN_UTC, Instant::MAX_UTC, &brand());
+        Some((found.first()?.base - purchased_at).num_milliseconds() as f64 / DAY_MS as f64)
+    }
+
+    #[test]
+    fn each_history_has_its_lag() {
+        const REGULAR: (i64, i64, Option<f64>) = (5, 80, Some(20.0));
+        for (trigger, model, history, wanted) in [
+            ("after: 60d", false, REGULAR, Some(60.0)),
+            ("rhythm: { times: 2.5 }", false, REGULAR, Some(50.0)),
+            ("rhythm: { times: 2.5, floor: 60d }", false, REGULAR, Some(60.0)),
+            ("rhythm: { times: 2.5, ceiling: 30d }", false, REGULAR, Some(30.0)),
+            ("rhythm: { times: 2 }", false, (3, 5, Some(1.25)), Some(14.0)),
+            ("rhythm: { times: 2 }", false, (3, 800, Some(400.0)), Some(365.0)),
+            ("rhythm: { times: 2 }", false, (2, 5, None), None),
+            ("rhythm: { times: 2 }, fallback: 45d", false, (2, 5, None), Some(45.0)),
+            ("probability: { below: 0.5 }", true, (1, 0, None), None),
+            ("probability: { below: 0.5 }, fallback: 45d", true, (1, 0, None), Some(45.0)),
+            ("probability: { below: 0.5 }", false, REGULAR, None),
+            ("probability: { below: 0.5 }, fallback: 45d", false, REGULAR, Some(45.0)),
+            // Right after the second purchase the probability is 0.754 already.
+            ("probability: { below: 0.9 }", true, (2, 70, None), Some(1.0)),
+            ("probability: { below: 0.001 }", true, (2, 70, None), Some(365.0)),
+        ] {
+            assert_eq!(lag(trigger, model, history), wanted, "{trigger} {history:?}");
+        }
+        // (2.426 / 0.793)^(1 / 1.243) × (4.414 + 10) weeks, less (4.414 + 10) weeks.
+        let found = lag("probability: { below: 0.5 }", true, (2, 70, None)).unwrap();
+        let wanted = ((2.426_f64 / 0.793).powf(1.0 / 1.243) - 1.0) * 14.414 * 7.0;
+        assert!((found - wanted).abs() < 1e-6, "{found}, not {wanted}");
+    }
+}

@@ -72,12 +72,12 @@ fn of_triggers(dialect: Dialect) -> Vec<Statement> {
         let campaign = campaign.unwrap_or_else(|problems| panic!("{trigger}: {problems}"));
         let model = Model { r: 0.24, alpha: 4.4, a: 0.8, b: 2.4 };
         let informed = campaign.trigger.with_lifetimes(Lifetimes { model, histories: vec![(1, 0), (2, 30)] });
-        for trigger in [Some(campaign.trigger), informed].into_iter().flatten() {
+        for informed in [Some(campaign.trigger), informed].into_iter().flatten() {
             for rows in all_rows {
                 // A broadcast has no candidates before its hour.
-                let Some(query) = trigger.query(rows, &settings.brand) else { continue };
+                let Some(query) = informed.query(rows, &settings.brand) else { continue };
                 all.push(Statement {
-                    name: format!("{trigger:?} {rows:?}"),
+                    name: format!("{trigger} {rows:?}"),
                     sql: dialect.expand(&occasions::page_sql(&query)),
                     parameters: Some(3 + query.binds.len()),
                 });

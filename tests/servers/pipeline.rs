@@ -1,4 +1,4 @@
-//! The pipeline contract on PostgreSQL, RabbitMQ and capture, and what several processes on one
+//! The contracts of the pipeline and of `at_risk` on PostgreSQL, RabbitMQ and capture, and what several processes on one
 //! database promise.
 
 use std::collections::BTreeMap;
@@ -9,12 +9,14 @@ use rekindle::clock::Clock;
 use rekindle::import::Kind;
 use rekindle::store::Store;
 
+use crate::at_risk_contract::at_risk_contract;
 use crate::pipeline_contract::pipeline_contract;
 use crate::support::rabbitmq::Prefix;
 use crate::support::shop::{Dice, PLAIN, Shop, Size, at};
 use crate::support::{Database, tidied};
 
 pipeline_contract!(on_servers);
+at_risk_contract!(on_servers);
 
 async fn on_servers<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
     let (database, prefix) = (Database::create().await, Prefix::new());
