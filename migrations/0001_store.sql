@@ -65,11 +65,32 @@ CREATE TABLE purchases (
     status       TEXT NOT NULL,
     delivered_at BIGINT,
     items        TEXT,
-    coupon_code  TEXT
+    coupon_code  TEXT,
+    -- The member's history up to and with this order, kept by imports; null where it is not paid.
+    visits       BIGINT,  -- days with an order
+    tenure_days  BIGINT,  -- from the first to the last of them
+    gap_ms       BIGINT,  -- the median time between visits, from the third on
+    next_at      BIGINT   -- when the next order was made
 );
 CREATE INDEX purchases_member ON purchases (member_id, purchased_at, order_id);
 CREATE INDEX purchases_purchased_at ON purchases (purchased_at);
 CREATE INDEX purchases_delivered_at ON purchases (delivered_at);
+CREATE INDEX purchases_rhythm ON purchases ((gap_ms / 86400000), purchased_at);
+CREATE INDEX purchases_lifetime ON purchases (visits, tenure_days, purchased_at);
+
+-- Fitted models of all customers; the one with the greatest number is in use.
+CREATE TABLE models (
+    id               BIGINT PRIMARY KEY,
+    fitted_at        BIGINT NOT NULL,
+    until_at         BIGINT NOT NULL,  -- purchases before it were looked at
+    customers        BIGINT NOT NULL,
+    repeat_customers BIGINT NOT NULL,
+    r                DOUBLE PRECISION NOT NULL,
+    alpha            DOUBLE PRECISION NOT NULL,
+    a                DOUBLE PRECISION NOT NULL,
+    b                DOUBLE PRECISION NOT NULL,
+    log_likelihood   DOUBLE PRECISION NOT NULL
+);
 
 CREATE TABLE suppressions (
     address    TEXT NOT NULL,

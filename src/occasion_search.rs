@@ -15,7 +15,7 @@ use crate::domain::policy::{Decision, decide};
 use crate::scheduler::dues;
 use crate::store::configuration::CampaignState;
 use crate::store::messages::Message;
-use crate::store::{StoreError, Tx, facts, messages, occasions};
+use crate::store::{StoreError, Tx, facts, messages, models, occasions};
 
 /// One message of one occasion of the member.
 #[derive(Debug, Clone)]
@@ -39,6 +39,7 @@ pub async fn of_member(
     at: Instant,
     (before, after): (Duration, Duration),
 ) -> Result<Vec<Found>, StoreError> {
+    let campaign = &*models::informed(tx, campaign).await?;
     let starts = starts_at(campaign, state).unwrap_or(at);
     let last = campaign.steps.len() - 1;
     let (base_after, _) = campaign.base_window(last, at - before, at);
@@ -77,7 +78,7 @@ pub async fn of_member(
             None => None,
         };
         let decision = decision(tx, catalog, campaign, message, at).await?;
-        let candidate = Candidate { member: member.clone(), order, ordinal: 0 };
+        let candidate = Candidate { member: member.clone(), order, history: None, ordinal: 0 };
         found.push(Found { message: message.clone(), candidate, exists: true, decision });
     }
     found.sort_by_key(|found| found.message.due_at);

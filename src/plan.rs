@@ -16,7 +16,7 @@ use crate::domain::policy::{Decision, decide};
 use crate::scheduler::{PAGE, backfill, dues, live};
 use crate::store::facts::Surroundings;
 use crate::store::messages::{self, Message, NewMessage};
-use crate::store::{Store, StoreError, Tx, configuration, occasions};
+use crate::store::{Store, StoreError, Tx, configuration, models, occasions};
 
 /// One message that would be sent, or not, and why not.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,10 +58,14 @@ pub async fn plan(
     let mut planner =
         Planner { catalog, pending: BTreeMap::new(), collected: HashSet::new(), seen: Surroundings::default() };
     let mut taken_up = HashSet::new();
+    let mut campaigns = Vec::new();
+    for campaign in live(catalog) {
+        campaigns.push(models::informed(&mut tx, campaign).await?);
+    }
     let (mut start, mut slice) = (from, SLICE.0);
     while start < to {
         let end = (start + slice).min(to);
-        for campaign in live(catalog) {
+        for campaign in &campaigns {
             // A campaign that was never applied would go live now.
             let state = states.get(&campaign.name);
             let Some(starts) = starts_at(campaign, state).or(Some(from)) else { continue };

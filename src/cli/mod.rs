@@ -23,6 +23,7 @@ mod forecast;
 mod import;
 mod messages;
 mod migrate;
+mod model;
 mod once;
 mod output;
 mod plan;
@@ -67,6 +68,9 @@ enum Command {
     /// Bring members, purchases and suppressions in from CSV files.
     #[command(subcommand)]
     Import(import::Import),
+    /// Fit and show the model of all customers, which tells who is slipping away.
+    #[command(subcommand)]
+    Model(model::Model),
     /// Say what would be sent, to whom and when; send nothing, change nothing.
     Plan(plan::Plan),
     /// Say why a member gets, or does not get, each campaign's message.
@@ -166,6 +170,7 @@ async fn execute(arguments: Arguments) -> Result {
         Command::Migrate => migrate::execute(&session).await,
         Command::Campaigns(command) => command.execute(&session).await,
         Command::Import(command) => command.execute(&session).await,
+        Command::Model(command) => command.execute(&session).await,
         Command::Plan(command) => command.execute(&session).await,
         Command::Explain(command) => command.execute(&session).await,
         Command::Preview(command) => command.execute(&session).await,

@@ -8,6 +8,8 @@ pub mod campaign;
 pub mod cron;
 pub mod duration;
 pub mod experiment;
+pub mod history;
+pub mod lifetime;
 pub mod member;
 pub mod message;
 pub mod money;

@@ -8,6 +8,8 @@ use chrono_tz::Tz;
 
 use super::Instant;
 use super::calendar::next_local_time;
+use super::history::History;
+use super::lifetime::Lifetimes;
 use super::member::{Brand, Member};
 use super::purchase::Purchase;
 
@@ -27,6 +29,8 @@ pub struct Occasion {
 pub struct Candidate {
     pub member: Member,
     pub order: Option<Purchase>,
+    /// What stands behind the order, where it is valid.
+    pub history: Option<History>,
     /// Which valid order of the member it is, from 1; 0 where the trigger does not count.
     pub ordinal: i64,
 }
@@ -96,6 +100,16 @@ pub trait Trigger: Debug + Send + Sync {
     /// the member came back.
     fn ends_with_any_purchase(&self) -> bool {
         false
+    }
+
+    /// Whether it rests on the fitted model of all customers, given to [`Self::with_lifetimes`].
+    fn needs_lifetimes(&self) -> bool {
+        false
+    }
+
+    /// The same trigger resting on the model; without this it stands as where none was fitted.
+    fn with_lifetimes(&self, _: Lifetimes) -> Option<Arc<dyn Trigger>> {
+        None
     }
 }
 

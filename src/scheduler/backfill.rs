@@ -134,7 +134,7 @@ pub async fn messages(
         if campaign.ends_at.is_some_and(|ends| first_due_at >= ends) {
             continue;
         }
-        let candidate = Candidate { member, order, ordinal: 0 };
+        let candidate = Candidate { member, order, history: None, ordinal: 0 };
         for (step, due_at) in chain.into_iter().enumerate() {
             let (occasion, years) = (taken.occasion.key.clone(), taken.occasion.years);
             let due = Due { step, occasion, years, first_due_at, due_at };

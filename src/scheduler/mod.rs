@@ -2,6 +2,8 @@
 //! messages, page by page; the cursor moves when all are in. Rows that exist
 //! are left alone, so a scan may be repeated, and two may run at once.
 
+use std::borrow::Cow;
+
 use chrono::Duration;
 use uuid::Uuid;
 
@@ -14,7 +16,7 @@ use crate::domain::occasion::{Candidate, Rows};
 use crate::domain::policy::first_attempt_at;
 use crate::store::configuration::{self, CampaignState, Cursor};
 use crate::store::messages::{self, NewMessage};
-use crate::store::{Store, StoreError, occasions};
+use crate::store::{Store, StoreError, models, occasions};
 
 pub mod backfill;
 
@@ -56,7 +58,8 @@ pub async fn scan_campaign(
     campaign: &Campaign,
     until: Instant,
 ) -> Result<Scanned, StoreError> {
-    let (state, change) = read_state(store, campaign).await?;
+    let (campaign, state, change) = read_state(store, campaign).await?;
+    let campaign = campaign.as_ref();
     let Some(starts) = starts_at(campaign, state.as_ref()) else { return Ok(Scanned::default()) };
     let from = state.as_ref().and_then(|state| state.cursor.scanned_to).map_or(starts, |at| at + JUST_BEFORE);
     let takes_up = backfill::is_due(campaign, state.as_ref(), starts, from, until + JUST_BEFORE);
@@ -89,7 +92,8 @@ pub async fn scan_window(
     let mut total = Scanned::default();
     let (after, until) = (from - JUST_BEFORE, to - JUST_BEFORE);
     for campaign in live(catalog) {
-        let (state, _) = read_state(store, campaign).await?;
+        let (campaign, state, _) = read_state(store, campaign).await?;
+        let campaign = campaign.as_ref();
         let Some(starts) = starts_at(campaign, state.as_ref()) else { continue };
         let mut scan = Scan::begin(store, catalog, clock, campaign, starts).await?;
         if backfill::is_due(campaign, state.as_ref(), starts, from, to) {
@@ -105,13 +109,18 @@ pub async fn scan_window(
     Ok(total)
 }
 
-async fn read_state(store: &Store, campaign: &Campaign) -> Result<(Option<CampaignState>, i64), StoreError> {
+/// The campaign under the model of now, its state, and the last change number.
+async fn read_state<'c>(
+    store: &Store,
+    campaign: &'c Campaign,
+) -> Result<(Cow<'c, Campaign>, Option<CampaignState>, i64), StoreError> {
     let mut tx = store.read().await?;
     // The change number first: a later change is seen again by the next scan, never missed.
     let change = configuration::change(&mut tx).await?;
     let state = configuration::states(&mut tx).await?.remove(&campaign.name);
+    let campaign = models::informed(&mut tx, campaign).await?;
     tx.commit().await?;
-    Ok((state, change))
+    Ok((campaign, state, change))
 }
 
 impl Scanned {

@@ -18,6 +18,7 @@ pub mod facts;
 pub mod leases;
 pub mod members;
 pub mod messages;
+pub mod models;
 pub mod occasions;
 pub mod purchases;
 pub mod queue_items;
@@ -70,6 +71,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
         ("leases", leases::STATEMENTS),
         ("members", members::STATEMENTS),
         ("messages", messages::STATEMENTS),
+        ("models", models::STATEMENTS),
         ("purchases", purchases::STATEMENTS),
         ("queue_items", queue_items::STATEMENTS),
         ("suppressions", suppressions::STATEMENTS),

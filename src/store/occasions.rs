@@ -3,6 +3,7 @@
 use sqlx::AssertSqlSafe;
 
 use super::members::{StoredMember, member_columns};
+use super::purchases::StoredHistory;
 use super::{Result, StoreError, Tx};
 use crate::domain::instant;
 use crate::domain::occasion::{Bind, Candidate, Query};
@@ -21,7 +22,8 @@ pub fn page_sql(query: &Query) -> String {
             "SELECT CAST(c.purchase_id AS BIGINT) AS c_purchase_id, CAST(c.ordinal AS BIGINT) AS c_ordinal, ",
             member_columns!(),
             ", p.order_id AS p_order_id, p.purchased_at AS p_purchased_at, p.amount AS p_amount, \
-             p.currency AS p_currency, p.status AS p_status, p.delivered_at AS p_delivered_at, p.items AS p_items \
+             p.currency AS p_currency, p.status AS p_status, p.delivered_at AS p_delivered_at, p.items AS p_items, \
+             p.visits, p.tenure_days, p.gap_ms, p.next_at \
              FROM ({}) c JOIN members m ON m.id = c.member_id LEFT JOIN purchases p ON p.id = c.purchase_id \
              WHERE (c.member_id, c.purchase_id) > ($1, $2) AND m.deleted_at IS NULL \
              ORDER BY c.member_id, c.purchase_id LIMIT $3"
@@ -76,6 +78,8 @@ struct Row {
     p_status: Option<String>,
     p_delivered_at: Option<i64>,
     p_items: Option<String>,
+    #[sqlx(flatten)]
+    history: StoredHistory,
 }
 
 impl Row {
@@ -97,6 +101,7 @@ impl Row {
             }),
             _ => None,
         };
-        Ok(Candidate { member: self.member.into_member()?, order, ordinal: self.c_ordinal })
+        let history = self.history.into_history();
+        Ok(Candidate { member: self.member.into_member()?, order, history, ordinal: self.c_ordinal })
     }
 }

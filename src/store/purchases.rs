@@ -1,11 +1,12 @@
-//! Purchases: upserts from imports.
+//! Purchases: upserts from imports, and the history that stands behind each order.
 
 use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
 
 use super::members::{Upserted, next_change, take_numbers, touch};
-use super::{Ids, JsonRows, Result, Texts, Tx, dates, query, statements};
+use super::{Ids, JsonRows, Result, Texts, Tx, dates, execute, query, statements};
+use crate::domain::history::{History, histories};
 use crate::domain::{Instant, instant};
 
 statements! {
@@ -13,6 +14,11 @@ statements! {
     CURRENCIES = "SELECT order_id, currency FROM purchases WHERE order_id {in $1}";
     LAST_BEFORE = "SELECT member_id, MAX(purchased_at) FROM purchases \
         WHERE member_id {in $1} AND status = 'paid' AND purchased_at < $2 GROUP BY member_id";
+    OF_MEMBERS = "SELECT id, member_id, purchased_at, order_id, status = 'paid' AS paid, visits, tenure_days, gap_ms, next_at \
+        FROM purchases WHERE member_id {in $1}";
+    SET_HISTORY = "UPDATE purchases SET visits = r.visits, tenure_days = r.tenure_days, gap_ms = r.gap_ms, \
+        next_at = r.next_at FROM {rows $1: id BIGINT, visits BIGINT, tenure_days BIGINT, gap_ms BIGINT, next_at BIGINT} \
+        WHERE purchases.id = r.id";
     COUNT = "SELECT COUNT(*) FROM purchases";
     LATEST = "SELECT MAX(purchased_at) FROM purchases";
 }
@@ -54,8 +60,80 @@ pub async fn upsert(tx: &mut Tx, rows: &mut [PurchaseRow], columns: &[&str]) -> 
     let members: Vec<i64> = members.into_iter().collect();
     touch(tx, members.clone(), change).await?;
     dates::keep_first_purchases(tx, &members).await?;
+    write_histories(tx, members).await?;
     let inserted = (rows.len() - existing.len()) as u64;
     Ok(Upserted { inserted, updated: changed.len() as u64 - inserted })
+}
+
+/// The columns of a [`History`] as they stand in a row, all null for an order that is not valid.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub(super) struct StoredHistory {
+    visits: Option<i64>,
+    tenure_days: Option<i64>,
+    gap_ms: Option<i64>,
+    next_at: Option<i64>,
+}
+
+impl From<History> for StoredHistory {
+    fn from(history: History) -> Self {
+        Self {
+            visits: Some(history.visits),
+            tenure_days: Some(history.tenure_days),
+            gap_ms: history.gap_ms,
+            next_at: history.next_at.map(|at| at.timestamp_millis()),
+        }
+    }
+}
+
+impl StoredHistory {
+    pub(super) fn into_history(self) -> Option<History> {
+        Some(History {
+            visits: self.visits?,
+            tenure_days: self.tenure_days?,
+            gap_ms: self.gap_ms,
+            next_at: self.next_at.map(instant),
+        })
+    }
+}
+
+/// Computes the histories of members' orders anew and writes those that changed.
+async fn write_histories(tx: &mut Tx, members: Vec<i64>) -> Result<()> {
+    #[derive(sqlx::FromRow)]
+    struct Order {
+        id: i64,
+        member_id: i64,
+        purchased_at: i64,
+        order_id: String,
+        #[sqlx(rename = "paid")]
+        is_paid: bool,
+        #[sqlx(flatten)]
+        stored: StoredHistory,
+    }
+    #[derive(Serialize)]
+    struct Changed {
+        id: i64,
+        #[serde(flatten)]
+        history: StoredHistory,
+    }
+    let mut orders = query!(fetch_all, Order, tx, OF_MEMBERS, Ids(members))?;
+    // Valid ones come first, so that each member's are a slice; ids of one instant go byte by byte.
+    orders.sort_by(|one, other| {
+        let key = |order: &Order| (order.member_id, !order.is_paid, order.purchased_at);
+        key(one).cmp(&key(other)).then_with(|| one.order_id.cmp(&other.order_id))
+    });
+    let mut changed = Vec::new();
+    for group in orders.chunk_by(|one, other| (one.member_id, one.is_paid) == (other.member_id, other.is_paid)) {
+        let valid: Vec<_> =
+            group.iter().filter(|order| order.is_paid).map(|order| instant(order.purchased_at)).collect();
+        let computed = histories(&valid).into_iter().map(StoredHistory::from);
+        let computed = computed.chain(std::iter::repeat(StoredHistory::default()));
+        let differing = group.iter().zip(computed).filter(|(order, history)| order.stored != *history);
+        changed.extend(differing.map(|(order, history)| Changed { id: order.id, history }));
+    }
+    if !changed.is_empty() {
+        execute!(tx, SET_HISTORY, JsonRows::of(&changed)?)?;
+    }
+    Ok(())
 }
 
 pub(super) fn upsert_sql(columns: &[&str]) -> String {

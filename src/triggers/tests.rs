@@ -20,7 +20,7 @@ fn candidate(birth: Option<BirthDate>, joined: Option<Instant>, calendar: Calend
     let zone = chrono_tz::TZ_VARIANTS[zone % chrono_tz::TZ_VARIANTS.len()];
     let member =
         Member { birth_date: birth, joined_at: joined, calendar: Some(calendar), timezone: Some(zone), ..member() };
-    Candidate { member, order: None, ordinal: 0 }
+    Candidate { member, order: None, history: None, ordinal: 0 }
 }
 
 /// The occasions from the start of one Gregorian year to the end of another, cut at some instants.

@@ -290,3 +290,22 @@ async fn the_combined_campaigns_are_sent_as_expected_on_servers() {
 async fn the_combined_campaigns_are_the_same_when_orders_come_late_and_shuffled() {
     check_late_arrival("combined", &Campaigns::combined()).await;
 }
+
+/// The article fits the purchases up to the end of September 1997, time in weeks, one purchase a day
+/// at most: r = 0.243, alpha = 4.414, a = 0.793, b = 2.426, log-likelihood -9582.4.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_model_is_the_published_one() {
+    let shop = Campaigns::samples().imported(&Size::default()).await;
+    let until = at("1997-10-01T00:00:00Z");
+    let fitted = rekindle::model::fit(shop.store().await, until, at(FROM)).await.unwrap();
+    println!("{fitted:?}");
+    assert_eq!((fitted.customers, fitted.repeat_customers), (2_357, 946));
+    let model = fitted.fit.model;
+    for (name, found, wanted) in
+        [("r", model.r, 0.243), ("alpha", model.alpha, 4.414), ("a", model.a, 0.793), ("b", model.b, 2.426)]
+    {
+        assert!((found / wanted - 1.0).abs() < 0.01, "{name} is {found}, not {wanted}");
+    }
+    assert!((fitted.fit.log_likelihood + 9_582.4).abs() < 0.1, "{}", fitted.fit.log_likelihood);
+    shop.close().await;
+}

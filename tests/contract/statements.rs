@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use rekindle::domain::campaign::Campaign;
+use rekindle::domain::lifetime::{Lifetimes, Model};
 use rekindle::domain::occasion::Rows;
 use rekindle::settings::Settings;
 use rekindle::store::{Dialect, all_statements, occasions};
@@ -29,6 +30,10 @@ pub const TRIGGERS: &[&str] = &[
     "{ kind: post_purchase, orders: { nth: 3 } }",
     "{ kind: at_risk, after: 60d }",
     "{ kind: at_risk, after: 60d, never_bought: true }",
+    "{ kind: at_risk, rhythm: { times: 2.5 } }",
+    "{ kind: at_risk, rhythm: { times: 2, floor: 10d, ceiling: 90d }, fallback: 60d }",
+    "{ kind: at_risk, probability: { below: 0.5 }, fallback: 60d }",
+    "{ kind: at_risk, probability: { below: 0.5 } }",
     "{ kind: broadcast, at: 2026-03-21T10:00:00Z }",
     "{ kind: broadcast, at: 2026-03-21T10:00 }",
 ];
@@ -71,14 +76,18 @@ fn of_triggers(dialect: Dialect) -> Vec<Statement> {
         let text = format!("name: x\nchannels: [email]\ncontent: x\ntrigger: {trigger}");
         let campaign = Campaign::parse("x.yaml", &text, &settings.brand, triggers::ALL);
         let campaign = campaign.unwrap_or_else(|problems| panic!("{trigger}: {problems}"));
-        for rows in all_rows {
-            // A broadcast has no candidates before its hour.
-            let Some(query) = campaign.trigger.query(rows, &settings.brand) else { continue };
-            all.push(Statement {
-                name: format!("{trigger} {rows:?}"),
-                sql: dialect.expand(&occasions::page_sql(&query)),
-                parameters: Some(3 + query.binds.len()),
-            });
+        let model = Model { r: 0.24, alpha: 4.4, a: 0.8, b: 2.4 };
+        let informed = campaign.trigger.with_lifetimes(Lifetimes { model, histories: vec![(1, 0), (2, 30)] });
+        for informed in [Some(campaign.trigger), informed].into_iter().flatten() {
+            for rows in all_rows {
+                // A broadcast has no candidates before its hour.
+                let Some(query) = informed.query(rows, &settings.brand) else { continue };
+                all.push(Statement {
+                    name: format!("{trigger} {rows:?}"),
+                    sql: dialect.expand(&occasions::page_sql(&query)),
+                    parameters: Some(3 + query.binds.len()),
+                });
+            }
         }
     }
     all

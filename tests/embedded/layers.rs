@@ -18,6 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("settings", &["domain", "document", "store::redact"]),
     ("import", &["store", "domain", "document", "settings", "clock"]),
     ("catalog", &["triggers", "rendering", "senders", "settings", "store", "domain", "document"]),
+    ("model", &["store", "domain"]),
     ("scheduler", PIPELINE),
     ("dispatcher", PIPELINE),
     ("sender", PIPELINE),
@@ -51,6 +52,7 @@ const WITH_PLAN: &[&str] = &[
 ];
 
 const BELOW_APP: &[&str] = &[
+    "model",
     "scheduler",
     "dispatcher",
     "sender",
@@ -72,6 +74,7 @@ const BELOW_APP: &[&str] = &[
 
 const BELOW_CLI: &[&str] = &[
     "app",
+    "model",
     "scheduler",
     "dispatcher",
     "sender",

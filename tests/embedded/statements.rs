@@ -28,6 +28,22 @@ async fn every_statement_prepares_on_sqlite() {
     shop.close().await;
 }
 
+#[tokio::test]
+async fn who_is_at_risk_is_found_by_indexes() {
+    let shop = Shop::new(&Size::default(), PLAIN);
+    let Store::Sqlite(pool) = shop.store().await else { unreachable!() };
+    let asked = |name: &str| name.contains("HISTORIES") || (name.contains("at_risk") && name.contains("Base"));
+    let statements: Vec<_> = statements(Dialect::Sqlite).into_iter().filter(|found| asked(&found.name)).collect();
+    assert!(statements.len() > 20);
+    for statement in statements {
+        let sql = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", statement.sql));
+        let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(sql).fetch_all(pool).await.unwrap();
+        let scan = steps.iter().find(|(.., step)| ["p", "q", "n", "m"].iter().any(|t| step == &format!("SCAN {t}")));
+        assert!(scan.is_none(), "{}: {scan:?}", statement.name);
+    }
+    shop.close().await;
+}
+
 #[test]
 fn every_store_file_with_statements_is_in_the_list() {
     let listed: BTreeSet<String> = all_statements().into_iter().map(|(file, ..)| file.to_owned()).collect();
