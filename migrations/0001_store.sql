@@ -79,6 +79,13 @@ CREATE TABLE suppressions (
     PRIMARY KEY (address, purpose)
 );
 
+-- The cut points of RFM scores, as they were fitted; the newest are in use.
+CREATE TABLE rfm_cuts (
+    fitted_at BIGINT PRIMARY KEY,
+    members   BIGINT NOT NULL,
+    cuts      TEXT NOT NULL
+);
+
 -- What `campaigns apply` stored: all campaign, template and provider files as one document.
 CREATE TABLE configurations (
     hash       TEXT PRIMARY KEY,

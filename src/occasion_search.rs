@@ -12,7 +12,7 @@ use crate::domain::message::State;
 use crate::domain::occasion::{Candidate, Rows};
 use crate::domain::policy::{Decision, decide};
 
-use crate::scheduler::dues;
+use crate::scheduler::{Due, due_messages};
 use crate::store::configuration::CampaignState;
 use crate::store::messages::Message;
 use crate::store::{StoreError, Tx, messages, occasions};
@@ -48,13 +48,11 @@ pub async fn of_member(
     let known = messages::of_member(tx, member.id).await?;
     let (candidates, _) = occasions::page(tx, &query, occasions::START, 10_000).await?;
     for candidate in &candidates {
-        for due in dues(campaign, candidate, base_after, base_until, starts, catalog) {
-            if due.due_at < at - before || due.due_at > at + after {
-                continue;
-            }
-            let mut rows = Vec::new();
-            due.messages(campaign, candidate, catalog, &mut rows, Uuid::nil);
-            for row in rows {
+        let wanted = |due: &Due| at - before <= due.due_at && due.due_at <= at + after;
+        let one = std::slice::from_ref(candidate);
+        let base = (base_after, base_until);
+        let rows = due_messages(tx, campaign, one, base, starts, catalog, &wanted, &mut Uuid::nil).await?;
+        for row in rows {
                 let planned = Message::from(row);
                 let stored = known.iter().find(|message| {
                     (&message.campaign, &message.occasion, &message.step, &message.slot)
@@ -66,7 +64,6 @@ pub async fn of_member(
                 let facts = around.facts(&message, Some(campaign), &catalog.brand, asked_at);
                 let decision = decide(&facts, &campaign.rules(&catalog.brand), asked_at);
                 found.push(Found { message, candidate: candidate.clone(), exists: stored.is_some(), decision });
-            }
         }
     }
     found.sort_by_key(|found| found.message.due_at);

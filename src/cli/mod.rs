@@ -27,6 +27,7 @@ mod output;
 mod plan;
 mod preview;
 mod run;
+mod segments;
 mod status;
 
 use output::Format;
@@ -60,9 +61,12 @@ enum Command {
     Check,
     /// Bring the store's schema up to date.
     Migrate,
-    /// Apply, list, pause, resume and approve campaigns.
+    /// Apply, list, pause, resume and approve campaigns, and count their audiences.
     #[command(subcommand)]
     Campaigns(campaigns::Campaigns),
+    /// Compute what divides the members into groups.
+    #[command(subcommand)]
+    Segments(segments::Segments),
     /// Bring members, purchases and suppressions in from CSV files.
     #[command(subcommand)]
     Import(import::Import),
@@ -164,6 +168,7 @@ async fn execute(arguments: Arguments) -> Result {
         Command::Check => check::execute(&session).await,
         Command::Migrate => migrate::execute(&session).await,
         Command::Campaigns(command) => command.execute(&session).await,
+        Command::Segments(command) => command.execute(&session).await,
         Command::Import(command) => command.execute(&session).await,
         Command::Plan(command) => command.execute(&session).await,
         Command::Explain(command) => command.execute(&session).await,
