@@ -53,17 +53,17 @@ pub async fn of_member(
         let base = (base_after, base_until);
         let rows = due_messages(tx, campaign, one, base, starts, catalog, &wanted, &mut Uuid::nil).await?;
         for row in rows {
-                let planned = Message::from(row);
-                let stored = known.iter().find(|message| {
-                    (&message.campaign, &message.occasion, &message.step, &message.slot)
-                        == (&planned.campaign, &planned.occasion, &planned.step, &planned.slot)
-                });
-                let message = stored.cloned().unwrap_or(planned);
-                let asked_at = if message.state == State::Planned { message.next_at.max(at) } else { message.next_at };
-                let around = catalog.surroundings(tx, std::slice::from_ref(&message), asked_at).await?;
-                let facts = around.facts(&message, Some(campaign), &catalog.brand, asked_at);
-                let decision = decide(&facts, &campaign.rules(&catalog.brand), asked_at);
-                found.push(Found { message, candidate: candidate.clone(), exists: stored.is_some(), decision });
+            let planned = Message::from(row);
+            let stored = known.iter().find(|message| {
+                (&message.campaign, &message.occasion, &message.step, &message.slot)
+                    == (&planned.campaign, &planned.occasion, &planned.step, &planned.slot)
+            });
+            let message = stored.cloned().unwrap_or(planned);
+            let asked_at = if message.state == State::Planned { message.next_at.max(at) } else { message.next_at };
+            let around = catalog.surroundings(tx, std::slice::from_ref(&message), asked_at).await?;
+            let facts = around.facts(&message, Some(campaign), &catalog.brand, asked_at);
+            let decision = decide(&facts, &campaign.rules(&catalog.brand), asked_at);
+            found.push(Found { message, candidate: candidate.clone(), exists: stored.is_some(), decision });
         }
     }
     found.sort_by_key(|found| found.message.due_at);

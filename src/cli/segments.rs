@@ -46,7 +46,10 @@ impl Segments {
             let (fitted_at, members, cuts) = (rfc3339(fitted.fitted_at), fitted.members, fitted.cuts);
             return output::json(&Fitted { fitted_at, members, cuts });
         }
-        output::say(&format!("From {} members with purchases. A score is the highest that a member reaches:\n", fitted.members))?;
+        output::say(&format!(
+            "From {} members with purchases. A score is the highest that a member reaches:\n",
+            fitted.members
+        ))?;
         let rows: Vec<Vec<String>> = (0..4)
             .rev()
             .map(|cut| {

@@ -83,9 +83,9 @@ impl AudienceFacts {
             }
         }
         if !addressees.is_empty() {
-            let addresses = addressees.values().flat_map(|member| {
-                Channel::ALL.iter().filter_map(|channel| suppression_key(member, *channel))
-            });
+            let addresses = addressees
+                .values()
+                .flat_map(|member| Channel::ALL.iter().filter_map(|channel| suppression_key(member, *channel)));
             let closed = suppressions::of_addresses(tx, addresses.collect()).await?;
             let marketing = closed.into_iter().filter(|(_, purpose)| purpose == Purpose::Marketing.as_str());
             found.suppressed = marketing.map(|(address, _)| address).collect();

@@ -104,9 +104,9 @@ impl Surroundings {
                 found.counted.entry(member).or_default().push((id, counts(&campaign), instant(at)));
             }
         }
-        let audiences = subjects.iter().filter_map(|subject| {
-            Some((&subject.campaign.audience, found.members.get(&subject.member_id)?))
-        });
+        let audiences = subjects
+            .iter()
+            .filter_map(|subject| Some((&subject.campaign.audience, found.members.get(&subject.member_id)?)));
         found.audiences = AudienceFacts::load(tx, audiences, true).await?;
         found.load_greetings(tx, subjects).await?;
         found.load_first_steps(tx, subjects).await?;
@@ -219,7 +219,14 @@ impl Surroundings {
 
     /// Whether the member is in the audience at `now`. What was received by then is judged when the
     /// message is dispatched, in its turn; for one on its way it is settled.
-    fn in_audience(&self, message: &Message, campaign: &Campaign, member: &Member, brand: &Brand, now: Instant) -> bool {
+    fn in_audience(
+        &self,
+        message: &Message,
+        campaign: &Campaign,
+        member: &Member,
+        brand: &Brand,
+        now: Instant,
+    ) -> bool {
         if message.reason == Some(Reason::OutsideAudience) {
             return false;
         }

@@ -46,7 +46,10 @@ pub async fn fit(tx: &mut Tx, at: Instant, currency: &str) -> Result<Option<Fitt
 /// The cut points in use: the newest.
 pub async fn current(tx: &mut Tx) -> Result<Option<Fitted>> {
     let Some((at, members, text)) = query!(fetch_optional, (i64, i64, String), tx, CURRENT)? else { return Ok(None) };
-    let cuts = serde_json::from_str(&text)
-        .map_err(|_| StoreError::Unknown { table: "rfm_cuts", column: "cuts", value: text })?;
+    let cuts = serde_json::from_str(&text).map_err(|_| StoreError::Unknown {
+        table: "rfm_cuts",
+        column: "cuts",
+        value: text,
+    })?;
     Ok(Some(Fitted { fitted_at: instant(at), members, cuts }))
 }

@@ -1,6 +1,8 @@
 //! Tests on real servers. `./scripts/test` starts them and says where they are.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "../contract/audiences.rs"]
+mod audience_contract;
 #[path = "../contract/pipeline.rs"]
 mod pipeline_contract;
 #[path = "../contract/queue.rs"]
@@ -10,6 +12,7 @@ mod statements_contract;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod audiences;
 mod pipeline;
 mod processes;
 mod proxy;

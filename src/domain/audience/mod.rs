@@ -97,9 +97,7 @@ impl Span {
         let after = Duration::milliseconds(1);
         match self {
             Self::Within(length) => (Some(at - length + after), at + after),
-            Self::Between { since, until } => {
-                (since, until.map_or(at + after, |until| until.min(at + after)))
-            }
+            Self::Between { since, until } => (since, until.map_or(at + after, |until| until.min(at + after))),
         }
     }
 }
