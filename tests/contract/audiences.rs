@@ -214,7 +214,8 @@ pub async fn sql_and_memory_give_the_same_audience(size: Size) {
         let text = filter(&mut dice, 3);
         let audience = Audience::parse_segment("x.yaml", &format!("audience: {text}"), brand.timezone);
         let audience = audience.unwrap_or_else(|problems| panic!("{text}: {problems}"));
-        let now: &str = dice.pick::<&str>(&[NOW, "2024-05-09T20:30:00Z", "2024-02-01T00:00:00Z", "2023-08-01T12:00:00Z"]);
+        let now: &str =
+            dice.pick::<&str>(&[NOW, "2024-05-09T20:30:00Z", "2024-02-01T00:00:00Z", "2023-08-01T12:00:00Z"]);
         let now = at(now);
         let mut tx = store.read().await.unwrap();
         let filter = audience_sql::compile(&mut tx, &audience, brand, now).await.unwrap();
