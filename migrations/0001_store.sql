@@ -67,7 +67,8 @@ CREATE TABLE purchases (
     items        TEXT,
     coupon_code  TEXT
 );
-CREATE INDEX purchases_member ON purchases (member_id, purchased_at, order_id);
+-- With all that audiences ask about orders, so that they read nothing else.
+CREATE INDEX purchases_member ON purchases (member_id, purchased_at, order_id, status, currency, amount);
 CREATE INDEX purchases_purchased_at ON purchases (purchased_at);
 CREATE INDEX purchases_delivered_at ON purchases (delivered_at);
 

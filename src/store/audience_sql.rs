@@ -62,7 +62,7 @@ pub async fn sample(tx: &mut Tx, filter: &Filter, limit: i64) -> Result<Vec<Samp
     let mut binds = filter.binds.clone();
     binds.push(Bind::Integer(limit));
     let sql = format!(
-        "SELECT m.external_id, m.first_name, m.last_name FROM members m WHERE m.deleted_at IS NULL AND {} \
+        "SELECT m.external_id, m.first_name, m.last_name FROM members m WHERE m.id > 0 AND m.deleted_at IS NULL AND {} \
          ORDER BY m.id LIMIT ${}",
         filter.sql,
         binds.len()
