@@ -133,7 +133,9 @@ impl AudienceFacts {
 
     /// Takes over what an earlier batch of the same pass sent on its way.
     pub(super) fn carry_over(&mut self, earlier: Self) {
-        for (member, sent) in earlier.noted {
+        // The smaller goes into the larger.
+        let noted = std::mem::replace(&mut self.noted, earlier.noted);
+        for (member, sent) in noted {
             self.noted.entry(member).or_default().extend(sent);
         }
     }
