@@ -72,7 +72,8 @@ CREATE TABLE purchases (
     gap_ms       BIGINT,  -- the median time between visits, from the third on
     next_at      BIGINT   -- when the next order was made
 );
-CREATE INDEX purchases_member ON purchases (member_id, purchased_at, order_id);
+-- With all that audiences ask about orders, so that they read nothing else.
+CREATE INDEX purchases_member ON purchases (member_id, purchased_at, order_id, status, currency, amount);
 CREATE INDEX purchases_purchased_at ON purchases (purchased_at);
 CREATE INDEX purchases_delivered_at ON purchases (delivered_at);
 CREATE INDEX purchases_rhythm ON purchases ((gap_ms / 86400000), purchased_at);
@@ -98,6 +99,13 @@ CREATE TABLE suppressions (
     reason     TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     PRIMARY KEY (address, purpose)
+);
+
+-- The cut points of RFM scores, as they were fitted; the newest are in use.
+CREATE TABLE rfm_cuts (
+    fitted_at BIGINT PRIMARY KEY,
+    members   BIGINT NOT NULL,
+    cuts      TEXT NOT NULL
 );
 
 -- What `campaigns apply` stored: all campaign, template and provider files as one document.

@@ -1,15 +1,16 @@
 //! The catalog: campaigns, templates and provider descriptions as `campaigns apply` stored them,
 //! compiled. The store is the truth at run time; files are only read to apply or check them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::document::{Problem, Problems};
+use crate::document::{Problem, Problems, expected};
 use crate::domain::Instant;
+use crate::domain::audience::{Audience, Segments};
 use crate::domain::campaign::{Campaign, MAIN, Status};
 use crate::domain::member::Brand;
 use crate::domain::message::Channel;
@@ -28,6 +29,8 @@ pub struct Files {
     pub campaigns: BTreeMap<String, String>,
     pub templates: BTreeMap<String, String>,
     pub providers: BTreeMap<String, String>,
+    #[serde(default)]
+    pub segments: BTreeMap<String, String>,
 }
 
 /// A configuration, compiled.
@@ -41,6 +44,8 @@ pub struct Catalog {
     pub campaigns: BTreeMap<String, Arc<Campaign>>,
     pub renderer: Renderer,
     pub providers: BTreeMap<String, Provider>,
+    /// The campaigns whose messages some audience asks for.
+    watched: Arc<BTreeSet<String>>,
 }
 
 /// Why there is no catalog.
@@ -73,6 +78,7 @@ impl Files {
             campaigns: read(&settings.campaigns, &[".yaml", ".yml"], true),
             templates: read(&settings.templates, &[".txt", ".html", ".mjml"], true),
             providers: read(&settings.providers, &[".yaml", ".yml"], false),
+            segments: read(&settings.segments, &[".yaml", ".yml"], false),
         };
         for path in files.templates.keys().filter(|path| path.ends_with(".mjml")) {
             problems
@@ -126,19 +132,21 @@ impl Catalog {
     pub fn compile(files: &Files, settings: &Settings) -> Result<Self, Problems> {
         let mut problems = Vec::new();
         let shown = |folder: &Path, name: &str| folder.join(name).display().to_string();
-        let mut campaigns: BTreeMap<String, Arc<Campaign>> = BTreeMap::new();
+        let segments = compile_segments(files, settings, &mut problems);
+        let mut campaigns: BTreeMap<String, Campaign> = BTreeMap::new();
         let mut places: BTreeMap<String, String> = BTreeMap::new();
         for (name, text) in &files.campaigns {
             let file = shown(&settings.campaigns, name);
             match Campaign::parse(&file, text, &settings.brand, triggers::ALL) {
-                Ok(campaign) => {
+                Ok(mut campaign) => {
+                    segments.fill(&mut campaign.audience, &file, &mut problems);
                     if let Some(other) = places.insert(campaign.name.clone(), file.clone()) {
                         let message =
                             format!("the name `{}` is taken by {other}; each campaign needs its own", campaign.name);
                         problems.push(Problem { file, line: 0, column: 0, message });
                         continue;
                     }
-                    campaigns.insert(campaign.name.clone(), Arc::new(campaign));
+                    campaigns.insert(campaign.name.clone(), campaign);
                 }
                 Err(found) => problems.extend(found.0),
             }
@@ -155,9 +163,20 @@ impl Catalog {
         for campaign in campaigns.values() {
             check_contents(campaign, &renderer, settings, &places[&campaign.name], &mut problems);
         }
+        // Where a campaign could not be read, its name is not known either.
+        if problems.is_empty() {
+            for (file, audience) in segments.read() {
+                check_received(audience, file, &campaigns, &mut problems);
+            }
+            for campaign in campaigns.values() {
+                check_received(&campaign.audience, &places[&campaign.name], &campaigns, &mut problems);
+            }
+        }
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
+        let watched = campaigns.values().flat_map(|campaign| campaign.audience.uses().received).collect();
+        let campaigns = campaigns.into_iter().map(|(name, campaign)| (name, Arc::new(campaign))).collect();
         Ok(Self {
             hash: files.hash(),
             brand: settings.brand.clone(),
@@ -165,6 +184,7 @@ impl Catalog {
             campaigns,
             renderer,
             providers,
+            watched: Arc::new(watched),
         })
     }
 
@@ -236,7 +256,9 @@ impl Catalog {
             .collect();
         let counts = |name: &str| self.counts_for_cap(name);
         let counted_after = self.brand.frequency_cap.map(|cap| now - cap.per);
-        Surroundings::load(tx, &subjects, &counts, counted_after).await
+        let mut around = Surroundings::load(tx, &subjects, &counts, counted_after).await?;
+        around.audiences.watched = Arc::clone(&self.watched);
+        Ok(around)
     }
 
     /// Whether a campaign's messages count for the frequency cap; one that is gone did count.
@@ -248,6 +270,43 @@ impl Catalog {
 /// When a campaign's occasions begin to exist: as configured, else when it first went live.
 pub fn starts_at(campaign: &Campaign, state: Option<&CampaignState>) -> Option<Instant> {
     campaign.starts_at.or_else(|| state.and_then(|state| state.first_live_at))
+}
+
+/// Every segment file, by the name of the file without its ending.
+fn compile_segments(files: &Files, settings: &Settings, problems: &mut Vec<Problem>) -> Segments {
+    let mut read = BTreeMap::new();
+    for (path, text) in &files.segments {
+        let file = settings.segments.join(path).display().to_string();
+        let name = path.trim_end_matches(".yaml").trim_end_matches(".yml").to_owned();
+        let audience = Audience::parse_segment(&file, text, settings.brand.timezone).unwrap_or_else(|found| {
+            problems.extend(found.0);
+            Audience::everybody()
+        });
+        read.insert(name, (file, audience));
+    }
+    Segments::new(read, problems)
+}
+
+/// The campaigns whose messages a filter asks for are there.
+fn check_received(
+    audience: &Audience,
+    file: &str,
+    campaigns: &BTreeMap<String, Campaign>,
+    problems: &mut Vec<Problem>,
+) {
+    audience.visit_own(&mut |part| {
+        let Audience::Received(asked) = part else { return };
+        if !campaigns.contains_key(&asked.campaign) {
+            let known: Vec<&str> = campaigns.keys().map(String::as_str).collect();
+            let (line, column) = asked.place;
+            let message = format!(
+                "there is no campaign `{}`; {}; one that is over stays known with `status: draft`",
+                asked.campaign,
+                expected(&asked.campaign, &known)
+            );
+            problems.push(Problem { file: file.to_owned(), line, column, message });
+        }
+    });
 }
 
 /// Every template that a campaign needs is there, and names only variables that exist.

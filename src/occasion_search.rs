@@ -12,7 +12,7 @@ use crate::domain::message::State;
 use crate::domain::occasion::{Candidate, Rows};
 use crate::domain::policy::{Decision, decide};
 
-use crate::scheduler::dues;
+use crate::scheduler::{Due, due_messages};
 use crate::store::configuration::CampaignState;
 use crate::store::messages::Message;
 use crate::store::{StoreError, Tx, facts, messages, models, occasions};
@@ -49,22 +49,19 @@ pub async fn of_member(
     let known = messages::of_member(tx, member.id).await?;
     let (candidates, _) = occasions::page(tx, &query, occasions::START, 10_000).await?;
     for candidate in &candidates {
-        for due in dues(campaign, candidate, base_after, base_until, starts, catalog) {
-            if due.due_at < at - before || due.due_at > at + after {
-                continue;
-            }
-            let mut rows = Vec::new();
-            due.messages(campaign, candidate, catalog, &mut rows, Uuid::nil);
-            for row in rows {
-                let planned = Message::from(row);
-                let stored = known.iter().find(|message| {
-                    (&message.campaign, &message.occasion, &message.step, &message.slot)
-                        == (&planned.campaign, &planned.occasion, &planned.step, &planned.slot)
-                });
-                let message = stored.cloned().unwrap_or(planned);
-                let decision = decision(tx, catalog, campaign, &message, at).await?;
-                found.push(Found { message, candidate: candidate.clone(), exists: stored.is_some(), decision });
-            }
+        let wanted = |due: &Due| at - before <= due.due_at && due.due_at <= at + after;
+        let one = std::slice::from_ref(candidate);
+        let base = (base_after, base_until);
+        let rows = due_messages(tx, campaign, one, base, starts, catalog, &wanted, &mut Uuid::nil).await?;
+        for row in rows {
+            let planned = Message::from(row);
+            let stored = known.iter().find(|message| {
+                (&message.campaign, &message.occasion, &message.step, &message.slot)
+                    == (&planned.campaign, &planned.occasion, &planned.step, &planned.slot)
+            });
+            let message = stored.cloned().unwrap_or(planned);
+            let decision = decision(tx, catalog, campaign, &message, at).await?;
+            found.push(Found { message, candidate: candidate.clone(), exists: stored.is_some(), decision });
         }
     }
     // What the campaign took up of the time before it began, nothing computes any more.

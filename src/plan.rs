@@ -13,7 +13,7 @@ use crate::domain::instant;
 use crate::domain::message::{Channel, Reason, State};
 use crate::domain::occasion::Rows;
 use crate::domain::policy::{Decision, decide};
-use crate::scheduler::{PAGE, backfill, dues, live};
+use crate::scheduler::{Due, PAGE, backfill, due_messages, live};
 use crate::store::facts::Surroundings;
 use crate::store::messages::{self, Message, NewMessage};
 use crate::store::{Store, StoreError, Tx, configuration, models, occasions};
@@ -115,18 +115,15 @@ impl Planner<'_> {
             let mut position = Some(occasions::START);
             while let Some(from) = position {
                 let (candidates, next) = occasions::page(tx, &query, from, PAGE).await?;
-                let mut new = Vec::new();
                 let mut count = 0_u128;
-                for candidate in &candidates {
-                    for due in dues(campaign, candidate, base_after, base_until, starts, self.catalog) {
-                        if due.step == step && after < due.due_at && due.due_at <= until {
-                            due.messages(campaign, candidate, self.catalog, &mut new, || {
-                                count += 1;
-                                Uuid::from_u128(count)
-                            });
-                        }
-                    }
-                }
+                let mut number = || {
+                    count += 1;
+                    Uuid::from_u128(count)
+                };
+                let wanted = |due: &Due| due.step == step && after < due.due_at && due.due_at <= until;
+                let base = (base_after, base_until);
+                let new =
+                    due_messages(tx, campaign, &candidates, base, starts, self.catalog, &wanted, &mut number).await?;
                 self.add(tx, campaign, new).await?;
                 position = next;
             }

@@ -26,6 +26,7 @@ pub struct Settings {
     pub campaigns: PathBuf,
     pub providers: PathBuf,
     pub templates: PathBuf,
+    pub segments: PathBuf,
     pub brand: Brand,
     pub email: Email,
     pub sms: Sms,
@@ -164,6 +165,7 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
     let campaigns = table.get_or("campaigns", default_path("campaigns"), path);
     let providers = table.get_or("providers", default_path("providers"), path);
     let templates = table.get_or("templates", default_path("../templates"), path);
+    let segments = table.get_or("segments", default_path("segments"), path);
     let brand = table.require("brand").and_then(decode_brand);
     let email = table.require("email").and_then(|value| decode_email(value, folder));
     let sms = table.get("sms").map_or(
@@ -172,7 +174,7 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
     );
     let redirect = table.get_or("redirect_all_to", None, |value| decode_redirect(value, brand.as_ref()));
     let outbox = table.get_or("outbox", default_path("../var/outbox"), path);
-    table.not_yet(&["segments", "occasions", "web", "alerts", "bounces"]);
+    table.not_yet(&["occasions", "web", "alerts", "bounces"]);
     table.finish();
     Some(Settings {
         file: file.to_owned(),
@@ -182,6 +184,7 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
         campaigns: campaigns?,
         providers: providers?,
         templates: templates?,
+        segments: segments?,
         brand: brand?,
         email: email?,
         sms: sms?,

@@ -1,4 +1,4 @@
-//! `campaigns apply|list|pause|resume|approve`.
+//! `campaigns apply|list|audience|pause|resume|approve`.
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -6,9 +6,10 @@ use serde::Serialize;
 use super::output::Format;
 use super::{CommandError, Result, Session, forecast, instant_of, output, rfc3339};
 use crate::app::App;
+use crate::document::expected;
 use crate::domain::Instant;
 use crate::domain::campaign::Status;
-use crate::store::configuration;
+use crate::store::{audience_sql, configuration, members};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Campaigns {
@@ -16,6 +17,17 @@ pub(super) enum Campaigns {
     Apply,
     /// List the campaigns that were applied, and what holds them.
     List,
+    /// Count the members in a campaign's audience, and show some of them.
+    Audience {
+        /// The campaign's name.
+        name: String,
+        /// As of this instant [default: now].
+        #[arg(long, value_name = "T")]
+        at: Option<String>,
+        /// How many members to show.
+        #[arg(long, value_name = "N", default_value_t = 10)]
+        sample: u32,
+    },
     /// Stop a campaign's messages; they wait, and lateness decides when it resumes.
     Pause(Target),
     /// Let a paused campaign go on.
@@ -61,12 +73,33 @@ struct Applied<'a> {
     forecast: Vec<forecast::Row>,
 }
 
+#[derive(Serialize)]
+struct Counted {
+    campaign: String,
+    at: String,
+    audience: String,
+    members: i64,
+    of: i64,
+    sample: Vec<Sampled>,
+}
+
+#[derive(Serialize)]
+struct Sampled {
+    member: String,
+    first_name: Option<String>,
+    last_name: Option<String>,
+}
+
 impl Campaigns {
     pub(super) async fn execute(self, session: &Session) -> Result {
         let app = session.open().await?;
         match self {
             Self::Apply => apply(&app, session).await,
             Self::List => list(&app, session).await,
+            Self::Audience { name, at, sample } => {
+                let at = at.map(|text| instant_of(&text, &app.settings, "--at")).transpose()?;
+                audience(&app, session, &name, at.unwrap_or_else(|| app.clock.now()), sample).await
+            }
             Self::Pause(target) => pause(&app, target, true).await,
             Self::Resume(target) => pause(&app, target, false).await,
             Self::Approve { name, at } => {
@@ -134,6 +167,49 @@ async fn list(app: &App, session: &Session) -> Result {
     })
 }
 
+async fn audience(app: &App, session: &Session, name: &str, at: Instant, sample: u32) -> Result {
+    let catalog = app.catalog().await?;
+    let Some(campaign) = catalog.campaigns.get(name) else {
+        let known: Vec<&str> = catalog.campaigns.keys().map(String::as_str).collect();
+        return Err(CommandError::Other(format!("there is no campaign `{name}`; {}", expected(name, &known))));
+    };
+    let mut tx = app.store.read().await?;
+    let filter = audience_sql::compile(&mut tx, &campaign.audience, &catalog.brand, at).await?;
+    let counted = Counted {
+        campaign: name.to_owned(),
+        at: rfc3339(at),
+        audience: campaign.audience.to_string(),
+        members: audience_sql::count(&mut tx, &filter).await?,
+        of: members::count(&mut tx).await?,
+        sample: audience_sql::sample(&mut tx, &filter, sample.into())
+            .await?
+            .into_iter()
+            .map(|member| Sampled {
+                member: member.external_id,
+                first_name: member.first_name,
+                last_name: member.last_name,
+            })
+            .collect(),
+    };
+    tx.commit().await?;
+    if session.format == output::Format::Json {
+        return output::json(&counted);
+    }
+    if session.format == output::Format::Table {
+        let number = |count: i64| output::grouped(count.unsigned_abs());
+        let (inside, all) = (number(counted.members), number(counted.of));
+        output::say(&format!("{inside} of {all} members are in the audience of {name} at {}:", counted.at))?;
+        output::say(&format!("{}\n", counted.audience))?;
+        if counted.sample.is_empty() {
+            return Ok(());
+        }
+    }
+    output::rows(session.format, &counted.sample, &["member", "first name", "last name"], |row| {
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        vec![row.member.clone(), text(&row.first_name), text(&row.last_name)]
+    })
+}
+
 async fn pause(app: &App, target: Target, paused: bool) -> Result {
     let mut tx = app.store.begin().await?;
     let done = match &target.name {
@@ -168,5 +244,5 @@ async fn unknown(app: &App, name: &str) -> CommandError {
         Err(error) => return error.into(),
     };
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    CommandError::Other(format!("there is no campaign `{name}`; {}", crate::document::expected(name, &known)))
+    CommandError::Other(format!("there is no campaign `{name}`; {}", expected(name, &known)))
 }

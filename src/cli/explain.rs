@@ -5,10 +5,12 @@ use serde::Serialize;
 
 use super::output::{self, Format};
 use super::{CommandError, Result, Session, instant_of, rfc3339};
+use crate::domain::audience::Term;
 use crate::domain::campaign::Status;
 use crate::domain::message::{Channel, Reason};
 use crate::domain::policy::Decision;
 use crate::occasion_search::{self, Found};
+use crate::store::audience_facts::AudienceFacts;
 use crate::store::{configuration, members};
 
 /// How far back and ahead occasions are looked for.
@@ -33,10 +35,20 @@ struct Explained {
     campaign: String,
     trigger: &'static str,
     status: String,
+    /// At the instant that is asked about.
     in_audience: bool,
-    /// The part of the audience that decides against the member.
-    audience: Option<String>,
+    audience: Vec<Line>,
     messages: Vec<Row>,
+}
+
+/// One term of the audience.
+#[derive(Serialize)]
+struct Line {
+    depth: usize,
+    term: String,
+    holds: bool,
+    /// The member's value, where the term compares one.
+    value: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -90,13 +102,15 @@ impl Explain {
                 Some(state) if state.held => "above its ceiling: its messages wait for approval".to_owned(),
                 _ => "live".to_owned(),
             };
-            let audience = campaign.audience.failing_term(&member, catalog.brand.timezone);
+            let asked = std::iter::once((&campaign.audience, &member));
+            let known = AudienceFacts::load(&mut tx, asked, true).await?;
+            let view = known.view(&member, &catalog.brand, at, None);
             all.push(Explained {
                 campaign: campaign.name.clone(),
                 trigger: campaign.trigger.kind(),
                 status,
-                in_audience: audience.is_none(),
-                audience,
+                in_audience: campaign.audience.verdict(&view) == Some(true),
+                audience: campaign.audience.terms(&view).into_iter().map(line).collect(),
                 messages: found.iter().map(|found| row(found, zone)).collect(),
             });
         }
@@ -106,6 +120,10 @@ impl Explain {
             Format::Table => show(&self.member, &all),
         }
     }
+}
+
+fn line(term: Term) -> Line {
+    Line { depth: term.depth, term: term.text, holds: term.holds == Some(true), value: term.value }
 }
 
 fn row(found: &Found, zone: chrono_tz::Tz) -> Row {
@@ -164,8 +182,11 @@ fn show(member: &str, all: &[Explained]) -> Result {
     output::say(&format!("Member {member}"))?;
     for explained in all {
         output::say(&format!("\n{} ({}, {})", explained.campaign, explained.trigger, explained.status))?;
-        if let Some(term) = &explained.audience {
-            output::say(&format!("  not in the audience: this does not hold: {term}"))?;
+        output::say(if explained.in_audience { "  in the audience:" } else { "  not in the audience:" })?;
+        for line in &explained.audience {
+            let mark = if line.holds { "✓" } else { "✗" };
+            let value = line.value.as_ref().map(|value| format!(" ({value})")).unwrap_or_default();
+            output::say(&format!("  {}{mark} {}{value}", "  ".repeat(line.depth + 1), line.term))?;
         }
         if explained.messages.is_empty() {
             output::say("  no occasion in the last 90 or the next 400 days")?;

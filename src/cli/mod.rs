@@ -29,6 +29,7 @@ mod output;
 mod plan;
 mod preview;
 mod run;
+mod segments;
 mod status;
 
 use output::Format;
@@ -62,9 +63,12 @@ enum Command {
     Check,
     /// Bring the store's schema up to date.
     Migrate,
-    /// Apply, list, pause, resume and approve campaigns.
+    /// Apply, list, pause, resume and approve campaigns, and count their audiences.
     #[command(subcommand)]
     Campaigns(campaigns::Campaigns),
+    /// Compute what divides the members into groups.
+    #[command(subcommand)]
+    Segments(segments::Segments),
     /// Bring members, purchases and suppressions in from CSV files.
     #[command(subcommand)]
     Import(import::Import),
@@ -169,6 +173,7 @@ async fn execute(arguments: Arguments) -> Result {
         Command::Check => check::execute(&session).await,
         Command::Migrate => migrate::execute(&session).await,
         Command::Campaigns(command) => command.execute(&session).await,
+        Command::Segments(command) => command.execute(&session).await,
         Command::Import(command) => command.execute(&session).await,
         Command::Model(command) => command.execute(&session).await,
         Command::Plan(command) => command.execute(&session).await,

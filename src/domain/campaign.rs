@@ -135,7 +135,7 @@ impl Campaign {
             Some(value) => decode_schedule(value),
             None => Some((default_scan(), None)),
         };
-        let audience = table.get_or("audience", Audience::everybody(), Audience::decode);
+        let audience = table.get_or("audience", Audience::everybody(), |value| Audience::decode(value, brand.timezone));
         let channels = table.require("channels").and_then(decode_channels);
         let reach = table.get_or("reach", Reach::First, |value| {
             if value.text().as_deref() == Some("fallback") {

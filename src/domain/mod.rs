@@ -18,6 +18,7 @@ pub mod phone;
 pub mod policy;
 pub mod purchase;
 pub mod retry;
+pub mod rfm;
 pub mod text;
 
 /// A point in time. Stored as epoch milliseconds in columns named `…_at`.

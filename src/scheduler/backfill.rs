@@ -13,6 +13,7 @@ use crate::domain::Instant;
 use crate::domain::campaign::{Backfill, Campaign};
 use crate::domain::message::State;
 use crate::domain::occasion::{Candidate, Occasion, Rows};
+use crate::store::audience_facts::AudienceFacts;
 use crate::store::configuration::CampaignState;
 use crate::store::messages::NewMessage;
 use crate::store::{StoreError, Tx, facts, members, occasions, purchases};
@@ -124,6 +125,8 @@ pub async fn messages(
     let Some(Backfill { per_day, .. }) = campaign.backfill else { return Ok(Vec::new()) };
     let mut found = members::by_ids(tx, taken.iter().map(|taken| taken.member_id).collect()).await?;
     let mut orders = facts::load_orders(tx, taken.iter().filter_map(|taken| taken.order_id).collect()).await?;
+    // Whatever the audience says here, the rows are planned.
+    let nothing = AudienceFacts::default();
     let mut rows = Vec::new();
     for (rank, taken) in (first as i64..).zip(taken) {
         let Some(member) = found.remove(&taken.member_id) else { continue };
@@ -138,7 +141,7 @@ pub async fn messages(
         for (step, due_at) in chain.into_iter().enumerate() {
             let (occasion, years) = (taken.occasion.key.clone(), taken.occasion.years);
             let due = Due { step, occasion, years, first_due_at, due_at };
-            due.messages(campaign, &candidate, catalog, &mut rows, &mut new_id);
+            due.messages(campaign, &candidate, catalog, &nothing, &mut rows, &mut new_id);
         }
     }
     for row in &mut rows {

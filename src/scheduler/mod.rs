@@ -14,9 +14,10 @@ use crate::domain::campaign::{Campaign, Status};
 use crate::domain::message::{Reason, State};
 use crate::domain::occasion::{Candidate, Rows};
 use crate::domain::policy::first_attempt_at;
+use crate::store::audience_facts::AudienceFacts;
 use crate::store::configuration::{self, CampaignState, Cursor};
 use crate::store::messages::{self, NewMessage};
-use crate::store::{Store, StoreError, models, occasions};
+use crate::store::{Store, StoreError, Tx, models, occasions};
 
 pub mod backfill;
 
@@ -214,16 +215,19 @@ impl<'a> Scan<'a> {
         while let Some(from) = position {
             let mut tx = self.store.read().await?;
             let (candidates, next) = occasions::page(&mut tx, &query, from, PAGE).await?;
+            let new = due_messages(
+                &mut tx,
+                self.campaign,
+                &candidates,
+                (base_after, base_until),
+                self.starts,
+                self.catalog,
+                wanted,
+                &mut || self.clock.new_id(),
+            )
+            .await?;
             tx.commit().await?;
             self.done.candidates += candidates.len() as u64;
-            let mut new = Vec::new();
-            for candidate in &candidates {
-                for due in dues(self.campaign, candidate, base_after, base_until, self.starts, self.catalog) {
-                    if wanted(&due) {
-                        due.messages(self.campaign, candidate, self.catalog, &mut new, || self.clock.new_id());
-                    }
-                }
-            }
             if !new.is_empty() {
                 let mut tx = self.store.begin().await?;
                 self.done.inserted += messages::insert(&mut tx, &new).await?;
@@ -251,6 +255,33 @@ impl<'a> Scan<'a> {
         }
         Ok(self.done)
     }
+}
+
+/// The rows of the candidates' steps that are wanted, with the audience judged at their due instants.
+#[expect(clippy::too_many_arguments, reason = "the scheduler's and plan's one way to rows")]
+pub async fn due_messages(
+    tx: &mut Tx,
+    campaign: &Campaign,
+    candidates: &[Candidate],
+    (base_after, base_until): (Instant, Instant),
+    starts: Instant,
+    catalog: &Catalog,
+    wanted: &(dyn Fn(&Due) -> bool + Sync),
+    new_id: &mut (dyn FnMut() -> Uuid + Send),
+) -> Result<Vec<NewMessage>, StoreError> {
+    let mut found = Vec::new();
+    for candidate in candidates {
+        let dues = dues(campaign, candidate, base_after, base_until, starts, catalog);
+        found.extend(dues.into_iter().filter(wanted).map(|due| (candidate, due)));
+    }
+    let asked = found.iter().map(|(candidate, _)| (&campaign.audience, &candidate.member));
+    // What they receive by then is decided when their turn comes.
+    let audiences = AudienceFacts::load(tx, asked, false).await?;
+    let mut new = Vec::new();
+    for (candidate, due) in found {
+        due.messages(campaign, candidate, catalog, &audiences, &mut new, &mut *new_id);
+    }
+    Ok(new)
 }
 
 /// One step of one occasion.
@@ -295,12 +326,13 @@ impl Due {
         campaign: &Campaign,
         candidate: &Candidate,
         catalog: &Catalog,
+        audiences: &AudienceFacts,
         out: &mut Vec<NewMessage>,
         mut new_id: impl FnMut() -> Uuid,
     ) {
         let brand = &catalog.brand;
         let member = &candidate.member;
-        let inside = campaign.audience.matches(member, brand.timezone);
+        let inside = campaign.audience.verdict(&audiences.view(member, brand, self.due_at, None)) != Some(false);
         // A broadcast to a few would otherwise leave a row for everybody else.
         if !inside && campaign.trigger.is_for_everybody() {
             return;

@@ -3,12 +3,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::audience_facts::AudienceFacts;
 use super::messages::Message;
 use super::{Ids, Result, Tx, members, query, statements, suppressions};
 use crate::domain::campaign::{Campaign, MAIN};
 use crate::domain::experiment::held_out;
 use crate::domain::member::{Brand, Member};
-use crate::domain::message::{Channel, Purpose, Reason};
+use crate::domain::message::{Channel, Purpose, Reason, State};
 use crate::domain::policy::{ChannelFacts, Facts, GREETING_DISTANCE};
 use crate::domain::purchase::{OrderStatus, Placed, Purchase, chain};
 use crate::domain::{Instant, instant};
@@ -51,6 +52,8 @@ pub struct Surroundings {
     close_orders: HashMap<i64, Vec<Placed>>,
     /// Orders of which such a campaign's step went out, by (member, campaign, step).
     thanked: HashMap<(i64, String, String), Vec<Placed>>,
+    /// What the campaigns' audiences ask for.
+    pub audiences: AudienceFacts,
 }
 
 /// What [`Surroundings::load`] must find out about a message.
@@ -101,6 +104,10 @@ impl Surroundings {
                 found.counted.entry(member).or_default().push((id, counts(&campaign), instant(at)));
             }
         }
+        let audiences = subjects
+            .iter()
+            .filter_map(|subject| Some((&subject.campaign.audience, found.members.get(&subject.member_id)?)));
+        found.audiences = AudienceFacts::load(tx, audiences, true).await?;
         found.load_greetings(tx, subjects).await?;
         found.load_first_steps(tx, subjects).await?;
         found.load_close_orders(tx, subjects).await?;
@@ -182,7 +189,7 @@ impl Surroundings {
         let order = message.purchase_id.and_then(|id| self.orders.get(&id));
         facts.order_cancelled = order.is_some_and(|order| order.status != OrderStatus::Paid);
         facts.collapsed = self.collapsed(message, campaign, now);
-        facts.in_audience = campaign.audience.matches(member, brand.timezone);
+        facts.in_audience = self.in_audience(message, campaign, member, brand, now);
         facts.goal_reached = self.goal_reached(message, campaign, step.unless_goal, now);
         if campaign.trigger.is_yearly() {
             let others = self.greetings.get(&(member.id, campaign.name.clone()));
@@ -210,10 +217,31 @@ impl Surroundings {
         facts
     }
 
+    /// Whether the member is in the audience at `now`. What was received by then is judged when the
+    /// message is dispatched, in its turn; for one on its way it is settled.
+    fn in_audience(
+        &self,
+        message: &Message,
+        campaign: &Campaign,
+        member: &Member,
+        brand: &Brand,
+        now: Instant,
+    ) -> bool {
+        if message.reason == Some(Reason::OutsideAudience) {
+            return false;
+        }
+        let mut view = self.audiences.view(member, brand, now, Some(message.id));
+        if matches!(message.state, State::Queued | State::Sending) {
+            view.known.received = None;
+        }
+        campaign.audience.verdict(&view) != Some(false)
+    }
+
     /// Lets later decisions in the same pass see a message that this one sends on its way.
     pub fn note_sent(&mut self, message: &Message, campaign: &Campaign, at: Instant) {
         let counts = campaign.limits.counts_for_cap;
         self.counted.entry(message.member_id).or_default().push((message.id, counts, at));
+        self.audiences.note_sent(message, at);
         if campaign.trigger.is_yearly() {
             let greeting = (message.occasion.clone(), message.first_due_at);
             self.greetings.entry((message.member_id, message.campaign.clone())).or_default().push(greeting);
@@ -256,6 +284,7 @@ impl Surroundings {
             known.sort();
             known.dedup();
         }
+        self.audiences.carry_over(earlier.audiences);
     }
 
     /// Forgets what can no longer count at `now`, so that a long pass stays small.

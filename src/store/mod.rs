@@ -10,6 +10,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
+pub mod audience_facts;
+pub mod audience_sql;
 pub mod claims;
 pub mod configuration;
 pub mod dates;
@@ -22,6 +24,7 @@ pub mod models;
 pub mod occasions;
 pub mod purchases;
 pub mod queue_items;
+pub mod rfm;
 pub mod suppressions;
 
 pub use dialect::{Dialect, Ids, JsonRows, Texts, Uuids};
@@ -64,6 +67,8 @@ pub(crate) use query;
 /// Those that are built for the columns of a file stand with all of them and with none.
 pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
     let listed = [
+        ("audience_facts", audience_facts::STATEMENTS),
+        ("audience_sql", audience_sql::STATEMENTS),
         ("claims", claims::STATEMENTS),
         ("configuration", configuration::STATEMENTS),
         ("dates", dates::STATEMENTS),
@@ -74,6 +79,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
         ("models", models::STATEMENTS),
         ("purchases", purchases::STATEMENTS),
         ("queue_items", queue_items::STATEMENTS),
+        ("rfm", rfm::STATEMENTS),
         ("suppressions", suppressions::STATEMENTS),
     ];
     let mut all: Vec<_> = listed

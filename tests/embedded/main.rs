@@ -3,6 +3,8 @@
 
 #[path = "../contract/at_risk.rs"]
 mod at_risk_contract;
+#[path = "../contract/audiences.rs"]
+mod audience_contract;
 #[path = "../contract/launching.rs"]
 mod launching_contract;
 #[path = "../contract/pipeline.rs"]
@@ -14,6 +16,7 @@ mod statements_contract;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod audiences;
 mod import;
 mod launching;
 mod layers;
