@@ -40,6 +40,8 @@ CREATE INDEX members_joined_gregorian ON members (joined_gregorian);
 CREATE INDEX members_joined_persian ON members (joined_persian);
 CREATE INDEX members_joined_at ON members (joined_at);
 CREATE INDEX members_changed ON members (changed);
+CREATE INDEX members_email ON members (LOWER(email)); -- who shares an address counts for its frequency cap
+CREATE INDEX members_phone ON members (phone);
 
 -- Dates from which a member's occasions count beside birth and joining: `attributes.NAME` where its text
 -- is a date, and `first_purchase`, the UTC date of the first valid order.

@@ -1,4 +1,4 @@
-//! The catalog: campaigns, templates and provider descriptions as `campaigns apply` stored them,
+//! The catalog: campaigns, occasions, templates and provider descriptions as `campaigns apply` stored them,
 //! compiled. The store is the truth at run time; files are only read to apply or check them.
 
 use std::collections::BTreeMap;
@@ -26,6 +26,7 @@ use crate::triggers;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Files {
     pub campaigns: BTreeMap<String, String>,
+    pub occasions: BTreeMap<String, String>,
     pub templates: BTreeMap<String, String>,
     pub providers: BTreeMap<String, String>,
 }
@@ -71,6 +72,7 @@ impl Files {
         };
         let files = Self {
             campaigns: read(&settings.campaigns, &[".yaml", ".yml"], true),
+            occasions: read(&settings.occasions, &[".yaml", ".yml"], false),
             templates: read(&settings.templates, &[".txt", ".html", ".mjml"], true),
             providers: read(&settings.providers, &[".yaml", ".yml"], false),
         };
@@ -126,11 +128,16 @@ impl Catalog {
     pub fn compile(files: &Files, settings: &Settings) -> Result<Self, Problems> {
         let mut problems = Vec::new();
         let shown = |folder: &Path, name: &str| folder.join(name).display().to_string();
+        let mut brand = settings.brand.clone();
+        let occasions = files.occasions.iter();
+        problems.extend(
+            brand.almanac.read(occasions.map(|(name, text)| (shown(&settings.occasions, name), text.as_str()))),
+        );
         let mut campaigns: BTreeMap<String, Arc<Campaign>> = BTreeMap::new();
         let mut places: BTreeMap<String, String> = BTreeMap::new();
         for (name, text) in &files.campaigns {
             let file = shown(&settings.campaigns, name);
-            match Campaign::parse(&file, text, &settings.brand, triggers::ALL) {
+            match Campaign::parse(&file, text, &brand, triggers::ALL) {
                 Ok(campaign) => {
                     if let Some(other) = places.insert(campaign.name.clone(), file.clone()) {
                         let message =
@@ -158,14 +165,7 @@ impl Catalog {
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
-        Ok(Self {
-            hash: files.hash(),
-            brand: settings.brand.clone(),
-            from: settings.email.from.clone(),
-            campaigns,
-            renderer,
-            providers,
-        })
+        Ok(Self { hash: files.hash(), brand, from: settings.email.from.clone(), campaigns, renderer, providers })
     }
 
     /// Stores files as the current configuration, after checking them. Gives the compiled catalog

@@ -234,7 +234,7 @@ impl Planner<'_> {
                 let zone = facts.zone;
                 let (channel, reason) = match decide(&facts, &rules, message.next_at) {
                     Decision::Send(channel) => {
-                        around.note_sent(message, campaign, message.next_at);
+                        around.note_sent(message, campaign, channel, message.next_at);
                         (Some(channel), None)
                     }
                     Decision::Skip(reason) => {

@@ -27,6 +27,9 @@ statements! {
     AFTER = concat!("SELECT ", member_columns!(), " FROM members m WHERE m.id > $1 ORDER BY m.id LIMIT $2");
     COUNT = "SELECT COUNT(*) FROM members WHERE deleted_at IS NULL";
     LOCK = "SELECT id FROM members WHERE id {in $1} ORDER BY id {lock}";
+    SHARING = "SELECT o.id, o.email, o.phone FROM members m JOIN members o ON LOWER(o.email) = LOWER(m.email) \
+        WHERE m.id {in $1} UNION SELECT o.id, o.email, o.phone FROM members m JOIN members o ON o.phone = m.phone \
+        WHERE m.id {in $1}";
     TOUCH = "UPDATE members SET changed = $2 WHERE id {in $1}";
 }
 
@@ -176,6 +179,12 @@ pub async fn lock(tx: &mut Tx, ids: Vec<i64>) -> Result<()> {
         query!(fetch_all, (i64,), tx, LOCK, Ids(ids))?;
     }
     Ok(())
+}
+
+/// Every member who shares an e-mail address or a phone number with one of these, themselves
+/// included: (key, e-mail address, number).
+pub async fn sharing(tx: &mut Tx, ids: Vec<i64>) -> Result<Vec<(i64, Option<String>, Option<String>)>> {
+    Ok(query!(fetch_all, (i64, Option<String>, Option<String>), tx, SHARING, Ids(ids))?)
 }
 
 /// Marks members as changed, so that the next scans look at their older occasions again.

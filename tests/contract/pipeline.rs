@@ -33,6 +33,7 @@ macro_rules! pipeline_contract {
             a_suppressed_address_gets_nothing
             a_member_of_the_control_group_gets_nothing
             the_frequency_cap_keeps_the_more_important_messages
+            the_frequency_cap_holds_for_a_shared_address
             where_the_cap_leaves_room_for_one_the_preferred_channel_has_it
             a_cancelled_order_is_not_thanked_for
             a_campaign_that_ended_or_is_gone_sends_nothing_more
@@ -483,6 +484,54 @@ pub async fn the_frequency_cap_keeps_the_more_important_messages(size: Size) {
             "m1 week main sent -",
         ]
     );
+    shop.close().await;
+}
+
+pub async fn the_frequency_cap_holds_for_a_shared_address(size: Size) {
+    let brand = PLAIN.replace(" }", ", frequency_cap: { messages: 2, per: 7d } }");
+    let shop = Shop::new(&size, &brand);
+    let broadcast = |name: &str, at: &str, rest: &str| {
+        shop.campaign(name, &format!("trigger: {{ kind: broadcast, at: {at} }}\n{rest}"));
+    };
+    broadcast("free", "2024-05-02T10:00:00Z", "channels: [sms]\nlimits: { frequency_cap: exempt }");
+    broadcast("mail", "2024-05-02T10:00:00Z", "channels: [email]");
+    broadcast("text", "2024-05-02T11:00:00Z", "channels: [sms]\naudience: { field: tier, eq: gold }");
+    broadcast("turn", "2024-05-03T10:00:00Z", "channels: [sms]");
+    broadcast("week", "2024-05-09T11:00:00Z", "channels: [sms]");
+    // Two who share a number, two who share a mailbox, and one alone.
+    let head = "external_id,email,phone,email_consent,sms_consent,tier\n";
+    let rows = [
+        "a1,a1@example.com,+989121111111,true,true,gold",
+        "a2,a2@example.com,09121111111,true,true,",
+        "b1,B@example.com,+989122222222,true,true,",
+        "b2,b@Example.com,+989123333333,true,true,",
+        "b3,B@EXAMPLE.com,+989124444444,true,true,",
+        "c1,c@example.com,+989125555555,true,true,gold",
+    ];
+    shop.import(Kind::Members, head.to_owned() + &rows.join("\n")).await;
+    let (from, to) = ("2024-05-02T00:00:00Z", "2024-05-10T00:00:00Z");
+    let planned = shop.plan(from, to).await;
+    shop.once_between(from, to).await;
+    let reasons = shop.states().await;
+    let not_sent: Vec<&str> = reasons.iter().filter(|line| !line.ends_with("sent -")).map(String::as_str).collect();
+    assert_eq!(
+        not_sent,
+        [
+            // One in one batch with the other: `mail` counts on another channel, `text` and the
+            // first `turn` make two.
+            "a1 turn main skipped frequency_cap",
+            // The third letter to one mailbox, in whatever case it is written.
+            "b3 mail main skipped frequency_cap",
+            // Two of their own, by either channel.
+            "c1 turn main skipped frequency_cap",
+        ]
+    );
+    let mut planned: Vec<String> = planned
+        .into_iter()
+        .filter_map(|p| Some(format!("{} {} {} skipped {}", p.member, p.campaign, p.step, p.reason?)))
+        .collect();
+    planned.sort();
+    assert_eq!(planned, not_sent, "the plan knows it");
     shop.close().await;
 }
 
