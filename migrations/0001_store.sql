@@ -145,9 +145,10 @@ CREATE TABLE planned (
     priority   BIGINT NOT NULL,
     due_at     BIGINT NOT NULL,
     campaign   TEXT NOT NULL,
-    turn       BIGINT NOT NULL
+    turn       BIGINT NOT NULL,
+    member     BYTEA NOT NULL   -- the external id: of two who share an address, who goes first
 );
-CREATE INDEX planned_order ON planned (next_at, priority DESC, due_at, campaign, turn, message_id);
+CREATE INDEX planned_order ON planned (next_at, priority DESC, due_at, campaign, turn, member, message_id);
 
 -- The messages whose state is `queued`: narrow rows for what changes on the way from the dispatcher
 -- to the outcome. Without a claim it waits in the queue; with one a sender has it; with `started_at`

@@ -22,6 +22,7 @@ pub(super) use member_columns;
 statements! {
     TAKE_NUMBERS = "UPDATE counters SET value = value + $2 WHERE name = $1 RETURNING value";
     EXISTING = "SELECT external_id, id FROM members WHERE external_id {in $1}";
+    NAMES = "SELECT id, external_id FROM members WHERE id {in $1}";
     BY_IDS = concat!("SELECT ", member_columns!(), " FROM members m WHERE m.id {in $1}");
     BY_EXTERNAL_ID = concat!("SELECT ", member_columns!(), " FROM members m WHERE m.external_id = $1");
     AFTER = concat!("SELECT ", member_columns!(), " FROM members m WHERE m.id > $1 ORDER BY m.id LIMIT $2");
@@ -197,6 +198,11 @@ pub(super) async fn touch(tx: &mut Tx, ids: Vec<i64>, change: i64) -> Result<()>
 /// The store's keys of external ids.
 pub async fn keys(tx: &mut Tx, external_ids: Vec<String>) -> Result<HashMap<String, i64>> {
     Ok(query!(fetch_all, (String, i64), tx, EXISTING, Texts(external_ids))?.into_iter().collect())
+}
+
+/// The shop's own ids by key.
+pub async fn names(tx: &mut Tx, ids: Vec<i64>) -> Result<HashMap<i64, String>> {
+    Ok(query!(fetch_all, (i64, String), tx, NAMES, Ids(ids))?.into_iter().collect())
 }
 
 /// Members by key.
