@@ -81,7 +81,7 @@ CREATE TABLE suppressions (
     PRIMARY KEY (address, purpose)
 );
 
--- What `campaigns apply` stored: all campaign, template and provider files as one document.
+-- What `campaigns apply` stored: all campaign, occasion, template and provider files as one document.
 CREATE TABLE configurations (
     hash       TEXT PRIMARY KEY,
     document   TEXT NOT NULL,

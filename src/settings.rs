@@ -513,6 +513,40 @@ mod tests {
     }
 
     #[test]
+    fn the_weekend_follows_the_language_and_days_of_rest_have_defaults() {
+        let almanac = |more: &str| {
+            let text = LEAST.replace("brand: {", &format!("brand: {{ {more}"));
+            Settings::parse(Path::new("config/x.yaml"), &text, &|_| None).map(|settings| settings.brand.almanac)
+        };
+        use Weekday::{Fri, Sat, Sun, Thu};
+        for (more, weekend) in [
+            ("", vec![Sat, Sun]),
+            ("locale: pt-BR,", vec![Sat, Sun]),
+            ("locale: fa,", vec![Fri]),
+            ("locale: fa-IR,", vec![Fri]),
+            ("locale: ar,", vec![Fri, Sat]),
+            ("locale: he,", vec![Fri, Sat]),
+            ("locale: fa, weekend: [thursday, friday],", vec![Thu, Fri]),
+            ("weekend: [],", vec![]),
+        ] {
+            assert_eq!(almanac(more).unwrap(), Almanac { weekend, ..Almanac::EMPTY }, "{more}");
+        }
+        let found = almanac("rest: { weekends: skip },").unwrap();
+        assert_eq!((found.weekends, found.blackouts), (OnDay::Skip, OnDay::Defer));
+        for (more, expected) in [
+            ("rest: { blackouts: send },", "x.yaml:1:29: `send` is not known here; valid here: `defer`, `skip`"),
+            ("weekend: [fri],", "x.yaml:1:20: `fri` is not known here; valid here: `saturday`"),
+            (
+                "weekend: [saturday, sunday, monday, tuesday, wednesday, thursday, friday],",
+                "x.yaml:1:19: a week is not all weekend; leave out the days on which the brand works",
+            ),
+        ] {
+            let found = almanac(more).unwrap_err().to_string();
+            assert!(found.contains(expected), "{found}");
+        }
+    }
+
+    #[test]
     fn every_problem_is_named_at_its_place() {
         let found = problems(
             "store: mysql://u:secret@h\nqueue: kafka\nbrand: { name: x, base_url: x, timezone: Asia/Teheran, quiet_hours: 9 }\nemial: {}\ngift: 1\n",

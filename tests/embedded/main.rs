@@ -1,6 +1,8 @@
 //! Tests of the embedded size: SQLite in a folder of its own, nothing installed.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "../contract/days.rs"]
+mod days_contract;
 #[path = "../contract/launching.rs"]
 mod launching_contract;
 #[path = "../contract/pipeline.rs"]

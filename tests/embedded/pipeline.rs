@@ -1,11 +1,13 @@
-//! The contracts of the pipeline and of launching on SQLite, the embedded queue and capture.
+//! The contracts of the pipeline, of launching and of days on SQLite, the embedded queue and capture.
 
+use crate::days_contract::days_contract;
 use crate::launching_contract::launching_contract;
 use crate::pipeline_contract::pipeline_contract;
 use crate::support::shop::Size;
 
 pipeline_contract!(embedded);
 launching_contract!(embedded);
+days_contract!(embedded);
 
 async fn embedded<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
     test(Size::default()).await;

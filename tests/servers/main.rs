@@ -1,6 +1,8 @@
 //! Tests on real servers. `./scripts/test` starts them and says where they are.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "../contract/days.rs"]
+mod days_contract;
 #[path = "../contract/launching.rs"]
 mod launching_contract;
 #[path = "../contract/pipeline.rs"]

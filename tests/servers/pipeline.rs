@@ -9,6 +9,7 @@ use rekindle::clock::Clock;
 use rekindle::import::Kind;
 use rekindle::store::Store;
 
+use crate::days_contract::days_contract;
 use crate::launching_contract::launching_contract;
 use crate::pipeline_contract::pipeline_contract;
 use crate::support::rabbitmq::Prefix;
@@ -17,6 +18,7 @@ use crate::support::{Database, tidied};
 
 pipeline_contract!(on_servers);
 launching_contract!(on_postgres);
+days_contract!(on_servers);
 
 async fn on_servers<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
     let (database, prefix) = (Database::create().await, Prefix::new());
