@@ -40,6 +40,8 @@ CREATE INDEX members_joined_gregorian ON members (joined_gregorian);
 CREATE INDEX members_joined_persian ON members (joined_persian);
 CREATE INDEX members_joined_at ON members (joined_at);
 CREATE INDEX members_changed ON members (changed);
+CREATE INDEX members_email ON members (LOWER(email)); -- who shares an address counts for its frequency cap
+CREATE INDEX members_phone ON members (phone);
 
 -- Dates from which a member's occasions count beside birth and joining: `attributes.NAME` where its text
 -- is a date, and `first_purchase`, the UTC date of the first valid order.
@@ -108,7 +110,7 @@ CREATE TABLE rfm_cuts (
     cuts      TEXT NOT NULL
 );
 
--- What `campaigns apply` stored: all campaign, template and provider files as one document.
+-- What `campaigns apply` stored: all campaign, segment, occasion, template and provider files as one document.
 CREATE TABLE configurations (
     hash       TEXT PRIMARY KEY,
     document   TEXT NOT NULL,
@@ -172,9 +174,10 @@ CREATE TABLE planned (
     priority   BIGINT NOT NULL,
     due_at     BIGINT NOT NULL,
     campaign   TEXT NOT NULL,
-    turn       BIGINT NOT NULL
+    turn       BIGINT NOT NULL,
+    member     BYTEA NOT NULL   -- the external id: of two who share an address, who goes first
 );
-CREATE INDEX planned_order ON planned (next_at, priority DESC, due_at, campaign, turn, message_id);
+CREATE INDEX planned_order ON planned (next_at, priority DESC, due_at, campaign, turn, member, message_id);
 
 -- The messages whose state is `queued`: narrow rows for what changes on the way from the dispatcher
 -- to the outcome. Without a claim it waits in the queue; with one a sender has it; with `started_at`

@@ -1,4 +1,4 @@
-//! The catalog: campaigns, templates and provider descriptions as `campaigns apply` stored them,
+//! The catalog: campaigns, occasions, templates and provider descriptions as `campaigns apply` stored them,
 //! compiled. The store is the truth at run time; files are only read to apply or check them.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +27,7 @@ use crate::triggers;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Files {
     pub campaigns: BTreeMap<String, String>,
+    pub occasions: BTreeMap<String, String>,
     pub templates: BTreeMap<String, String>,
     pub providers: BTreeMap<String, String>,
     #[serde(default)]
@@ -76,6 +77,7 @@ impl Files {
         };
         let files = Self {
             campaigns: read(&settings.campaigns, &[".yaml", ".yml"], true),
+            occasions: read(&settings.occasions, &[".yaml", ".yml"], false),
             templates: read(&settings.templates, &[".txt", ".html", ".mjml"], true),
             providers: read(&settings.providers, &[".yaml", ".yml"], false),
             segments: read(&settings.segments, &[".yaml", ".yml"], false),
@@ -132,12 +134,17 @@ impl Catalog {
     pub fn compile(files: &Files, settings: &Settings) -> Result<Self, Problems> {
         let mut problems = Vec::new();
         let shown = |folder: &Path, name: &str| folder.join(name).display().to_string();
+        let mut brand = settings.brand.clone();
+        let occasions = files.occasions.iter();
+        problems.extend(
+            brand.almanac.read(occasions.map(|(name, text)| (shown(&settings.occasions, name), text.as_str()))),
+        );
         let segments = compile_segments(files, settings, &mut problems);
         let mut campaigns: BTreeMap<String, Campaign> = BTreeMap::new();
         let mut places: BTreeMap<String, String> = BTreeMap::new();
         for (name, text) in &files.campaigns {
             let file = shown(&settings.campaigns, name);
-            match Campaign::parse(&file, text, &settings.brand, triggers::ALL) {
+            match Campaign::parse(&file, text, &brand, triggers::ALL) {
                 Ok(mut campaign) => {
                     segments.fill(&mut campaign.audience, &file, &mut problems);
                     if let Some(other) = places.insert(campaign.name.clone(), file.clone()) {
@@ -179,7 +186,7 @@ impl Catalog {
         let campaigns = campaigns.into_iter().map(|(name, campaign)| (name, Arc::new(campaign))).collect();
         Ok(Self {
             hash: files.hash(),
-            brand: settings.brand.clone(),
+            brand,
             from: settings.email.from.clone(),
             campaigns,
             renderer,

@@ -39,7 +39,7 @@ pub struct Dispatched {
     pub taken: u64,
     /// Handed to the queue.
     pub queued: u64,
-    /// Put off, for quiet hours.
+    /// Put off, for quiet hours or a day of rest.
     pub deferred: u64,
     /// Ended by policy.
     pub ended: u64,
@@ -103,9 +103,12 @@ impl Dispatcher<'_> {
             return Ok((Dispatched::default(), Vec::new()));
         }
         let mut ids: Vec<i64> = batch.iter().map(|message| message.member_id).collect();
+        if catalog.brand.frequency_cap.is_some() {
+            ids.extend(members::sharing(&mut tx, ids.clone()).await?.into_iter().map(|(id, ..)| id));
+        }
         ids.sort_unstable();
         ids.dedup();
-        // Two dispatchers never decide about one member at once. Now is when it is this one's turn:
+        // Two dispatchers never decide about one member, or one address, at once. Now is when it is this one's turn:
         // what the other sent to a member while this one waited lies before it.
         members::lock(&mut tx, ids).await?;
         let now = self.clock.now();
@@ -186,7 +189,7 @@ impl Dispatcher<'_> {
             }),
             Decision::Send(channel) => match self.envelope(catalog, around, message, campaign, channel, now) {
                 Ok(envelope) => {
-                    around.note_sent(message, campaign, now);
+                    around.note_sent(message, campaign, channel, now);
                     Ok((channel, envelope))
                 }
                 Err(error) => {

@@ -16,7 +16,7 @@ use crate::domain::policy::{Decision, decide};
 use crate::scheduler::{Due, PAGE, backfill, due_messages, live};
 use crate::store::facts::Surroundings;
 use crate::store::messages::{self, Message, NewMessage};
-use crate::store::{Store, StoreError, Tx, configuration, models, occasions};
+use crate::store::{Store, StoreError, Tx, configuration, members, models, occasions};
 
 /// One message that would be sent, or not, and why not.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,8 +85,9 @@ pub async fn plan(
     tx.commit().await
 }
 
-/// The order of decisions: instant, then priority (higher first), then the rest.
-type Turn = (i64, i64, i64, String, i64, Uuid);
+/// The order of decisions: instant, then priority (higher first), then the rest; of equals the lower
+/// external id.
+type Turn = (i64, i64, i64, String, i64, String, Uuid);
 
 struct Planner<'a> {
     catalog: &'a Catalog,
@@ -159,11 +160,14 @@ impl Planner<'_> {
         start: Instant,
         end: Instant,
     ) -> Result<(), StoreError> {
-        for (message, priority, turn) in messages::waiting(tx, &campaign.name, start, end).await? {
+        let waiting = messages::waiting(tx, &campaign.name, start, end).await?;
+        let names = members::names(tx, waiting.iter().map(|(message, ..)| message.member_id).collect()).await?;
+        for (message, priority, turn) in waiting {
             let id = turn_id(message.member_id, [&message.campaign, &message.occasion, &message.step, &message.slot]);
             if !self.collected.contains(&id) {
                 let (next_at, due_at) = (message.next_at.timestamp_millis(), message.due_at.timestamp_millis());
-                self.pending.insert((next_at, -priority, due_at, message.campaign.clone(), turn, id), message);
+                let name = names.get(&message.member_id).cloned().unwrap_or_default();
+                self.pending.insert((next_at, -priority, due_at, message.campaign.clone(), turn, name, id), message);
             }
         }
         self.collected.clear();
@@ -174,11 +178,12 @@ impl Planner<'_> {
         if new.is_empty() {
             return Ok(());
         }
-        let mut members: Vec<i64> = new.iter().map(|message| message.member_id).collect();
-        members.sort_unstable();
-        members.dedup();
+        let mut ids: Vec<i64> = new.iter().map(|message| message.member_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let names = members::names(tx, ids.clone()).await?;
         type Key = (i64, String, String, String);
-        let known: HashMap<Key, (String, Option<String>, i64)> = messages::known(tx, &campaign.name, members)
+        let known: HashMap<Key, (String, Option<String>, i64)> = messages::known(tx, &campaign.name, ids)
             .await?
             .into_iter()
             .map(|(member, occasion, step, slot, state, reason, due_at)| {
@@ -200,9 +205,10 @@ impl Planner<'_> {
                     message.due_at,
                     message.campaign.clone(),
                     message.turn,
+                    names.get(&message.member_id).cloned().unwrap_or_default(),
                     turn_id(message.member_id, [&message.campaign, &message.occasion, &message.step, message.slot]),
                 );
-                let id = turn.5;
+                let id = turn.6;
                 self.collected.insert(id);
                 self.pending.insert(turn, Message { id, ..Message::from(message) });
             }
@@ -235,7 +241,7 @@ impl Planner<'_> {
                 let zone = facts.zone;
                 let (channel, reason) = match decide(&facts, &rules, message.next_at) {
                     Decision::Send(channel) => {
-                        around.note_sent(message, campaign, message.next_at);
+                        around.note_sent(message, campaign, channel, message.next_at);
                         (Some(channel), None)
                     }
                     Decision::Skip(reason) => {

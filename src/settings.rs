@@ -3,10 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
+use chrono::Weekday;
 use chrono_tz::Tz;
 use secrecy::SecretString;
 
 use crate::document::{Document, Environment, Problem, Problems, Table, Value};
+use crate::domain::almanac::{Almanac, OnDay, WEEKDAYS};
 use crate::domain::calendar::{Calendar, QuietHours, parse_zone};
 use crate::domain::duration;
 use crate::domain::member::{Brand, FrequencyCap};
@@ -24,6 +26,7 @@ pub struct Settings {
     /// Whether `run` and `once` migrate and apply by themselves.
     pub apply: Apply,
     pub campaigns: PathBuf,
+    pub occasions: PathBuf,
     pub providers: PathBuf,
     pub templates: PathBuf,
     pub segments: PathBuf,
@@ -163,6 +166,7 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
     let apply =
         table.get_or("apply", Apply::Auto, |value| value.one_of(&[("auto", Apply::Auto), ("manual", Apply::Manual)]));
     let campaigns = table.get_or("campaigns", default_path("campaigns"), path);
+    let occasions = table.get_or("occasions", default_path("occasions"), path);
     let providers = table.get_or("providers", default_path("providers"), path);
     let templates = table.get_or("templates", default_path("../templates"), path);
     let segments = table.get_or("segments", default_path("segments"), path);
@@ -174,7 +178,7 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
     );
     let redirect = table.get_or("redirect_all_to", None, |value| decode_redirect(value, brand.as_ref()));
     let outbox = table.get_or("outbox", default_path("../var/outbox"), path);
-    table.not_yet(&["occasions", "web", "alerts", "bounces"]);
+    table.not_yet(&["web", "alerts", "bounces"]);
     table.finish();
     Some(Settings {
         file: file.to_owned(),
@@ -182,6 +186,7 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
         queue: queue?,
         apply: apply?,
         campaigns: campaigns?,
+        occasions: occasions?,
         providers: providers?,
         templates: templates?,
         segments: segments?,
@@ -258,8 +263,13 @@ fn decode_brand(value: Value<'_>) -> Option<Brand> {
         table.finish();
         Some(Some(FrequencyCap { messages: u32::try_from(messages?).ok()?, per: per? }))
     });
-    table.not_yet(&["weekend", "blackouts"]);
+    let weekend = match table.get("weekend") {
+        Some(value) => decode_weekend(value),
+        None => Some(default_weekend(locale.as_deref().unwrap_or_default())),
+    };
+    let rest = table.get_or("rest", (OnDay::Send, OnDay::Defer), decode_rest);
     table.finish();
+    let (weekends, blackouts) = rest?;
     Some(Brand {
         name: name?,
         timezone: timezone?,
@@ -270,7 +280,38 @@ fn decode_brand(value: Value<'_>) -> Option<Brand> {
         phone_region: region?,
         quiet_hours: quiet_hours?,
         frequency_cap: frequency_cap?,
+        almanac: Almanac { weekend: weekend?, weekends, blackouts, ..Almanac::EMPTY },
     })
+}
+
+fn decode_weekend(value: Value<'_>) -> Option<Vec<Weekday>> {
+    let days = value.list()?.iter().map(|item| item.one_of(WEEKDAYS)).collect::<Vec<_>>();
+    let days = days.into_iter().collect::<Option<Vec<_>>>()?;
+    if WEEKDAYS.iter().all(|(_, day)| days.contains(day)) {
+        value.problem("a week is not all weekend; leave out the days on which the brand works");
+        return None;
+    }
+    Some(days)
+}
+
+/// The weekend where a language is at home.
+fn default_weekend(locale: &str) -> Vec<Weekday> {
+    match locale.split('-').next() {
+        Some("fa") => vec![Weekday::Fri],
+        Some("ar" | "he") => vec![Weekday::Fri, Weekday::Sat],
+        _ => vec![Weekday::Sat, Weekday::Sun],
+    }
+}
+
+/// What happens at weekends and on blackout dates.
+fn decode_rest(value: Value<'_>) -> Option<(OnDay, OnDay)> {
+    let mut table = value.table()?;
+    let weekends = table.get_or("weekends", OnDay::Send, |value| value.one_of(OnDay::WORDS));
+    let blackouts = table.get_or("blackouts", OnDay::Defer, |value| {
+        value.one_of(&[(OnDay::Defer.as_str(), OnDay::Defer), (OnDay::Skip.as_str(), OnDay::Skip)])
+    });
+    table.finish();
+    Some((weekends?, blackouts?))
 }
 
 /// Shops in Iran write `0912…`; elsewhere the operator says which national form is meant.
@@ -472,6 +513,40 @@ mod tests {
         );
         let local = text.replace("mail.example.com", "127.0.0.1");
         assert!(Settings::parse(Path::new("x"), &local, &|_| None).unwrap().email.smtp.is_some());
+    }
+
+    #[test]
+    fn the_weekend_follows_the_language_and_days_of_rest_have_defaults() {
+        let almanac = |more: &str| {
+            let text = LEAST.replace("brand: {", &format!("brand: {{ {more}"));
+            Settings::parse(Path::new("config/x.yaml"), &text, &|_| None).map(|settings| settings.brand.almanac)
+        };
+        use Weekday::{Fri, Sat, Sun, Thu};
+        for (more, weekend) in [
+            ("", vec![Sat, Sun]),
+            ("locale: pt-BR,", vec![Sat, Sun]),
+            ("locale: fa,", vec![Fri]),
+            ("locale: fa-IR,", vec![Fri]),
+            ("locale: ar,", vec![Fri, Sat]),
+            ("locale: he,", vec![Fri, Sat]),
+            ("locale: fa, weekend: [thursday, friday],", vec![Thu, Fri]),
+            ("weekend: [],", vec![]),
+        ] {
+            assert_eq!(almanac(more).unwrap(), Almanac { weekend, ..Almanac::EMPTY }, "{more}");
+        }
+        let found = almanac("rest: { weekends: skip },").unwrap();
+        assert_eq!((found.weekends, found.blackouts), (OnDay::Skip, OnDay::Defer));
+        for (more, expected) in [
+            ("rest: { blackouts: send },", "x.yaml:1:29: `send` is not known here; valid here: `defer`, `skip`"),
+            ("weekend: [fri],", "x.yaml:1:20: `fri` is not known here; valid here: `saturday`"),
+            (
+                "weekend: [saturday, sunday, monday, tuesday, wednesday, thursday, friday],",
+                "x.yaml:1:19: a week is not all weekend; leave out the days on which the brand works",
+            ),
+        ] {
+            let found = almanac(more).unwrap_err().to_string();
+            assert!(found.contains(expected), "{found}");
+        }
     }
 
     #[test]

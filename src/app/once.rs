@@ -11,6 +11,7 @@ use super::{App, AppError, IDLE, Pulse, RECOVERY};
 use crate::catalog::Catalog;
 use crate::dispatcher::IN_QUEUE;
 use crate::domain::Instant;
+use crate::domain::policy::LONGEST_REST;
 use crate::queue::Queue;
 use crate::scheduler;
 use crate::store::{configuration, messages};
@@ -73,8 +74,8 @@ impl App {
                 work.step_through(self, &catalog, end, to, told).await?;
                 start = end;
             }
-            // What quiet hours moved beyond the window still belongs to it.
-            work.step_through(self, &catalog, to + chrono::Duration::days(2), to, told).await
+            // What quiet hours and days of rest moved beyond the window still belongs to it.
+            work.step_through(self, &catalog, to + LONGEST_REST, to, told).await
         }
         .await;
         work.stop(self, result).await

@@ -163,6 +163,7 @@ const fn because(reason: Reason) -> &'static str {
         Reason::NoConsent => "the member has not agreed to marketing on the campaign's channels",
         Reason::Suppressed => "the address must not be written to",
         Reason::HeldOut => "the member is in the control group",
+        Reason::RestDay => "it was a day of rest, on which the brand sends nothing",
         Reason::FrequencyCap => "the member had as many messages lately as the brand allows",
         Reason::Budget => "the budget is used up",
         Reason::GiftUnavailable => "no gift is left",

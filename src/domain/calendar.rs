@@ -123,6 +123,24 @@ pub fn local_midnight(zone: Tz, date: NaiveDate) -> Instant {
     local_instant(zone, date.and_time(NaiveTime::MIN))
 }
 
+/// The first instant after `at` at which a zone's clock shows a later local time. In the second pass
+/// through a repeated hour the first showing is already over.
+fn next_showing(zone: Tz, at: Instant, local: NaiveDateTime) -> Instant {
+    match zone.from_local_datetime(&local) {
+        chrono::LocalResult::Ambiguous(first, second) => {
+            let (first, second) = (first.min(second), first.max(second));
+            if first > at { first.with_timezone(&Utc) } else { second.with_timezone(&Utc) }
+        }
+        _ => local_instant(zone, local),
+    }
+}
+
+/// The instant at which the local date after that of `at` begins.
+pub fn next_midnight(zone: Tz, at: Instant) -> Instant {
+    let next = local_date(zone, at).succ_opt();
+    next.map_or(at, |date| next_showing(zone, at, date.and_time(NaiveTime::MIN)))
+}
+
 /// The local date that a zone's clock shows.
 pub fn local_date(zone: Tz, at: Instant) -> NaiveDate {
     at.with_timezone(&zone).date_naive()
@@ -188,16 +206,7 @@ impl QuietHours {
         }
         let crosses = self.start > self.end && local.time() >= self.start;
         let date = if crosses { local.date().succ_opt() } else { Some(local.date()) };
-        let Some(date) = date else { return at };
-        let end = date.and_time(self.end);
-        match zone.from_local_datetime(&end) {
-            // In the second pass through a repeated hour the first showing is already over.
-            chrono::LocalResult::Ambiguous(first, second) => {
-                let (first, second) = (first.min(second), first.max(second));
-                if first > at { first.with_timezone(&Utc) } else { second.with_timezone(&Utc) }
-            }
-            _ => local_instant(zone, end),
-        }
+        date.map_or(at, |date| next_showing(zone, at, date.and_time(self.end)))
     }
 }
 

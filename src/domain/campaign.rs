@@ -191,9 +191,15 @@ impl Campaign {
     }
 
     /// What policy must hold to for this campaign's messages.
-    pub fn rules(&self, brand: &Brand) -> Rules {
+    pub fn rules<'b>(&self, brand: &'b Brand) -> Rules<'b> {
         let cap = if self.limits.counts_for_cap { brand.frequency_cap.map(|cap| cap.messages) } else { None };
-        Rules { purpose: self.purpose, quiet_hours: brand.quiet_hours, cap, late: self.limits.late }
+        Rules {
+            purpose: self.purpose,
+            quiet_hours: brand.quiet_hours,
+            almanac: &brand.almanac,
+            cap,
+            late: self.limits.late,
+        }
     }
 
     /// The unique-key slots that a step's messages take.
@@ -248,7 +254,8 @@ fn default_scan() -> Cron {
     Cron::parse("*/15 * * * *").expect("the default is a valid expression")
 }
 
-fn parse_name(text: &str) -> Result<String, String> {
+/// Reads the name of a campaign, a step or an occasion.
+pub(super) fn parse_name(text: &str) -> Result<String, String> {
     let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     if text.is_empty() || text.len() > 64 || !text.chars().all(valid) {
         return Err(format!("`{text}` cannot be a name; use 1 to 64 of a-z, 0-9, - and _, such as birthday-gift"));
@@ -271,7 +278,7 @@ fn decode_trigger(value: Value<'_>, brand: &Brand, triggers: &[TriggerKind]) -> 
     let kind = table.require("kind")?;
     let word = kind.text()?;
     let Some(found) = triggers.iter().find(|known| known.name == word) else {
-        if ["occasion", "event"].contains(&word.as_str()) {
+        if word == "event" {
             kind.problem(format!("the trigger `{word}` is not in this version"));
         } else {
             let names: Vec<&str> = triggers.iter().map(|known| known.name).collect();

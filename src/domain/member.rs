@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 
 use super::Instant;
+use super::almanac::Almanac;
 use super::calendar::{Calendar, MonthDay, QuietHours, in_calendar};
 use super::message::Channel;
 
@@ -140,6 +141,8 @@ pub struct Brand {
     pub phone_region: phonenumber::country::Id,
     pub quiet_hours: Option<QuietHours>,
     pub frequency_cap: Option<FrequencyCap>,
+    /// Its occasions come with the catalog; settings alone know none.
+    pub almanac: Almanac,
 }
 
 /// At most so many messages to one member in so long a time.
@@ -166,6 +169,7 @@ pub mod samples {
             phone_region: phonenumber::country::Id::IR,
             quiet_hours: None,
             frequency_cap: None,
+            almanac: Almanac::EMPTY,
         }
     }
 

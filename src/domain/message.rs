@@ -108,7 +108,7 @@ impl State {
 
 words! {
     /// Why a message was not sent. Policy tests `campaign_ended`, `order_cancelled` and `collapsed`, then the
-    /// first twelve in this order, and records the first that holds; the rest come from senders.
+    /// first thirteen in this order, and records the first that holds; the rest come from senders.
     Reason {
         MemberDeleted = "member_deleted",
         OutsideAudience = "outside_audience",
@@ -119,6 +119,8 @@ words! {
         NoConsent = "no_consent",
         Suppressed = "suppressed",
         HeldOut = "held_out",
+        /// It is a day of rest on which nothing is sent.
+        RestDay = "rest_day",
         FrequencyCap = "frequency_cap",
         Budget = "budget",
         GiftUnavailable = "gift_unavailable",

@@ -2,6 +2,7 @@
 //! are, when an occasion is due, and what policy decides.
 
 pub mod address;
+pub mod almanac;
 pub mod audience;
 pub mod calendar;
 pub mod campaign;

@@ -5,27 +5,33 @@ use chrono::Duration;
 use chrono_tz::Tz;
 
 use super::Instant;
-use super::calendar::QuietHours;
+use super::almanac::{Almanac, OnDay};
+use super::calendar::{QuietHours, local_date, next_midnight};
 use super::message::{Channel, Purpose, Reason, State};
 
 /// Two yearly greetings closer than this are one too many.
 pub const GREETING_DISTANCE: Duration = Duration::days(180);
 
+/// A message waits for the end of rest no longer than this; then policy is asked again.
+pub const LONGEST_REST: Duration = Duration::days(60);
+
 /// How late a message may still go out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Late {
-    /// Up to this long after it was due (after quiet hours).
+    /// Up to this long after it was due (after quiet hours and days of rest).
     SendWithin(Duration),
     Always,
 }
 
 /// What the campaign and the brand ask of a message.
 #[derive(Debug, Clone, Copy)]
-pub struct Rules {
+pub struct Rules<'a> {
     pub purpose: Purpose,
     /// The brand's quiet hours; they hold for marketing only.
     pub quiet_hours: Option<QuietHours>,
-    /// At most so many messages to a member; `None` for an exempt campaign.
+    /// The brand's days of rest; for marketing only, too.
+    pub almanac: &'a Almanac,
+    /// At most so many messages to a member, and by one channel to an address; `None` for an exempt campaign.
     pub cap: Option<u32>,
     pub late: Late,
 }
@@ -62,6 +68,9 @@ pub struct ChannelFacts {
     pub has_address: bool,
     pub has_consent: bool,
     pub suppressed: bool,
+    /// Other messages that count, of whatever member, by this channel to the same address, in the
+    /// cap's time.
+    pub counted: u32,
 }
 
 /// What policy says.
@@ -83,22 +92,29 @@ pub const fn end_state(reason: Reason) -> State {
     }
 }
 
-/// Quiet hours as they apply to a purpose.
-pub fn quiet_hours(rules: &Rules) -> Option<QuietHours> {
-    match rules.purpose {
-        Purpose::Marketing => rules.quiet_hours,
-        Purpose::Service => None,
+/// The first instant from `at` on that lies neither in quiet hours nor on a day that defers: when a
+/// message that falls due at `at` is first taken up, and until when one that is asked about waits.
+pub fn first_attempt_at(rules: &Rules<'_>, at: Instant, zone: Tz) -> Instant {
+    if rules.purpose == Purpose::Service {
+        return at;
     }
-}
-
-/// When a message that falls due at `due_at` is first taken up: at once, or after quiet hours.
-pub fn first_attempt_at(rules: &Rules, due_at: Instant, zone: Tz) -> Instant {
-    quiet_hours(rules).map_or(due_at, |quiet| quiet.defer(due_at, zone))
+    let mut free = at;
+    // A night can end on a day of rest, and that day in the next night.
+    while free - at < LONGEST_REST {
+        let awake = rules.quiet_hours.map_or(free, |quiet| quiet.defer(free, zone));
+        let rests = rules.almanac.on(local_date(zone, awake)) == OnDay::Defer;
+        let next = if rests { next_midnight(zone, awake) } else { awake };
+        if next == free {
+            break;
+        }
+        free = next;
+    }
+    free
 }
 
 /// Decides. The reasons are tested in the order of [`Reason`]; the first that holds is the answer.
-/// Quiet hours come before the frequency cap, which counts what has gone out by the time of sending.
-pub fn decide(facts: &Facts, rules: &Rules, now: Instant) -> Decision {
+/// Quiet hours and days that defer come before the frequency cap, which counts what has gone out by the time of sending.
+pub fn decide(facts: &Facts, rules: &Rules<'_>, now: Instant) -> Decision {
     use Decision::{Defer, Send, Skip};
     if facts.campaign_ended {
         return Skip(Reason::CampaignEnded);
@@ -126,27 +142,28 @@ pub fn decide(facts: &Facts, rules: &Rules, now: Instant) -> Decision {
     if facts.already_greeted {
         return Skip(Reason::AlreadyGreeted);
     }
-    let channel = match choose_channel(facts, rules.purpose) {
-        Ok(channel) => channel,
+    let chosen = match choose_channel(facts, rules.purpose) {
+        Ok(chosen) => chosen,
         Err(reason) => return Skip(reason),
     };
     if facts.held_out || facts.first_step_ended == Some(Reason::HeldOut) {
         return Skip(Reason::HeldOut);
     }
-    if let Some(quiet) = quiet_hours(rules) {
-        let until = quiet.defer(now, facts.zone);
-        if until > now {
-            return Defer(until);
-        }
+    if rules.purpose == Purpose::Marketing && rules.almanac.on(local_date(facts.zone, now)) == OnDay::Skip {
+        return Skip(Reason::RestDay);
     }
-    if rules.cap.is_some_and(|cap| facts.counted >= cap) {
+    let until = first_attempt_at(rules, now, facts.zone);
+    if until > now {
+        return Defer(until);
+    }
+    if rules.cap.is_some_and(|cap| facts.counted.max(chosen.counted) >= cap) {
         return Skip(Reason::FrequencyCap);
     }
-    Send(channel)
+    Send(chosen.channel)
 }
 
 /// The first channel that reaches the member, or the reason that stopped the one that came nearest.
-fn choose_channel(facts: &Facts, purpose: Purpose) -> Result<Channel, Reason> {
+fn choose_channel(facts: &Facts, purpose: Purpose) -> Result<&ChannelFacts, Reason> {
     let mut nearest = Reason::NoAddress;
     for channel in facts.channels.iter().filter(|channel| channel.has_address) {
         if purpose == Purpose::Marketing && !channel.has_consent {
@@ -154,7 +171,7 @@ fn choose_channel(facts: &Facts, purpose: Purpose) -> Result<Channel, Reason> {
         } else if channel.suppressed {
             nearest = Reason::Suppressed;
         } else {
-            return Ok(channel.channel);
+            return Ok(channel);
         }
     }
     Err(nearest)
@@ -169,6 +186,8 @@ mod tests {
     }
 
     fn facts() -> Facts {
+        let reached =
+            ChannelFacts { channel: Channel::Sms, has_address: true, has_consent: true, suppressed: false, counted: 0 };
         Facts {
             zone: "Asia/Tehran".parse().unwrap(),
             due_at: utc("2026-01-01T05:30:00Z"),
@@ -180,19 +199,19 @@ mod tests {
             first_step_ended: None,
             goal_reached: false,
             already_greeted: false,
-            channels: vec![
-                ChannelFacts { channel: Channel::Email, has_address: true, has_consent: true, suppressed: false },
-                ChannelFacts { channel: Channel::Sms, has_address: true, has_consent: true, suppressed: false },
-            ],
+            channels: vec![ChannelFacts { channel: Channel::Email, ..reached }, reached],
             held_out: false,
             counted: 0,
         }
     }
 
-    fn rules() -> Rules {
+    static PLAIN: Almanac = Almanac::EMPTY;
+
+    fn rules() -> Rules<'static> {
         Rules {
             purpose: Purpose::Marketing,
             quiet_hours: Some(QuietHours::parse("21:00-08:00").unwrap()),
+            almanac: &PLAIN,
             cap: Some(3),
             late: Late::SendWithin(Duration::hours(24)),
         }
@@ -234,6 +253,110 @@ mod tests {
         }
     }
 
+    /// The weekend is Friday; `days` are blackout dates.
+    fn resting(weekends: OnDay, blackouts: OnDay, days: &str) -> Almanac {
+        let mut almanac = Almanac { weekend: vec![chrono::Weekday::Fri], weekends, blackouts, ..Almanac::EMPTY };
+        let text = format!("occasions: [{{ name: x, dates: [{days}], blackout: true }}]");
+        assert_eq!(almanac.read([("x.yaml".to_owned(), text.as_str())]), []);
+        almanac
+    }
+
+    #[test]
+    fn days_that_defer_and_quiet_hours_lead_into_each_other() {
+        let check = |weekends, blackouts, days: &str, zone: &str, quiet: &str, at: &str, expected: &str| {
+            let almanac = resting(weekends, blackouts, days);
+            let quiet_hours = (quiet != "none").then(|| QuietHours::parse(quiet).unwrap());
+            let rules = Rules { almanac: &almanac, quiet_hours, ..rules() };
+            let zone: Tz = zone.parse().unwrap();
+            let free = first_attempt_at(&rules, utc(at), zone);
+            assert_eq!(free, utc(expected), "{days} {zone} {quiet} {at}");
+            assert_eq!(first_attempt_at(&rules, free, zone), free);
+            let facts = Facts { zone, due_at: utc(at), ..facts() };
+            let skips = almanac.on(local_date(zone, utc(at))) == OnDay::Skip;
+            let wanted = match utc(expected) {
+                _ if skips => Decision::Skip(Reason::RestDay),
+                until if until > utc(at) => Decision::Defer(until),
+                _ => Decision::Send(Channel::Email),
+            };
+            assert_eq!(decide(&facts, &rules, utc(at)), wanted, "{days} {zone} {quiet} {at}");
+            let service = Rules { purpose: Purpose::Service, ..rules };
+            assert_eq!(first_attempt_at(&service, utc(at), zone), utc(at));
+            assert_eq!(decide(&facts, &service, utc(at)), Decision::Send(Channel::Email));
+        };
+        use OnDay::{Defer, Send, Skip};
+        // 1 January 2026 is a Thursday.
+        let night = "21:00-08:00";
+        check(Send, Defer, "2026-01-05", "UTC", "none", "2026-01-04T23:59:59.999Z", "2026-01-04T23:59:59.999Z");
+        check(Send, Defer, "2026-01-05", "UTC", "none", "2026-01-05T00:00:00Z", "2026-01-06T00:00:00Z");
+        check(Send, Defer, "2026-01-05", "UTC", "none", "2026-01-05T23:59:59Z", "2026-01-06T00:00:00Z");
+        check(Send, Defer, "2026-01-05", "UTC", "none", "2026-01-06T00:00:00Z", "2026-01-06T00:00:00Z");
+        // A night before, a day of rest, and the night after it.
+        check(Send, Defer, "2026-01-05", "UTC", night, "2026-01-04T22:00:00Z", "2026-01-06T08:00:00Z");
+        check(Send, Defer, "2026-01-05", "UTC", night, "2026-01-05T12:00:00Z", "2026-01-06T08:00:00Z");
+        check(Send, Defer, "2026-01-05, 2026-01-06", "UTC", night, "2026-01-04T22:00:00Z", "2026-01-07T08:00:00Z");
+        // Quiet at noon: midnight itself is free.
+        check(Send, Defer, "2026-01-05", "UTC", "12:00-14:00", "2026-01-05T13:00:00Z", "2026-01-06T00:00:00Z");
+        // A weekend after a blackout, and the same weekend where weekends do not count.
+        check(Defer, Defer, "2026-01-01", "UTC", "none", "2026-01-01T09:00:00Z", "2026-01-03T00:00:00Z");
+        check(Send, Defer, "2026-01-01", "UTC", "none", "2026-01-01T09:00:00Z", "2026-01-02T00:00:00Z");
+        // A day that skips ends the waiting: asked again then, the message is skipped.
+        check(Skip, Defer, "2026-01-01", "UTC", "none", "2026-01-01T09:00:00Z", "2026-01-02T00:00:00Z");
+        check(Skip, Defer, "2026-01-01", "UTC", night, "2026-01-01T09:00:00Z", "2026-01-02T08:00:00Z");
+        check(Defer, Skip, "2026-01-03", "UTC", "none", "2026-01-02T09:00:00Z", "2026-01-03T00:00:00Z");
+        check(Defer, Skip, "2026-01-03", "UTC", "none", "2026-01-03T09:00:00Z", "2026-01-03T09:00:00Z");
+        // A day that is both skips; at night, too.
+        check(Defer, Skip, "2026-01-02", "UTC", "none", "2026-01-02T09:00:00Z", "2026-01-02T09:00:00Z");
+        check(Send, Skip, "2026-01-05", "UTC", night, "2026-01-05T22:00:00Z", "2026-01-06T08:00:00Z");
+        // The member's own day, from one end of the world to the other.
+        check(Send, Defer, "2026-01-05", "Pacific/Kiritimati", "none", "2026-01-04T10:00:00Z", "2026-01-05T10:00:00Z");
+        check(Send, Defer, "2026-01-05", "Pacific/Kiritimati", "none", "2026-01-05T10:00:00Z", "2026-01-05T10:00:00Z");
+        check(Send, Defer, "2026-01-05", "Etc/GMT+12", "none", "2026-01-05T11:59:59Z", "2026-01-05T11:59:59Z");
+        check(Send, Defer, "2026-01-05", "Etc/GMT+12", "none", "2026-01-05T12:00:00Z", "2026-01-06T12:00:00Z");
+        // Days of 23 and 25 hours, midnights that do not exist or come twice, and the day that never was.
+        check(Send, Defer, "2026-03-29", "Europe/Berlin", "none", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z");
+        check(Send, Defer, "2026-10-25", "Europe/Berlin", "none", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z");
+        check(Send, Defer, "2022-03-21", "Asia/Tehran", "none", "2022-03-21T09:00:00Z", "2022-03-21T20:30:00Z");
+        check(Send, Defer, "2018-02-17", "America/Sao_Paulo", "none", "2018-02-18T01:30:00Z", "2018-02-18T03:00:00Z");
+        check(Send, Defer, "2018-02-17", "America/Sao_Paulo", "none", "2018-02-18T02:30:00Z", "2018-02-18T03:00:00Z");
+        check(Send, Defer, "2010-11-06", "America/St_Johns", "none", "2010-11-07T02:45:00Z", "2010-11-07T03:30:00Z");
+        check(Send, Defer, "2011-12-29", "Pacific/Apia", "none", "2011-12-29T12:00:00Z", "2011-12-30T10:00:00Z");
+    }
+
+    #[test]
+    fn lateness_counts_from_the_end_of_the_days_of_rest() {
+        let almanac = resting(OnDay::Defer, OnDay::Defer, "2026-01-01");
+        let rules = Rules { almanac: &almanac, late: Late::SendWithin(Duration::hours(1)), ..rules() };
+        // A Thursday that is a blackout, and a Friday, in Tehran.
+        let saturday = utc("2026-01-03T04:30:00Z");
+        assert_eq!(decide(&facts(), &rules, facts().due_at), Decision::Defer(saturday));
+        assert_eq!(decide(&facts(), &rules, saturday + Duration::hours(1)), Decision::Send(Channel::Email));
+        let late = saturday + Duration::minutes(61);
+        assert_eq!(decide(&facts(), &rules, late), Decision::Skip(Reason::TooLate));
+    }
+
+    #[test]
+    fn a_day_that_skips_gives_way_to_the_reasons_before_it() {
+        let almanac = resting(OnDay::Send, OnDay::Skip, "2026-01-01");
+        let rules = Rules { almanac: &almanac, ..rules() };
+        for (reason, change) in CHANGES {
+            let mut facts = facts();
+            change(&mut facts);
+            let expected = if *reason == Reason::FrequencyCap { Reason::RestDay } else { *reason };
+            assert_eq!(decide(&facts, &rules, facts.due_at.max(utc("2026-01-01T05:30:00Z"))), Decision::Skip(expected));
+        }
+    }
+
+    #[test]
+    fn a_rest_without_end_is_broken_off() {
+        let days = (1..=28).flat_map(|day| [1, 2, 3, 4].map(|month| format!("2026-{month:02}-{day:02}")));
+        let more = ["2026-01-29", "2026-01-30", "2026-01-31", "2026-03-29", "2026-03-30", "2026-03-31"];
+        let days = days.chain(more.map(str::to_owned)).collect::<Vec<_>>().join(", ");
+        let almanac = resting(OnDay::Send, OnDay::Defer, &days);
+        let rules = Rules { almanac: &almanac, quiet_hours: None, ..rules() };
+        let from = utc("2026-01-01T00:00:00Z");
+        assert_eq!(first_attempt_at(&rules, from, Tz::UTC), from + LONGEST_REST);
+    }
+
     #[test]
     fn the_first_channel_that_reaches_is_taken() {
         let now = utc("2026-01-01T05:30:00Z");
@@ -246,6 +369,23 @@ mod tests {
         assert_eq!(decide(&facts, &rules(), now), Decision::Skip(Reason::NoConsent));
         let service = Rules { purpose: Purpose::Service, ..rules() };
         assert_eq!(decide(&facts, &service, now), Decision::Send(Channel::Email));
+    }
+
+    #[test]
+    fn the_cap_holds_for_the_address_of_the_chosen_channel() {
+        let now = utc("2026-01-01T05:30:00Z");
+        let mut facts = facts();
+        facts.channels[1].counted = 3;
+        assert_eq!(decide(&facts, &rules(), now), Decision::Send(Channel::Email));
+        facts.channels[0].counted = 2;
+        assert_eq!(decide(&facts, &rules(), now), Decision::Send(Channel::Email));
+        facts.channels[0].counted = 3;
+        assert_eq!(decide(&facts, &rules(), now), Decision::Skip(Reason::FrequencyCap));
+        assert_eq!(decide(&facts, &Rules { cap: None, ..rules() }, now), Decision::Send(Channel::Email));
+        // No other channel is tried because of the cap, but another that is chosen anyway has its own count.
+        facts.channels[0].suppressed = true;
+        facts.channels[1].counted = 0;
+        assert_eq!(decide(&facts, &rules(), now), Decision::Send(Channel::Sms));
     }
 
     #[test]

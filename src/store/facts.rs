@@ -15,7 +15,7 @@ use crate::domain::purchase::{OrderStatus, Placed, Purchase, chain};
 use crate::domain::{Instant, instant};
 
 statements! {
-    COUNTED = "SELECT member_id, id, campaign, COALESCE(sent_at, queued_at) FROM messages WHERE member_id {in $1} \
+    COUNTED = "SELECT member_id, id, campaign, channel, COALESCE(sent_at, queued_at) FROM messages WHERE member_id {in $1} \
         AND state IN ('queued', 'sending', 'sent', 'uncertain', 'delivered', 'bounced', 'complained') \
         AND COALESCE(sent_at, queued_at) > $2";
     GREETINGS = "SELECT member_id, campaign, occasion, first_due_at FROM messages WHERE member_id {in $1} \
@@ -42,8 +42,10 @@ pub struct Surroundings {
     pub orders: HashMap<i64, Purchase>,
     /// Valid orders' instants by member, in order.
     purchases: HashMap<i64, Vec<Instant>>,
-    /// Messages that went out, by member: (message, counts for the cap, when).
-    counted: HashMap<i64, Vec<(uuid::Uuid, bool, Instant)>>,
+    /// Messages that went out, by member.
+    counted: HashMap<i64, Vec<Counted>>,
+    /// Who shares an address, by channel and [`suppression_key`].
+    sharing: HashMap<(Channel, String), Vec<i64>>,
     /// Greetings that went out, by (member, campaign): (occasion, due).
     greetings: HashMap<(i64, String), Vec<(String, Instant)>>,
     first_steps: HashMap<(i64, String, String), Reason>,
@@ -54,6 +56,16 @@ pub struct Surroundings {
     thanked: HashMap<(i64, String, String), Vec<Placed>>,
     /// What the campaigns' audiences ask for.
     pub audiences: AudienceFacts,
+}
+
+/// A message that went out.
+#[derive(Debug)]
+struct Counted {
+    id: uuid::Uuid,
+    /// Whether it counts for the frequency cap.
+    counts: bool,
+    channel: Option<Channel>,
+    at: Instant,
 }
 
 /// What [`Surroundings::load`] must find out about a message.
@@ -99,10 +111,8 @@ impl Surroundings {
         });
         found.suppressions = suppressions::of_addresses(tx, addresses.collect()).await?;
         if let Some(after) = counted_after {
-            type Row = (i64, uuid::Uuid, String, i64);
-            for (member, id, campaign, at) in query!(fetch_all, Row, tx, COUNTED, Ids(ids), after.timestamp_millis())? {
-                found.counted.entry(member).or_default().push((id, counts(&campaign), instant(at)));
-            }
+            let capped = subjects.iter().filter(|subject| subject.campaign.limits.counts_for_cap);
+            found.load_counted(tx, unique(&mut capped.map(|subject| subject.member_id)), counts, after).await?;
         }
         let audiences = subjects
             .iter()
@@ -112,6 +122,38 @@ impl Surroundings {
         found.load_first_steps(tx, subjects).await?;
         found.load_close_orders(tx, subjects).await?;
         Ok(found)
+    }
+
+    /// What went out to these members and to those who share an address with them.
+    async fn load_counted(
+        &mut self,
+        tx: &mut Tx,
+        mut ids: Vec<i64>,
+        counts: &(dyn Fn(&str) -> bool + Sync),
+        after: Instant,
+    ) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        for (member, email, phone) in members::sharing(tx, ids.clone()).await? {
+            for (channel, address) in [(Channel::Email, email), (Channel::Sms, phone)] {
+                if let Some(address) = address {
+                    self.sharing.entry((channel, address.to_lowercase())).or_default().push(member);
+                }
+            }
+            ids.push(member);
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        type Row = (i64, uuid::Uuid, String, Option<String>, i64);
+        for (member, id, campaign, channel, at) in
+            query!(fetch_all, Row, tx, COUNTED, Ids(ids), after.timestamp_millis())?
+        {
+            let channel = channel.and_then(|channel| channel.parse().ok());
+            let sent = Counted { id, counts: counts(&campaign), channel, at: instant(at) };
+            self.counted.entry(member).or_default().push(sent);
+        }
+        Ok(())
     }
 
     async fn load_greetings(&mut self, tx: &mut Tx, subjects: &[Subject<'_>]) -> Result<()> {
@@ -208,11 +250,13 @@ impl Surroundings {
             .collect();
         facts.held_out = held_out(&campaign.name, &member.external_id, campaign.holdout);
         if let Some(cap) = brand.frequency_cap.filter(|_| campaign.limits.counts_for_cap) {
-            let sent = self.counted.get(&member.id).into_iter().flatten();
-            let counted = sent.filter(|(id, counts, at)| {
-                *counts && *id != message.id && *at > now - cap.per && *at <= now + CLOCKS_APART
-            });
-            facts.counted = u32::try_from(counted.count()).unwrap_or(u32::MAX);
+            let time = (now - cap.per, now + CLOCKS_APART);
+            facts.counted = self.count(message, &[member.id], None, time);
+            for channel in &mut facts.channels {
+                let key = suppression_key(member, channel.channel).map(|address| (channel.channel, address));
+                let sharing = key.and_then(|key| self.sharing.get(&key));
+                channel.counted = sharing.map_or(0, |ids| self.count(message, ids, Some(channel.channel), time));
+            }
         }
         facts
     }
@@ -237,10 +281,30 @@ impl Surroundings {
         campaign.audience.verdict(&view) != Some(false)
     }
 
+    /// The members' other messages that count, by one channel or any, in (after, until].
+    fn count(
+        &self,
+        message: &Message,
+        members: &[i64],
+        channel: Option<Channel>,
+        (after, until): (Instant, Instant),
+    ) -> u32 {
+        let sent = members.iter().filter_map(|member| self.counted.get(member)).flatten();
+        let counted = sent.filter(|sent| {
+            sent.counts
+                && sent.id != message.id
+                && (channel.is_none() || sent.channel == channel)
+                && after < sent.at
+                && sent.at <= until
+        });
+        u32::try_from(counted.count()).unwrap_or(u32::MAX)
+    }
+
     /// Lets later decisions in the same pass see a message that this one sends on its way.
-    pub fn note_sent(&mut self, message: &Message, campaign: &Campaign, at: Instant) {
+    pub fn note_sent(&mut self, message: &Message, campaign: &Campaign, channel: Channel, at: Instant) {
         let counts = campaign.limits.counts_for_cap;
-        self.counted.entry(message.member_id).or_default().push((message.id, counts, at));
+        let sent = Counted { id: message.id, counts, channel: Some(channel), at };
+        self.counted.entry(message.member_id).or_default().push(sent);
         self.audiences.note_sent(message, at);
         if campaign.trigger.is_yearly() {
             let greeting = (message.occasion.clone(), message.first_due_at);
@@ -267,7 +331,7 @@ impl Surroundings {
         let counted = std::mem::replace(&mut self.counted, earlier.counted);
         for (member, sent) in counted {
             let known = self.counted.entry(member).or_default();
-            let new: Vec<_> = sent.into_iter().filter(|(id, ..)| !known.iter().any(|(have, ..)| have == id)).collect();
+            let new: Vec<_> = sent.into_iter().filter(|sent| !known.iter().any(|have| have.id == sent.id)).collect();
             known.extend(new);
         }
         let greetings = std::mem::replace(&mut self.greetings, earlier.greetings);
@@ -290,7 +354,7 @@ impl Surroundings {
     /// Forgets what can no longer count at `now`, so that a long pass stays small.
     pub fn forget_before(&mut self, counted_after: Instant) {
         self.counted.retain(|_, sent| {
-            sent.retain(|(.., at)| *at > counted_after);
+            sent.retain(|sent| sent.at > counted_after);
             !sent.is_empty()
         });
     }
@@ -332,6 +396,7 @@ impl Surroundings {
             has_address: key.is_some(),
             has_consent: member.consents(channel),
             suppressed: key.is_some_and(|address| self.suppressions.contains(&(address, purpose.as_str().to_owned()))),
+            counted: 0,
         }
     }
 }
@@ -358,7 +423,7 @@ pub async fn load_orders(tx: &mut Tx, ids: Vec<i64>) -> Result<HashMap<i64, Purc
     Ok(orders)
 }
 
-/// The form in which an address stands in the suppression list.
+/// The form in which addresses are compared, and stand in the suppression list.
 pub fn suppression_key(member: &Member, channel: Channel) -> Option<String> {
     member.address(channel).map(str::to_lowercase)
 }

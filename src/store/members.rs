@@ -22,11 +22,15 @@ pub(super) use member_columns;
 statements! {
     TAKE_NUMBERS = "UPDATE counters SET value = value + $2 WHERE name = $1 RETURNING value";
     EXISTING = "SELECT external_id, id FROM members WHERE external_id {in $1}";
+    NAMES = "SELECT id, external_id FROM members WHERE id {in $1}";
     BY_IDS = concat!("SELECT ", member_columns!(), " FROM members m WHERE m.id {in $1}");
     BY_EXTERNAL_ID = concat!("SELECT ", member_columns!(), " FROM members m WHERE m.external_id = $1");
     AFTER = concat!("SELECT ", member_columns!(), " FROM members m WHERE m.id > $1 ORDER BY m.id LIMIT $2");
     COUNT = "SELECT COUNT(*) FROM members WHERE deleted_at IS NULL";
     LOCK = "SELECT id FROM members WHERE id {in $1} ORDER BY id {lock}";
+    SHARING = "SELECT o.id, o.email, o.phone FROM members m JOIN members o ON LOWER(o.email) = LOWER(m.email) \
+        WHERE m.id {in $1} UNION SELECT o.id, o.email, o.phone FROM members m JOIN members o ON o.phone = m.phone \
+        WHERE m.id {in $1}";
     TOUCH = "UPDATE members SET changed = $2 WHERE id {in $1}";
 }
 
@@ -178,6 +182,12 @@ pub async fn lock(tx: &mut Tx, ids: Vec<i64>) -> Result<()> {
     Ok(())
 }
 
+/// Every member who shares an e-mail address or a phone number with one of these, themselves
+/// included: (key, e-mail address, number).
+pub async fn sharing(tx: &mut Tx, ids: Vec<i64>) -> Result<Vec<(i64, Option<String>, Option<String>)>> {
+    Ok(query!(fetch_all, (i64, Option<String>, Option<String>), tx, SHARING, Ids(ids))?)
+}
+
 /// Marks members as changed, so that the next scans look at their older occasions again.
 pub(super) async fn touch(tx: &mut Tx, ids: Vec<i64>, change: i64) -> Result<()> {
     lock(tx, ids.clone()).await?;
@@ -188,6 +198,11 @@ pub(super) async fn touch(tx: &mut Tx, ids: Vec<i64>, change: i64) -> Result<()>
 /// The store's keys of external ids.
 pub async fn keys(tx: &mut Tx, external_ids: Vec<String>) -> Result<HashMap<String, i64>> {
     Ok(query!(fetch_all, (String, i64), tx, EXISTING, Texts(external_ids))?.into_iter().collect())
+}
+
+/// The shop's own ids by key.
+pub async fn names(tx: &mut Tx, ids: Vec<i64>) -> Result<HashMap<i64, String>> {
+    Ok(query!(fetch_all, (i64, String), tx, NAMES, Ids(ids))?.into_iter().collect())
 }
 
 /// Members by key.

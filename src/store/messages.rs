@@ -39,14 +39,15 @@ statements! {
         DO UPDATE SET state = 'planned', reason = NULL, next_at = excluded.next_at \
         WHERE messages.state = 'skipped' AND messages.reason = 'outside_audience' AND excluded.state = 'planned' \
         RETURNING id";
-    PLAN = "INSERT INTO planned (message_id, next_at, priority, due_at, campaign, turn) \
-        SELECT id, next_at, priority, due_at, campaign, turn FROM messages WHERE id {in_uuid $1} AND state = 'planned' \
+    PLAN = "INSERT INTO planned (message_id, next_at, priority, due_at, campaign, turn, member) \
+        SELECT m.id, m.next_at, m.priority, m.due_at, m.campaign, m.turn, {utf8 e.external_id} \
+        FROM messages m JOIN members e ON e.id = m.member_id WHERE m.id {in_uuid $1} AND m.state = 'planned' \
         ON CONFLICT (message_id) DO NOTHING";
     UNPLAN = "DELETE FROM planned WHERE message_id {in_uuid $1}";
     TAKE_PLANNED = concat!("SELECT ", message_columns!("m.state"), " FROM planned p JOIN messages m ON m.id = p.message_id \
         WHERE p.next_at <= $1 AND NOT (p.campaign {in $2}) AND NOT EXISTS (SELECT 1 FROM campaigns c \
         WHERE c.name = p.campaign AND (c.paused OR c.held OR c.scanning IS NOT NULL)) \
-        ORDER BY p.next_at, p.priority DESC, p.due_at, p.campaign, p.turn, p.message_id LIMIT $3 {skip_locked p}");
+        ORDER BY p.next_at, p.priority DESC, p.due_at, p.campaign, p.turn, p.member, p.message_id LIMIT $3 {skip_locked p}");
     IN_INDEX_ORDER = "SELECT {off enable_sort}, {off enable_bitmapscan}";
     DECIDE = "UPDATE messages SET state = r.state, reason = r.reason, next_at = COALESCE(r.next_at, messages.next_at) \
         FROM {rows $1: id UUID, state TEXT, reason TEXT, next_at BIGINT} \

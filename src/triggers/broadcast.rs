@@ -2,12 +2,12 @@
 
 use chrono::NaiveDateTime;
 
-use super::filled;
+use super::{filled, filled_zones};
 use crate::document::Table;
 use crate::domain::Instant;
 use crate::domain::calendar::{local_instant, parse_instant, parse_local};
 use crate::domain::member::Brand;
-use crate::domain::occasion::{Bind, Candidate, Occasion, Query, Rows, Trigger};
+use crate::domain::occasion::{Candidate, Occasion, Query, Rows, Trigger};
 
 #[derive(Debug)]
 pub(super) struct Broadcast {
@@ -46,21 +46,10 @@ impl Trigger for Broadcast {
     fn query(&self, rows: Rows, brand: &Brand) -> Option<Query> {
         let sql = include_str!("broadcast.sql");
         let Rows::Base { after, until } = rows else { return Some(filled(sql, rows, "", 0)) };
-        // Names come from the zone database itself, so they can stand in the text.
-        let zones: Vec<String> = chrono_tz::TZ_VARIANTS
-            .iter()
-            .filter(|zone| (after..until).contains(&(self.base(**zone) - chrono::Duration::milliseconds(1))))
-            .map(|zone| format!("'{}'", zone.name()))
-            .collect();
-        if zones.is_empty() {
-            return None;
-        }
-        let condition = if zones.len() == chrono_tz::TZ_VARIANTS.len() {
-            "$4 = $5".to_owned()
-        } else {
-            format!("COALESCE(m.timezone, '{}') IN ({}) AND $4 = $5", brand.timezone.name(), zones.join(", "))
-        };
-        Some(Query { sql: sql.replace("{rows}", &condition), binds: vec![Bind::Integer(0), Bind::Integer(0)] })
+        filled_zones(sql, brand, |zone| {
+            let base = self.base(zone);
+            after < base && base <= until
+        })
     }
 
     fn occasions(&self, candidate: &Candidate, after: Instant, until: Instant, brand: &Brand) -> Vec<Occasion> {

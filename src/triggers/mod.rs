@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::NaiveDate;
+use chrono_tz::{TZ_VARIANTS, Tz};
 
 use crate::domain::Instant;
 use crate::domain::calendar::{Calendar, LeapDay, MonthDay, in_calendar, parse_date};
@@ -15,6 +16,7 @@ mod at_risk;
 mod birthday;
 mod broadcast;
 mod date;
+mod occasion;
 mod post_purchase;
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,10 @@ pub const ALL: &[TriggerKind] = &[
     TriggerKind {
         name: "broadcast",
         decode: |table, brand| broadcast::decode(table, brand).map(|t| Arc::new(t) as Arc<_>),
+    },
+    TriggerKind {
+        name: "occasion",
+        decode: |table, brand| occasion::decode(table, brand).map(|t| Arc::new(t) as Arc<_>),
     },
 ];
 
@@ -78,6 +84,21 @@ fn filled_yearly(sql: &str, rows: Rows, keys: &str, shift: i64, filed_by_utc: bo
     // The first two placeholders are those of the other forms; they must stand in the text.
     let condition = format!("({}) AND $4 = $5", terms.join(" OR "));
     Query { sql: sql.replace("{rows}", &condition), binds }
+}
+
+/// The same for what comes at once to all members of a zone: the condition is on their zone. `None`
+/// where it comes to no zone.
+fn filled_zones(sql: &str, brand: &Brand, comes: impl Fn(Tz) -> bool) -> Option<Query> {
+    // Names come from the zone database itself, so they can stand in the text.
+    let zones: Vec<String> =
+        TZ_VARIANTS.iter().filter(|zone| comes(**zone)).map(|zone| format!("'{}'", zone.name())).collect();
+    let condition = match zones.len() {
+        0 => return None,
+        all if all == TZ_VARIANTS.len() => "$4 = $5".to_owned(),
+        _ => format!("COALESCE(m.timezone, '{}') IN ({}) AND $4 = $5", brand.timezone.name(), zones.join(", ")),
+    };
+    // The placeholders are those of the other forms; they must stand in the text.
+    Some(Query { sql: sql.replace("{rows}", &condition), binds: vec![Bind::Integer(0), Bind::Integer(0)] })
 }
 
 /// The dates whose local midnight can lie in (after, until] in some zone: zones are between -12 and

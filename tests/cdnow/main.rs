@@ -38,9 +38,11 @@ fn data(file: &str) -> String {
 struct Campaigns(BTreeMap<String, String>);
 
 impl Campaigns {
-    /// The samples of the package, as if they had begun before the first order.
+    /// The samples of the package that send, as if they had begun before the first order.
     fn samples() -> Self {
-        Self::read("config/campaigns", "\nstarts_at: 1997-01-01T00:00:00Z\n")
+        let mut all = Self::read("config/campaigns", "\nstarts_at: 1997-01-01T00:00:00Z\n");
+        all.0.retain(|_, text| !text.contains("\nstatus: draft"));
+        all
     }
 
     /// Those that combine what the samples keep apart.

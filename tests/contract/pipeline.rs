@@ -301,14 +301,14 @@ pub async fn plan_run_and_evaluator_agree_at_the_turn_of_the_persian_year(size: 
 // ---- reasons ---------------------------------------------------------------------------------
 
 /// UTC, silent at night.
-const QUIET: &str = "{ name: Shop, timezone: UTC, locale: en, base_url: \"https://shop.example\", \
+pub const QUIET: &str = "{ name: Shop, timezone: UTC, locale: en, base_url: \"https://shop.example\", \
     quiet_hours: \"21:00-08:00\", currency: USD }";
 
-const HEAD: &str = "external_id,email,phone,first_name,email_consent,sms_consent,tier,joined_at\n";
+pub const HEAD: &str = "external_id,email,phone,first_name,email_consent,sms_consent,tier,joined_at\n";
 const EVENING: &str = "2024-05-01T22:30:00Z";
 const MORNING: &str = "2024-05-02T08:00:00Z";
 
-fn row(id: &str, joined: &str) -> String {
+pub fn row(id: &str, joined: &str) -> String {
     format!("{id},{id}@example.com,+989121234567,Sara,true,true,gold,{joined}\n")
 }
 

@@ -36,6 +36,8 @@ pub const TRIGGERS: &[&str] = &[
     "{ kind: at_risk, probability: { below: 0.5 } }",
     "{ kind: broadcast, at: 2026-03-21T10:00:00Z }",
     "{ kind: broadcast, at: 2026-03-21T10:00 }",
+    "{ kind: occasion, occasion: nowruz }",
+    "{ kind: occasion, occasion: nowruz, days_before: 3 }",
 ];
 
 /// A statement to prepare: what it is, its text, and how many parameters it is given, where that is
@@ -58,7 +60,9 @@ pub fn statements(dialect: Dialect) -> Vec<Statement> {
 
 fn of_triggers(dialect: Dialect) -> Vec<Statement> {
     let settings = format!("brand: {PLAIN}\nemail: {{ from: a@shop.example }}");
-    let settings = Settings::parse(Path::new("rekindle.yaml"), &settings, &|_| None).unwrap();
+    let mut settings = Settings::parse(Path::new("rekindle.yaml"), &settings, &|_| None).unwrap();
+    let nowruz = "occasions: [{ name: nowruz, every_year: { calendar: persian, date: 01-01 } }]";
+    assert!(settings.brand.almanac.read([("days.yaml".to_owned(), nowruz)]).is_empty());
     let day = at("2026-03-21T00:00:00Z");
     let (hour, month) = (chrono::Duration::hours(1), chrono::Duration::days(30));
     let all_rows = [
@@ -80,7 +84,7 @@ fn of_triggers(dialect: Dialect) -> Vec<Statement> {
         let informed = campaign.trigger.with_lifetimes(Lifetimes { model, histories: vec![(1, 0), (2, 30)] });
         for informed in [Some(campaign.trigger), informed].into_iter().flatten() {
             for rows in all_rows {
-                // A broadcast has no candidates before its hour.
+                // A broadcast has no candidates before its hour, an occasion none between its dates.
                 let Some(query) = informed.query(rows, &settings.brand) else { continue };
                 all.push(Statement {
                     name: format!("{trigger} {rows:?}"),

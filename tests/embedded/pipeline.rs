@@ -1,6 +1,7 @@
 //! The contracts of the pipeline on SQLite, the embedded queue and capture.
 
 use crate::at_risk_contract::at_risk_contract;
+use crate::days_contract::days_contract;
 use crate::launching_contract::launching_contract;
 use crate::pipeline_contract::pipeline_contract;
 use crate::support::shop::Size;
@@ -8,6 +9,7 @@ use crate::support::shop::Size;
 pipeline_contract!(embedded);
 launching_contract!(embedded);
 at_risk_contract!(embedded);
+days_contract!(embedded);
 
 async fn embedded<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
     test(Size::default()).await;

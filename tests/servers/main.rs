@@ -5,6 +5,8 @@
 mod at_risk_contract;
 #[path = "../contract/audiences.rs"]
 mod audience_contract;
+#[path = "../contract/days.rs"]
+mod days_contract;
 #[path = "../contract/launching.rs"]
 mod launching_contract;
 #[path = "../contract/pipeline.rs"]

@@ -10,6 +10,7 @@ use rekindle::import::Kind;
 use rekindle::store::Store;
 
 use crate::at_risk_contract::at_risk_contract;
+use crate::days_contract::days_contract;
 use crate::launching_contract::launching_contract;
 use crate::pipeline_contract::pipeline_contract;
 use crate::support::rabbitmq::Prefix;
@@ -19,6 +20,7 @@ use crate::support::{Database, tidied};
 pipeline_contract!(on_servers);
 launching_contract!(on_postgres);
 at_risk_contract!(on_servers);
+days_contract!(on_servers);
 
 async fn on_servers<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
     let (database, prefix) = (Database::create().await, Prefix::new());
@@ -103,6 +105,35 @@ async fn two_dispatchers_at_once_keep_the_frequency_cap() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_dispatchers_whose_clocks_differ_keep_the_frequency_cap() {
     on_postgres(async |size| two_keep_the_cap(size, chrono::Duration::seconds(2)).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_dispatchers_at_once_keep_the_frequency_cap_of_a_shared_number() {
+    on_postgres(async |size| {
+        let brand = PLAIN.replace(" }", ", frequency_cap: { messages: 3, per: 7d } }");
+        let shop = Shop::new(&size, &brand);
+        for n in 0..4 {
+            shop.campaign(&format!("c{n}"), &format!("trigger: {{ kind: broadcast, at: {DUE} }}\nchannels: [sms]"));
+        }
+        // Five members a number, and no two of them side by side.
+        let numbers = MEMBERS / 5;
+        let row = |n: usize| format!("m{n},+98912{:07},true\n", 1_000_000 + n % numbers);
+        let rows: String = (0..MEMBERS).map(row).collect();
+        shop.import(Kind::Members, "external_id,phone,sms_consent\n".to_owned() + &rows).await;
+        let first = shop.app(at(DUE) + chrono::Duration::minutes(1)).await;
+        let second = shop.app(at(DUE) + chrono::Duration::minutes(1)).await;
+        assert_eq!(tokio::join!(pass(&first), pass(&second)), (Ok(()), Ok(())));
+        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+        for (member, sent) in sent_by_member(&shop).await {
+            *counts.entry(member[1..].parse::<usize>().unwrap() % numbers).or_default() += sent;
+        }
+        assert_eq!(counts.len(), numbers);
+        let odd: Vec<_> = counts.iter().filter(|(_, count)| **count != 3).collect();
+        assert!(odd.is_empty(), "{} of {numbers} numbers did not get 3 messages: {odd:?}", odd.len());
+        assert_eq!(deadlocks(&shop).await, 0);
+        shop.close().await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

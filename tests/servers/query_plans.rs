@@ -52,7 +52,7 @@ async fn every_trigger_is_answered_from_an_index() {
             let text = format!("name: x\nchannels: [email]\ncontent: x\ntrigger: {trigger}");
             let campaign = Campaign::parse("x.yaml", &text, &settings.brand, triggers::ALL).unwrap();
             for rows in [quarter, Rows::Changed { after: 29_990, until: 30_000 }, Rows::Member(77)] {
-                let query = campaign.trigger.query(rows, &settings.brand).unwrap();
+                let Some(query) = campaign.trigger.query(rows, &settings.brand) else { continue };
                 let sql = format!("EXPLAIN {}", Dialect::Postgres.expand(&occasions::page_sql(&query)));
                 let mut explain = sqlx::query(AssertSqlSafe(sql)).bind(-1_i64).bind(-1_i64).bind(5_000_i64);
                 for bind in &query.binds {

@@ -145,6 +145,7 @@ fn own_settings(text: &str, root: &std::path::Path) -> String {
         ("store:", "store: sqlite://rekindle.db".to_owned()),
         ("queue:", "queue: embedded".to_owned()),
         ("campaigns:", format!("campaigns: \"{}\"", root.join("campaigns").display())),
+        ("occasions:", format!("occasions: \"{}\"", root.join("occasions").display())),
         ("providers:", format!("providers: \"{}\"", root.join("providers").display())),
         ("templates:", format!("templates: \"{}\"", root.join("../templates").display())),
         ("outbox:", "outbox: outbox".to_owned()),

@@ -3,22 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::domain::calendar::Calendar;
-use crate::domain::member::{BirthDate, Brand, Member};
+use crate::domain::member::{BirthDate, Brand, Member, samples};
 use crate::domain::rfm::Cuts;
 
 fn brand() -> Brand {
-    Brand {
-        name: "Shop".to_owned(),
-        timezone: chrono_tz::Asia::Tehran,
-        calendar: Calendar::Persian,
-        locale: "fa".to_owned(),
-        currency: "EUR".to_owned(),
-        base_url: "https://shop.example".to_owned(),
-        phone_region: phonenumber::country::Id::IR,
-        quiet_hours: None,
-        frequency_cap: None,
-    }
+    Brand { currency: "EUR".to_owned(), ..samples::brand() }
 }
 
 fn member() -> Member {
