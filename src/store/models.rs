@@ -20,8 +20,10 @@ statements! {
     HISTORIES = "WITH RECURSIVE known (visits, tenure_days) AS ( \
         SELECT f.visits, f.tenure_days FROM (SELECT p.visits, p.tenure_days FROM purchases p \
         WHERE p.visits IS NOT NULL ORDER BY p.visits, p.tenure_days LIMIT 1) f \
-        UNION ALL SELECT n.visits, n.tenure_days FROM known k JOIN purchases n ON n.id = (SELECT q.id FROM purchases q \
-        WHERE (q.visits, q.tenure_days) > (k.visits, k.tenure_days) ORDER BY q.visits, q.tenure_days LIMIT 1)) \
+        UNION ALL SELECT n.visits, n.tenure_days FROM known k JOIN purchases n ON n.id = COALESCE( \
+        (SELECT q.id FROM purchases q WHERE q.visits = k.visits AND q.tenure_days > k.tenure_days \
+        ORDER BY q.visits, q.tenure_days LIMIT 1), \
+        (SELECT q.id FROM purchases q WHERE q.visits > k.visits ORDER BY q.visits, q.tenure_days LIMIT 1))) \
         SELECT visits, tenure_days FROM known";
 }
 
