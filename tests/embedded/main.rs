@@ -7,6 +7,8 @@ mod at_risk_contract;
 mod audience_contract;
 #[path = "../contract/launching.rs"]
 mod launching_contract;
+#[path = "../contract/agreement.rs"]
+mod agreement_contract;
 #[path = "../contract/pipeline.rs"]
 mod pipeline_contract;
 #[path = "../contract/queue.rs"]

@@ -11,11 +11,13 @@ use rekindle::store::Store;
 
 use crate::at_risk_contract::at_risk_contract;
 use crate::launching_contract::launching_contract;
+use crate::agreement_contract::agreement_contract;
 use crate::pipeline_contract::pipeline_contract;
 use crate::support::rabbitmq::Prefix;
 use crate::support::shop::{Dice, PLAIN, Shop, Size, at};
 use crate::support::{Database, tidied};
 
+agreement_contract!(on_servers);
 pipeline_contract!(on_servers);
 launching_contract!(on_postgres);
 at_risk_contract!(on_servers);

@@ -164,14 +164,11 @@ impl<'a> Run<'a> {
     /// A scan finds the message and judges it by its due instant.
     fn scan(&mut self, index: usize) {
         let message = &self.messages[index];
-        let ended = self.ended_by_first_step(message);
-        let is_outside = ended == Some("outside_audience") || !self.is_admitted(message, message.due_at);
-        let leaves_no_trace = message.campaign.leaves_no_trace();
-        self.messages[index].state = match ended {
-            _ if is_outside && leaves_no_trace => State::Untraced,
-            _ if is_outside => State::InLedger(Fate::Ended("outside_audience")),
-            Some(reason) => State::InLedger(Fate::Ended(reason)),
-            None => State::InLedger(Fate::Waiting),
+        let is_admitted = !self.began_outside(message) && self.is_admitted(message, message.due_at);
+        self.messages[index].state = match is_admitted {
+            true => State::InLedger(Fate::Waiting),
+            false if message.campaign.leaves_no_trace() => State::Untraced,
+            false => State::InLedger(Fate::Ended("outside_audience")),
         };
     }
 
@@ -194,10 +191,7 @@ impl<'a> Run<'a> {
     fn decision(&self, message: &Message, now: i64) -> Decision {
         let (campaign, member) = (message.campaign, message.member);
         let zone = member.zone(&self.world.brand);
-        if let Some(reason) = self.ended_by_first_step(message) {
-            return Decision::Skip(reason);
-        }
-        if !self.is_admitted(message, now) {
+        if self.began_outside(message) || !self.is_admitted(message, now) {
             return Decision::Skip("outside_audience");
         }
         if message.goal_reached(now) {
@@ -236,17 +230,16 @@ impl<'a> Run<'a> {
         Decision::Send(channel.clone())
     }
 
-    /// Why the first step of the occasion ended it altogether.
-    fn ended_by_first_step(&self, message: &Message) -> Option<&'static str> {
-        if message.step_position == 0 {
-            return None;
-        }
-        let first_steps = self.first_steps.get(&message.occasion())?;
-        first_steps.iter().find_map(|&index| match self.messages[index].state {
-            State::InLedger(Fate::Ended(reason @ ("outside_audience" | "held_out"))) => Some(reason),
-            State::Untraced => Some("outside_audience"),
-            _ => None,
-        })
+    /// Whether the first step of the occasion was found outside the audience.
+    fn began_outside(&self, message: &Message) -> bool {
+        let first_steps = self.first_steps.get(&message.occasion()).into_iter().flatten();
+        let first_steps = first_steps.map(|&index| &self.messages[index].state);
+        let mut outside = first_steps.filter(|state| match state {
+            State::Untraced => true,
+            State::InLedger(fate) => *fate == Fate::Ended("outside_audience"),
+            State::Unseen => false,
+        });
+        message.step_position > 0 && outside.next().is_some()
     }
 
     /// Whether the audience admits the member at an instant, as far as is known now.
