@@ -8,7 +8,7 @@ use rekindle::domain::experiment::held_out;
 use rekindle::import::Kind;
 use rekindle::store::Store;
 
-use crate::support::shop::{PLAIN, Shop, Size, at};
+use crate::support::shop::{PLAIN, Shop, Size};
 
 /// Makes a test of every rule; `$with` runs one on an empty size and cleans up.
 macro_rules! pipeline_contract {

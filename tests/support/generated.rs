@@ -65,6 +65,14 @@ impl Generated {
         Self { brand, members, purchases, campaigns, segments, occasions }
     }
 
+    /// The same shop without a frequency cap.
+    pub fn without_cap(mut self) -> Self {
+        let cap = self.brand.find("frequency_cap").unwrap();
+        let end = cap + self.brand[cap..].find('}').unwrap() + 1;
+        self.brand.replace_range(cap..end, "frequency_cap: none");
+        self
+    }
+
     /// What the evaluator reads.
     pub fn world(&self) -> naive::World {
         let brand = naive::Brand { caps_addresses: AddressCap.is_on(), ..naive::Brand::from_yaml(&self.brand) };
