@@ -6,8 +6,9 @@
 
 use rekindle::domain::Instant;
 
+use crate::support::fates::{all_fates, expected_fates, work};
 use crate::support::generated::Generated;
-use crate::support::naive::{Expected, Fate, Pass, evaluate};
+use crate::support::naive::{Expected, Pass, evaluate};
 use crate::support::shop::{Dice, Sent, Shop, Size, assert_same, at, sorted};
 
 /// Makes a test of every rule; `$with` runs one on an empty size and cleans up.
@@ -78,7 +79,7 @@ async fn sliced(size: Size, seed: u64, from: &str, days: u64) {
     let shop = generated.shop(&size).await;
     assert_same(&format!("seed {seed}: the plan"), &shop.planned(from, &to).await, &sent(&expected));
     works(&shop, seed, &generated, &slices).await;
-    assert_same(&format!("seed {seed}: in slices"), &fates(&shop).await, &all(&expected));
+    assert_same(&format!("seed {seed}: in slices"), &all_fates(&shop.ledger().await), &expected_fates(&expected));
     shop.close().await;
 }
 
@@ -123,7 +124,11 @@ async fn works(shop: &Shop, seed: u64, generated: &Generated, passes: &[Pass]) {
     for pass in passes {
         work(shop, *pass).await;
     }
-    assert_same(&format!("seed {seed}: the ledger"), &fates(shop).await, &all(&evaluate(&generated.world(), passes)));
+    assert_same(
+        &format!("seed {seed}: the ledger"),
+        &all_fates(&shop.ledger().await),
+        &expected_fates(&evaluate(&generated.world(), passes)),
+    );
 }
 
 /// Some hundred members, campaigns of every trigger, a window of days: the plan, a run, and the
@@ -148,10 +153,6 @@ fn millis(at: Instant) -> i64 {
     at.timestamp_millis()
 }
 
-fn text(millis: i64) -> String {
-    chrono::DateTime::from_timestamp_millis(millis).unwrap().to_rfc3339()
-}
-
 /// So many windows, one after another, from one instant to another.
 fn slices(dice: &mut Dice, from: i64, to: i64, count: u64) -> Vec<Pass> {
     let mut cuts: Vec<i64> = (1..count).map(|_| from + dice.below((to - from) as u64) as i64).collect();
@@ -161,38 +162,6 @@ fn slices(dice: &mut Dice, from: i64, to: i64, count: u64) -> Vec<Pass> {
     cuts.windows(2).map(|pair| Pass::Between(pair[0], pair[1])).collect()
 }
 
-async fn work(shop: &Shop, pass: Pass) {
-    match pass {
-        Pass::Between(from, to) => drop(shop.once_between(&text(from), &text(to)).await),
-        Pass::At(now) => drop(shop.once(&text(now)).await),
-    }
-}
-
 fn sent(expected: &[Expected]) -> Vec<Sent> {
     sorted(expected.iter().cloned().filter_map(Expected::sent).collect())
-}
-
-/// Member, campaign, step, the channel or why it was not sent, and due instant of each message.
-fn all(expected: &[Expected]) -> Vec<Sent> {
-    let line = |m: Expected| {
-        let fate = match m.fate {
-            Fate::Sent { channel, .. } => channel,
-            Fate::Ended(reason) => reason.to_owned(),
-            Fate::Waiting => "planned".to_owned(),
-        };
-        (m.member, m.campaign, m.step, fate, m.due_at)
-    };
-    sorted(expected.iter().cloned().map(line).collect())
-}
-
-/// The same from the ledger.
-async fn fates(shop: &Shop) -> Vec<Sent> {
-    let rows = shop.ledger().await.into_iter().map(|row| {
-        let fate = match row.state.as_str() {
-            "sent" => row.channel.unwrap(),
-            state => row.reason.unwrap_or_else(|| state.to_owned()),
-        };
-        (row.member, row.campaign, row.step, fate, row.due_at)
-    });
-    sorted(rows.collect())
 }
