@@ -6,7 +6,7 @@
 
 use rekindle::domain::Instant;
 
-use crate::support::fates::{all_fates, expected_fates, work};
+use crate::support::fates::{expected_fates, fates, work};
 use crate::support::generated::Generated;
 use crate::support::naive::{Expected, Pass, evaluate};
 use crate::support::shop::{Dice, Sent, Shop, Size, assert_same, at, sorted};
@@ -79,7 +79,7 @@ async fn sliced(size: Size, seed: u64, from: &str, days: u64) {
     let shop = generated.shop(&size).await;
     assert_same(&format!("seed {seed}: the plan"), &shop.planned(from, &to).await, &sent(&expected));
     works(&shop, seed, &generated, &slices).await;
-    assert_same(&format!("seed {seed}: in slices"), &all_fates(&shop.ledger().await), &expected_fates(&expected));
+    assert_same(&format!("seed {seed}: in slices"), &fates(&shop.ledger().await, &slices), &expected_fates(&expected));
     shop.close().await;
 }
 
@@ -126,7 +126,7 @@ async fn works(shop: &Shop, seed: u64, generated: &Generated, passes: &[Pass]) {
     }
     assert_same(
         &format!("seed {seed}: the ledger"),
-        &all_fates(&shop.ledger().await),
+        &fates(&shop.ledger().await, passes),
         &expected_fates(&evaluate(&generated.world(), passes)),
     );
 }

@@ -1,8 +1,8 @@
 //! The contracts of the pipeline on SQLite, the embedded queue and capture.
 
+use crate::agreement_contract::agreement_contract;
 use crate::at_risk_contract::at_risk_contract;
 use crate::launching_contract::launching_contract;
-use crate::agreement_contract::agreement_contract;
 use crate::pipeline_contract::pipeline_contract;
 use crate::support::shop::Size;
 

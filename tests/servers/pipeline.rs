@@ -9,9 +9,9 @@ use rekindle::clock::Clock;
 use rekindle::import::Kind;
 use rekindle::store::Store;
 
+use crate::agreement_contract::agreement_contract;
 use crate::at_risk_contract::at_risk_contract;
 use crate::launching_contract::launching_contract;
-use crate::agreement_contract::agreement_contract;
 use crate::pipeline_contract::pipeline_contract;
 use crate::support::rabbitmq::Prefix;
 use crate::support::shop::{Dice, PLAIN, Shop, Size, at};

@@ -28,8 +28,14 @@ pub fn expected_fates(expected: &[Expected]) -> Vec<Sent> {
     sorted(expected.iter().cloned().map(line).collect())
 }
 
-/// The same from the ledger.
-pub fn all_fates(ledger: &[Listed]) -> Vec<Sent> {
+/// The same from the ledger, of what fell due by the end of the passes: a backfill also writes down
+/// what is due later.
+pub fn fates(ledger: &[Listed], passes: &[Pass]) -> Vec<Sent> {
+    let ends = passes.iter().map(|pass| match *pass {
+        Pass::Between(_, to) => to - 1,
+        Pass::At(now) => now,
+    });
+    let end = ends.max().unwrap();
     let line = |row: &Listed| {
         let fate = match row.state.as_str() {
             "sent" => row.channel.clone().unwrap(),
@@ -37,5 +43,5 @@ pub fn all_fates(ledger: &[Listed]) -> Vec<Sent> {
         };
         (row.member.clone(), row.campaign.clone(), row.step.clone(), fate, row.due_at)
     };
-    sorted(ledger.iter().map(line).collect())
+    sorted(ledger.iter().filter(|row| row.due_at <= end).map(line).collect())
 }

@@ -28,7 +28,19 @@ pub enum Feature {
     Backfill,
 }
 
-const ON: &[Feature] = &[];
+const ON: &[Feature] = &[
+    Feature::Rhythm,
+    Feature::Probability,
+    Feature::Aggregates,
+    Feature::Segments,
+    Feature::Received,
+    Feature::AnniversaryOf,
+    Feature::Dates,
+    Feature::Items,
+    Feature::Collapse,
+    Feature::Spread,
+    Feature::Backfill,
+];
 
 impl Feature {
     pub fn is_on(self) -> bool {

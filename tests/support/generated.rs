@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use chrono::Duration;
+use rekindle::domain::lifetime::{Fit, Model};
 use rekindle::import::Kind;
+use rekindle::store::models::{self, Fitted};
 
 use super::features::Feature::{
     AddressCap, Aggregates, AnniversaryOf, Backfill, Collapse, Dates, Items, Occasions, Probability, Received,
@@ -53,6 +55,9 @@ pub struct Generated {
     pub occasions: Option<String>,
 }
 
+/// What Fader, Hardie and Lee found for the CDNOW sample.
+const MODEL: naive::Model = naive::Model { r: 0.243, alpha: 4.414, a: 0.793, b: 2.426 };
+
 impl Generated {
     pub fn new(seed: u64, from: &str, days: u64) -> Self {
         let mut dice = Dice(seed);
@@ -80,7 +85,8 @@ impl Generated {
         let campaigns = self.campaigns.iter().map(|(_, text)| naive::Campaign::from_yaml(text)).collect();
         let segments = self.segments.iter().map(|(name, text)| (name.as_str(), text.as_str()));
         let occasions = naive::DaysOfYear::from_yaml(self.occasions.as_deref());
-        naive::World { occasions, ..naive::World::new(brand, shop, campaigns).with_segments(segments) }
+        let model = Probability.is_on().then_some(MODEL);
+        naive::World { occasions, model, ..naive::World::new(brand, shop, campaigns).with_segments(segments) }
     }
 
     /// The same as Rekindle has it.
@@ -97,8 +103,19 @@ impl Generated {
         }
         shop.import(Kind::Members, &self.members).await;
         shop.import(Kind::Purchases, &self.purchases).await;
+        if Probability.is_on() {
+            store_model(&shop, MODEL).await;
+        }
         shop
     }
+}
+
+/// As if it had been fitted.
+pub async fn store_model(shop: &Shop, naive::Model { r, alpha, a, b }: naive::Model) {
+    let fit = Fit { model: Model { r, alpha, a, b }, log_likelihood: -1.0 };
+    let long_ago = at("1990-01-01T00:00:00Z");
+    let fitted = Fitted { fitted_at: long_ago, until: long_ago, customers: 100, repeat_customers: 50, fit };
+    shop.write_store(async |tx| models::insert(tx, &fitted).await.unwrap()).await;
 }
 
 fn brand(dice: &mut Dice) -> String {
@@ -368,6 +385,7 @@ fn audiences(from: &str) -> Vec<&'static str> {
             "audience: { not: { field: last_purchase_at, exists: true } }",
             "audience: { reachable: any }",
             "audience: { any: [{ reachable: email }, { not: { reachable: sms } }] }",
+            "audience: { any: [{ field: attributes.renewal, lt: 2021-01-01 }, { field: birth_date, newer_than: 9000d }] }",
         ]);
         // A date of either calendar in the year before the window.
         all.push(match &from[..4] {

@@ -5,11 +5,12 @@ use std::cmp::Ordering;
 use serde_json::{Map, Value};
 
 use super::World;
-use super::calendar::{Birth, Moment};
+use super::calendar::{Birth, Moment, date, local};
 use super::keys::{Keys, decimal, millionths, span};
 use super::shop::{Member, Order, instant};
 
 const TEXT_FIELDS: &str = "external_id email phone title first_name last_name locale timezone calendar tier";
+const INSTANTS: &str = "joined_at first_purchase_at last_purchase_at";
 const AGGREGATES: &str = "purchase_count purchase_sum purchase_average first_purchase_at last_purchase_at";
 
 /// A member at an instant, and what they were sent until then.
@@ -17,8 +18,8 @@ pub struct Scene<'a> {
     pub world: &'a World,
     pub member: &'a Member,
     pub at: i64,
-    /// The campaign and the moment of sending of each message.
-    pub received: &'a [(&'a str, i64)],
+    /// The campaign and the moment of sending of each message; `None`: not known yet.
+    pub received: Option<&'a [(&'a str, i64)]>,
 }
 
 /// The audience of a segment's file.
@@ -31,25 +32,26 @@ pub fn of_segment(yaml: &str) -> Value {
 
 /// Panics where a rule cannot be understood.
 pub fn check(rule: &Value, world: &World) {
-    admits(rule, &Scene { world, member: &Member::default(), at: 0, received: &[] });
+    admits(rule, &Scene { world, member: &Member::default(), at: 0, received: None });
 }
 
-/// Whether an audience rule admits a member. Looks at every part of the rule, also where the answer
-/// is already known, so that any mistake in it panics.
-pub fn admits(rule: &Value, scene: &Scene) -> bool {
+/// Whether an audience rule admits a member; `None` where that rests on what is not known yet. Looks
+/// at every part of the rule, also where the answer is already known, so that any mistake in it
+/// panics.
+pub fn admits(rule: &Value, scene: &Scene) -> Option<bool> {
     let map = rule.as_object().expect("a rule is a mapping");
     if map.contains_key("field") {
-        return field_holds(map, scene);
+        return Some(field_holds(map, scene));
     }
-    let each = |rules: &Value| -> Vec<bool> {
+    let each = |rules: &Value| -> Vec<Option<bool>> {
         let rules = rules.as_array().expect("a list of rules");
         rules.iter().map(|rule| admits(rule, scene)).collect()
     };
     assert!(map.len() == 1, "one of all, any, not, segment, reachable and received: {rule}");
     match map.iter().next().map(|(key, inner)| (key.as_str(), inner)) {
-        Some(("all", rules)) => !each(rules).contains(&false),
-        Some(("any", rules)) => each(rules).contains(&true),
-        Some(("not", inner)) => !admits(inner, scene),
+        Some(("all", rules)) => decided_by(false, &each(rules)),
+        Some(("any", rules)) => decided_by(true, &each(rules)),
+        Some(("not", inner)) => admits(inner, scene).map(|admitted| !admitted),
         Some(("segment", name)) => {
             let name = name.as_str().expect("the name of a segment");
             admits(scene.world.segments.get(name).unwrap_or_else(|| panic!("no segment {name}")), scene)
@@ -57,8 +59,8 @@ pub fn admits(rule: &Value, scene: &Scene) -> bool {
         Some(("reachable", channel)) => {
             let can = |channel| scene.member.address(channel).is_some() && scene.member.has_consent(channel);
             match channel.as_str() {
-                Some("any") => can("email") || can("sms"),
-                Some(channel @ ("email" | "sms")) => can(channel),
+                Some("any") => Some(can("email") || can("sms")),
+                Some(channel @ ("email" | "sms")) => Some(can(channel)),
                 other => panic!("unknown channel {other:?}"),
             }
         }
@@ -67,14 +69,25 @@ pub fn admits(rule: &Value, scene: &Scene) -> bool {
     }
 }
 
-fn received(what: &Value, scene: &Scene) -> bool {
+/// One such answer decides; without it, one that is not known leaves all open.
+fn decided_by(decisive: bool, answers: &[Option<bool>]) -> Option<bool> {
+    if answers.contains(&Some(decisive)) {
+        Some(decisive)
+    } else if answers.contains(&None) {
+        None
+    } else {
+        Some(!decisive)
+    }
+}
+
+fn received(what: &Value, scene: &Scene) -> Option<bool> {
     let mut keys = Keys(serde_json::from_value(what.clone()).expect("what was received"));
     let campaign: String = keys.need("campaign");
     let oldest = keys.get("within").map_or(i64::MIN, |within| scene.at - span(within));
     keys.end(&[]);
     assert!(scene.world.campaigns.iter().any(|other| other.name == campaign), "no campaign {campaign}");
     let counts = |(name, sent_at): &(&str, i64)| *name == campaign && *sent_at > oldest && *sent_at <= scene.at;
-    scene.received.iter().any(counts)
+    scene.received.map(|received| received.iter().any(counts))
 }
 
 /// All comparisons of one field.
@@ -90,6 +103,11 @@ fn field_holds(map: &Map<String, Value>, scene: &Scene) -> bool {
     let answers: Vec<bool> =
         operators.iter().map(|(operator, literal)| holds(field, operator, literal, &orders, scene)).collect();
     !answers.contains(&false)
+}
+
+/// Whether a field holds a date without a time.
+fn is_date(field: &str) -> bool {
+    field == "birth_date" || field.starts_with("attributes.")
 }
 
 fn is_one_of(list: &str, field: &str) -> bool {
@@ -124,11 +142,12 @@ fn holds(field: &str, operator: &str, literal: &Value, orders: &[&Order], scene:
         let orderings: Vec<_> = list.map(|item| value.compare(field, item, scene)).collect();
         orderings.contains(&Some(Ordering::Equal))
     };
-    let age_in_view = || {
-        assert!(is_one_of("joined_at first_purchase_at last_purchase_at", field), "{field} has no age");
-        let age = span(literal.as_str().expect("a duration").to_string());
-        match value {
-            Fact::Instant(then) => Some((then, scene.at - age)),
+    let is_older = || {
+        let limit = scene.at - span(literal.as_str().expect("a duration").to_string());
+        assert!(is_one_of(INSTANTS, field) || is_date(field), "{field} has no age");
+        match &value {
+            Fact::Instant(then) => Some(*then <= limit),
+            Fact::Cell(cell) => Some(date(cell)? <= local(scene.world.brand.timezone, limit).date()),
             _ => None,
         }
     };
@@ -142,8 +161,8 @@ fn holds(field: &str, operator: &str, literal: &Value, orders: &[&Order], scene:
         "in" => is_listed(),
         "not_in" => !is_listed(),
         "exists" => literal.as_bool().expect("true or false") == !matches!(value, Fact::Missing),
-        "older_than" => age_in_view().is_some_and(|(then, limit)| then <= limit),
-        "newer_than" => age_in_view().is_some_and(|(then, limit)| then > limit),
+        "older_than" => is_older() == Some(true),
+        "newer_than" => is_older() == Some(false),
         other => panic!("unknown operator {other}"),
     }
 }
@@ -187,7 +206,7 @@ impl Fact {
             _ => None,
         };
         let is_attribute = field.starts_with("attributes.");
-        let is_instant = is_one_of("joined_at first_purchase_at last_purchase_at", field);
+        let is_instant = is_one_of(INSTANTS, field);
         match literal {
             Value::String(text) if is_instant => {
                 let other = Moment::read(text.clone()).in_zone(scene.world.brand.timezone);
@@ -204,6 +223,7 @@ impl Fact {
                 (Birth::Full(other), Birth::Full(born)) => Some(born.cmp(&other)),
                 (other, born) => (born == other).then_some(Ordering::Equal),
             },
+            Value::String(text) if is_attribute && date(text).is_some() => Some(date(cell?)?.cmp(&date(text)?)),
             Value::String(text) if is_attribute || is_one_of(TEXT_FIELDS, field) => Some(cell?.cmp(text)),
             Value::Number(number) if is_attribute || field == "points" => {
                 cell?.parse::<f64>().ok()?.partial_cmp(&number.as_f64()?)

@@ -164,7 +164,7 @@ impl<'a> Run<'a> {
     /// A scan finds the message and judges it by its due instant.
     fn scan(&mut self, index: usize) {
         let message = &self.messages[index];
-        let is_admitted = !self.began_outside(message) && self.is_admitted(message, message.due_at);
+        let is_admitted = !self.began_outside(message) && self.may_be_admitted(message);
         self.messages[index].state = match is_admitted {
             true => State::InLedger(Fate::Waiting),
             false if message.campaign.leaves_no_trace() => State::Untraced,
@@ -242,14 +242,21 @@ impl<'a> Run<'a> {
         message.step_position > 0 && outside.next().is_some()
     }
 
-    /// Whether the audience admits the member at an instant, as far as is known now.
-    fn is_admitted(&self, message: &Message, at: i64) -> bool {
-        let Some(rule) = &message.campaign.audience else {
-            return true;
-        };
+    /// Whether the member is in the audience, by what was sent so far.
+    fn is_admitted(&self, message: &Message, now: i64) -> bool {
         let sent = self.sent_to.get(message.member.id.as_str()).into_iter().flatten();
         let received: Vec<_> = sent.map(|&index| self.messages[index].sent()).collect();
-        audience::admits(rule, &Scene { world: self.world, member: message.member, at, received: &received })
+        self.admits(message, now, Some(&received)) == Some(true)
+    }
+
+    /// Whether a scan leaves the member in the audience: what was received is asked later.
+    fn may_be_admitted(&self, message: &Message) -> bool {
+        self.admits(message, message.due_at, None) != Some(false)
+    }
+
+    fn admits(&self, message: &Message, at: i64, received: Option<&[(&str, i64)]>) -> Option<bool> {
+        let scene = Scene { world: self.world, member: message.member, at, received };
+        message.campaign.audience.as_ref().map_or(Some(true), |rule| audience::admits(rule, &scene))
     }
 
     fn is_already_greeted(&self, message: &Message) -> bool {

@@ -87,13 +87,33 @@ fn what_was_received_is_asked_when_a_message_goes() {
     };
     let got = |audience: &str, at: &str| {
         let first = letter("first", "2024-12-01T10:00", "{ all: [] }");
-        fates(&world(&shop, [first, letter("second", at, audience)]), &[years()]).len() == 2
+        sent(&shop, [first, letter("second", at, audience)]).len() == 2
     };
     assert!(got("{ received: { campaign: first } }", "2024-12-20T10:00"));
     assert!(got("{ received: { campaign: first, within: 2d } }", "2024-12-03T09:59"));
     assert!(!got("{ received: { campaign: first, within: 2d } }", "2024-12-03T10:00"));
     assert!(!got("{ not: { received: { campaign: first } } }", "2024-12-03T10:00"));
     assert!(!got("{ received: { campaign: first } }", "2024-11-03T10:00"));
+    // At one instant the campaign whose name comes first is the first one.
+    assert!(got("{ received: { campaign: first } }", "2024-12-01T10:00"));
+}
+
+#[test]
+fn dates_have_an_age_and_an_order() {
+    let members = "a,1990-05-01,,,,,,a@x.y,true,,,1403/09/20\nb,--05-01,,,,,,b@x.y,true,,,soon\n";
+    for (audience, wanted) in [
+        ("{ field: birth_date, older_than: 365d }", "a"),
+        ("{ field: birth_date, newer_than: 365d }", ""),
+        // 10 December; ten days before the letter.
+        ("{ field: attributes.renewal, older_than: 10d }", "a"),
+        ("{ field: attributes.renewal, newer_than: 10d }", ""),
+        ("{ field: attributes.renewal, newer_than: 11d }", "a"),
+        ("{ field: attributes.renewal, lt: 2024-12-11 }", "a"),
+        ("{ field: attributes.renewal, gte: 1403-09-21 }", ""),
+        ("{ field: attributes.renewal, eq: soon }", "b"),
+    ] {
+        assert_eq!(who_of(members, "", audience), wanted, "{audience}");
+    }
 }
 
 #[test]
