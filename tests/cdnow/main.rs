@@ -7,6 +7,7 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+mod year;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -75,23 +76,14 @@ impl Campaigns {
 
     /// What the evaluator expects.
     fn expected(&self) -> Vec<Sent> {
-        let brand = naive::Brand {
-            timezone: chrono_tz::Asia::Tehran,
-            calendar: naive::Calendar::Persian,
-            currency: "USD".to_owned(),
-            quiet_hours: Some((time(21), time(8))),
-            frequency_cap: Some((3, chrono::Duration::days(7))),
-        };
+        let mut brand = naive::Brand::from_yaml(BRAND);
+        brand.caps_addresses = false;
         let shop = naive::Shop::from_csv(data("members.csv").as_bytes(), data("purchases.csv").as_bytes());
-        let campaigns: Vec<_> = self.0.values().map(|text| naive::Campaign::from_yaml(text)).collect();
-        let (from, to) = (at(FROM).timestamp_millis(), at(TO).timestamp_millis());
-        let all = naive::evaluate(&shop, &brand, &campaigns, from, to);
-        sorted(all.into_iter().map(|m| (m.member, m.campaign, m.step, m.channel, m.due_at)).collect())
+        let campaigns = self.0.values().map(|text| naive::Campaign::from_yaml(text)).collect();
+        let world = naive::World::new(brand, shop, campaigns);
+        let window = naive::Pass::Between(at(FROM).timestamp_millis(), at(TO).timestamp_millis());
+        sorted(naive::evaluate(&world, &[window]).into_iter().filter_map(naive::Expected::sent).collect())
     }
-}
-
-fn time(hour: u32) -> chrono::NaiveTime {
-    chrono::NaiveTime::from_hms_opt(hour, 0, 0).unwrap()
 }
 
 /// Prints how many of each campaign, step and channel there are.

@@ -1,6 +1,8 @@
 //! Tests of the embedded size: SQLite in a folder of its own, nothing installed.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "../contract/agreement.rs"]
+mod agreement_contract;
 #[path = "../contract/at_risk.rs"]
 mod at_risk_contract;
 #[path = "../contract/audiences.rs"]

@@ -1,11 +1,13 @@
 //! The contracts of the pipeline on SQLite, the embedded queue and capture.
 
+use crate::agreement_contract::agreement_contract;
 use crate::at_risk_contract::at_risk_contract;
 use crate::days_contract::days_contract;
 use crate::launching_contract::launching_contract;
 use crate::pipeline_contract::pipeline_contract;
 use crate::support::shop::Size;
 
+agreement_contract!(embedded);
 pipeline_contract!(embedded);
 launching_contract!(embedded);
 at_risk_contract!(embedded);

@@ -1,6 +1,8 @@
 //! Tests on real servers. `./scripts/test` starts them and says where they are.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "../contract/agreement.rs"]
+mod agreement_contract;
 #[path = "../contract/at_risk.rs"]
 mod at_risk_contract;
 #[path = "../contract/audiences.rs"]

@@ -9,6 +9,7 @@ use rekindle::clock::Clock;
 use rekindle::import::Kind;
 use rekindle::store::Store;
 
+use crate::agreement_contract::agreement_contract;
 use crate::at_risk_contract::at_risk_contract;
 use crate::days_contract::days_contract;
 use crate::launching_contract::launching_contract;
@@ -17,6 +18,7 @@ use crate::support::rabbitmq::Prefix;
 use crate::support::shop::{Dice, PLAIN, Shop, Size, at};
 use crate::support::{Database, tidied};
 
+agreement_contract!(on_servers);
 pipeline_contract!(on_servers);
 launching_contract!(on_postgres);
 at_risk_contract!(on_servers);

@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "only scripts/test knows where the servers are")]
 
+pub mod fates;
+pub mod features;
+pub mod generated;
 pub mod naive;
 pub mod rabbitmq;
 pub mod shop;

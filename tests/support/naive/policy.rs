@@ -1,0 +1,375 @@
+//! What becomes of each message, decided one after another in the order of time.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
+
+use super::audience::{self, Scene};
+use super::brand::Rest;
+use super::campaign::Campaign;
+use super::schedule::{first_open, rest_at};
+use super::shop::Member;
+use super::triggers::{self, first_eight_bytes};
+use super::{DAY, Expected, Fate, Pass, World};
+
+/// A message, decided or not.
+struct Message<'a> {
+    campaign: &'a Campaign,
+    member: &'a Member,
+    occasion_key: String,
+    lapsed_since: Option<i64>,
+    step_position: usize,
+    /// The channels to try in turn: all for `reach: first`, one for `reach: all`.
+    channels: Vec<String>,
+    channel_position: usize,
+    first_due_at: i64,
+    due_at: i64,
+    /// When it is looked at next.
+    next_at: i64,
+    state: State,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum State {
+    /// No scan has found it yet.
+    Unseen,
+    /// A scan has found it outside the audience and left no trace of it.
+    Untraced,
+    InLedger(Fate),
+}
+
+/// What happens to a message next. The order is that in which things happen.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Event {
+    at: i64,
+    deed: Deed,
+    order: (i64, Reverse<i64>, i64, String, usize, String, usize),
+    message: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Deed {
+    Scan,
+    Decide,
+}
+
+/// What policy says of a message at an instant.
+enum Decision {
+    Send(String),
+    Skip(&'static str),
+    Wait(i64),
+}
+
+/// The messages, and what was sent so far.
+struct Run<'a> {
+    world: &'a World,
+    messages: Vec<Message<'a>>,
+    /// The messages that were sent to each member, in order.
+    sent_to: HashMap<&'a str, Vec<usize>>,
+    /// The same by channel and address.
+    sent_to_address: HashMap<(String, String), Vec<usize>>,
+    /// The messages of each first step, by campaign, member and occasion.
+    first_steps: HashMap<(&'a str, &'a str, String), Vec<usize>>,
+}
+
+/// Every message that the passes find.
+pub fn run(world: &World, passes: &[Pass]) -> Vec<Expected> {
+    let mut run = Run::new(world, window_of(passes));
+    for pass in passes {
+        match *pass {
+            Pass::Between(from, to) => run.between(from, to),
+            Pass::At(now) => run.at(now),
+        }
+    }
+    let found = run.messages.into_iter().filter_map(|message| {
+        let State::InLedger(fate) = message.state else {
+            return None;
+        };
+        Some(Expected {
+            member: message.member.id.clone(),
+            campaign: message.campaign.name.clone(),
+            step: message.campaign.steps[message.step_position].id.clone(),
+            due_at: message.due_at,
+            fate,
+        })
+    });
+    found.collect()
+}
+
+/// From the first instant of all passes to the last.
+fn window_of(passes: &[Pass]) -> (i64, i64) {
+    let bounds = passes.iter().flat_map(|pass| match *pass {
+        Pass::Between(from, to) => [from, to],
+        Pass::At(now) => [now, now],
+    });
+    let bounds: Vec<i64> = bounds.collect();
+    (*bounds.iter().min().expect("a pass"), *bounds.iter().max().expect("a pass"))
+}
+
+impl<'a> Run<'a> {
+    fn new(world: &'a World, window: (i64, i64)) -> Run<'a> {
+        let mut messages = Vec::new();
+        for campaign in world.campaigns.iter().filter(|campaign| campaign.is_live) {
+            let starts_at = campaign.starts_at.map_or(window.0, |at| at.in_zone(world.brand.timezone));
+            let window = (window.0.min(starts_at), window.1);
+            let backfilled = triggers::backfilled(world, campaign, window);
+            for member in world.shop.members.values() {
+                messages.extend(messages_of(world, campaign, member, window, &backfilled));
+            }
+        }
+        let mut first_steps: HashMap<_, Vec<usize>> = HashMap::new();
+        for (index, message) in messages.iter().enumerate().filter(|(_, message)| message.step_position == 0) {
+            first_steps.entry(message.occasion()).or_default().push(index);
+        }
+        Run { world, messages, sent_to: HashMap::new(), sent_to_address: HashMap::new(), first_steps }
+    }
+
+    /// Works at every instant until nothing that fell due in the window waits any more.
+    fn between(&mut self, from: i64, to: i64) {
+        let mut events = BTreeSet::new();
+        for (index, message) in self.messages.iter().enumerate() {
+            if message.state == State::Unseen && (from..to).contains(&message.due_at) {
+                events.insert(message.event(message.due_at, Deed::Scan, index));
+            }
+            if message.waits() && message.next_at < to {
+                events.insert(message.event(message.next_at.max(from), Deed::Decide, index));
+            }
+        }
+        while let Some(event) = events.pop_first() {
+            match event.deed {
+                Deed::Scan => self.scan(event.message),
+                Deed::Decide => self.decide(event.message, event.at),
+            }
+            let message = &self.messages[event.message];
+            if message.waits() {
+                events.insert(message.event(message.next_at, Deed::Decide, event.message));
+            }
+        }
+    }
+
+    /// Scans and decides once.
+    fn at(&mut self, now: i64) {
+        for index in 0..self.messages.len() {
+            if self.messages[index].state == State::Unseen && self.messages[index].due_at <= now {
+                self.scan(index);
+            }
+        }
+        let waiting = self.messages.iter().enumerate();
+        let waiting = waiting.filter(|(_, message)| message.waits() && message.next_at <= now);
+        let events: BTreeSet<Event> = waiting.map(|(index, message)| message.event(now, Deed::Decide, index)).collect();
+        for event in events {
+            self.decide(event.message, now);
+        }
+    }
+
+    /// A scan finds the message and judges it by its due instant.
+    fn scan(&mut self, index: usize) {
+        let message = &self.messages[index];
+        let is_admitted = !self.began_outside(message) && self.may_be_admitted(message);
+        self.messages[index].state = match is_admitted {
+            true => State::InLedger(Fate::Waiting),
+            false if message.campaign.leaves_no_trace() => State::Untraced,
+            false => State::InLedger(Fate::Ended("outside_audience")),
+        };
+    }
+
+    /// The dispatcher and the sender look at the message.
+    fn decide(&mut self, index: usize, now: i64) {
+        match self.decision(&self.messages[index], now) {
+            Decision::Send(channel) => {
+                let member = self.messages[index].member;
+                let address = member.address(&channel).expect("an address");
+                self.sent_to.entry(&member.id).or_default().push(index);
+                self.sent_to_address.entry((channel.clone(), address)).or_default().push(index);
+                self.messages[index].state = State::InLedger(Fate::Sent { at: now, channel });
+            }
+            Decision::Skip(reason) => self.messages[index].state = State::InLedger(Fate::Ended(reason)),
+            Decision::Wait(until) => self.messages[index].next_at = until,
+        }
+    }
+
+    /// The policy: the first reason that holds.
+    fn decision(&self, message: &Message, now: i64) -> Decision {
+        let (campaign, member) = (message.campaign, message.member);
+        let zone = member.zone(&self.world.brand);
+        if self.began_outside(message) || !self.is_admitted(message, now) {
+            return Decision::Skip("outside_audience");
+        }
+        if message.goal_reached(now) {
+            return Decision::Skip("goal_reached");
+        }
+        if campaign.send_within.is_some_and(|within| now > message.first_attempt_at(self.world) + within) {
+            return Decision::Skip("too_late");
+        }
+        if self.is_already_greeted(message) {
+            return Decision::Skip("already_greeted");
+        }
+        let has_address = |channel: &&String| member.address(channel).is_some();
+        let may_write = |channel: &&String| !campaign.is_marketing || member.has_consent(channel);
+        let mut with_address = message.channels.iter().filter(has_address).peekable();
+        if with_address.peek().is_none() {
+            return Decision::Skip("no_address");
+        }
+        let Some(channel) = with_address.find(may_write) else {
+            return Decision::Skip("no_consent");
+        };
+        if is_held_out(campaign, &member.id) {
+            return Decision::Skip("held_out");
+        }
+        if campaign.is_marketing {
+            if rest_at(self.world, zone, now) == Rest::Skip {
+                return Decision::Skip("rest_day");
+            }
+            let open = first_open(self.world, zone, now);
+            if open > now {
+                return Decision::Wait(open);
+            }
+        }
+        if self.is_capped(message, channel, now) {
+            return Decision::Skip("frequency_cap");
+        }
+        Decision::Send(channel.clone())
+    }
+
+    /// Whether the first step of the occasion was found outside the audience.
+    fn began_outside(&self, message: &Message) -> bool {
+        let first_steps = self.first_steps.get(&message.occasion()).into_iter().flatten();
+        let first_steps = first_steps.map(|&index| &self.messages[index].state);
+        let mut outside = first_steps.filter(|state| match state {
+            State::Untraced => true,
+            State::InLedger(fate) => *fate == Fate::Ended("outside_audience"),
+            State::Unseen => false,
+        });
+        message.step_position > 0 && outside.next().is_some()
+    }
+
+    /// Whether the member is in the audience, by what was sent so far.
+    fn is_admitted(&self, message: &Message, now: i64) -> bool {
+        let sent = self.sent_to.get(message.member.id.as_str()).into_iter().flatten();
+        let received: Vec<_> = sent.map(|&index| self.messages[index].sent()).collect();
+        self.admits(message, now, Some(&received)) == Some(true)
+    }
+
+    /// Whether a scan leaves the member in the audience: what was received is asked later.
+    fn may_be_admitted(&self, message: &Message) -> bool {
+        self.admits(message, message.due_at, None) != Some(false)
+    }
+
+    fn admits(&self, message: &Message, at: i64, received: Option<&[(&str, i64)]>) -> Option<bool> {
+        let scene = Scene { world: self.world, member: message.member, at, received };
+        message.campaign.audience.as_ref().map_or(Some(true), |rule| audience::admits(rule, &scene))
+    }
+
+    fn is_already_greeted(&self, message: &Message) -> bool {
+        let sent = self.sent_to.get(message.member.id.as_str()).into_iter().flatten();
+        message.campaign.is_yearly()
+            && sent.map(|&index| &self.messages[index]).any(|other| {
+                other.campaign.name == message.campaign.name
+                    && other.occasion_key != message.occasion_key
+                    && (other.due_at - message.due_at).abs() < 180 * DAY
+            })
+    }
+
+    /// Whether the member, or the address, had their share.
+    fn is_capped(&self, message: &Message, channel: &str, now: i64) -> bool {
+        let Some((limit, per)) = self.world.brand.frequency_cap.filter(|_| !message.campaign.is_exempt) else {
+            return false;
+        };
+        let is_full = |sent: Option<&Vec<usize>>| {
+            let sent = sent.into_iter().flatten().map(|&index| &self.messages[index]);
+            let counts = sent.filter(|other| {
+                let (_, at) = other.sent();
+                !other.campaign.is_exempt && at > now - per && at <= now
+            });
+            counts.count() >= limit
+        };
+        let address = message.member.address(channel).expect("an address");
+        is_full(self.sent_to.get(message.member.id.as_str()))
+            || self.world.brand.caps_addresses && is_full(self.sent_to_address.get(&(channel.to_string(), address)))
+    }
+}
+
+/// The messages of one member in one campaign.
+fn messages_of<'a>(
+    world: &World,
+    campaign: &'a Campaign,
+    member: &'a Member,
+    window: triggers::Window,
+    backfilled: &triggers::Backfilled,
+) -> Vec<Message<'a>> {
+    let slots: Vec<Vec<String>> = if campaign.reaches_all {
+        campaign.channels.iter().map(|channel| vec![channel.clone()]).collect()
+    } else {
+        vec![campaign.channels.clone()]
+    };
+    let (occasions, steps) = triggers::steps_of(world, campaign, member, window, backfilled);
+    let mut messages = Vec::new();
+    for step in steps.iter().filter(|step| step.due_at <= window.1) {
+        for (channel_position, channels) in slots.iter().enumerate() {
+            let occasion = &occasions[step.occasion];
+            let mut message = Message {
+                campaign,
+                member,
+                occasion_key: occasion.key.clone(),
+                lapsed_since: occasion.lapsed_since,
+                step_position: step.step_position,
+                channels: channels.clone(),
+                channel_position,
+                first_due_at: step.first_due_at,
+                due_at: step.due_at,
+                next_at: step.due_at,
+                state: State::Unseen,
+            };
+            message.next_at = message.first_attempt_at(world);
+            messages.push(message);
+        }
+    }
+    messages
+}
+
+impl<'a> Message<'a> {
+    fn occasion(&self) -> (&'a str, &'a str, String) {
+        (&self.campaign.name, &self.member.id, self.occasion_key.clone())
+    }
+
+    fn waits(&self) -> bool {
+        self.state == State::InLedger(Fate::Waiting)
+    }
+
+    fn event(&self, at: i64, deed: Deed, message: usize) -> Event {
+        let (priority, name) = (Reverse(self.campaign.priority), self.campaign.name.clone());
+        let member = self.member.id.clone();
+        let order = (self.next_at, priority, self.due_at, name, self.step_position, member, self.channel_position);
+        Event { at, deed, order, message }
+    }
+
+    /// The due instant, or when the quiet hours and days of rest are over that it fell into.
+    fn first_attempt_at(&self, world: &World) -> i64 {
+        let zone = self.member.zone(&world.brand);
+        if self.campaign.is_marketing { first_open(world, zone, self.due_at) } else { self.due_at }
+    }
+
+    /// Campaign and moment of a message that was sent.
+    fn sent(&self) -> (&'a str, i64) {
+        match &self.state {
+            State::InLedger(Fate::Sent { at, .. }) => (&self.campaign.name, *at),
+            _ => panic!("it was not sent"),
+        }
+    }
+
+    /// Whether the member has bought by now what the message wants them to buy.
+    fn goal_reached(&self, now: i64) -> bool {
+        let unless_goal = self.campaign.steps[self.step_position].unless_goal;
+        let since = match self.lapsed_since {
+            Some(lapsed_since) => lapsed_since,
+            None if unless_goal => self.first_due_at,
+            None => return false,
+        };
+        self.member.orders.iter().any(|order| order.purchased_at > since && order.purchased_at <= now)
+    }
+}
+
+/// Whether a member is in the campaign's control group.
+fn is_held_out(campaign: &Campaign, member: &str) -> bool {
+    let number = first_eight_bytes(&format!("{}\0{member}", campaign.name));
+    (number as f64) / 2_f64.powi(64) < campaign.holdout
+}
