@@ -332,9 +332,12 @@ impl Due {
     ) {
         let brand = &catalog.brand;
         let member = &candidate.member;
-        let inside = campaign.audience.verdict(&audiences.view(member, brand, self.due_at, None)) != Some(false);
-        // A broadcast to a few would otherwise leave a row for everybody else.
-        if !inside && campaign.trigger.is_for_everybody() {
+        let inside_at =
+            |at: Instant| campaign.audience.verdict(&audiences.view(member, brand, at, None)) != Some(false);
+        let inside = inside_at(self.due_at);
+        // A broadcast to a few would otherwise leave a row for everybody else. Without that row a later
+        // step asks by itself whether the first one ended the occasion.
+        if campaign.trigger.is_for_everybody() && !(inside && inside_at(self.first_due_at)) {
             return;
         }
         let next_at = first_attempt_at(&campaign.rules(brand), self.due_at, member.zone(brand));

@@ -235,7 +235,8 @@ fn campaigns(dice: &mut Dice, from: &str, days: u64) -> Vec<(String, String)> {
         let name = format!("c{n}");
         let mut text = format!("name: {name}\nstatus: live\ncontent: note\ntrigger: {trigger}\n");
         let is_broadcast = trigger.contains("kind: broadcast");
-        let backfills = Backfill.is_on() && !is_broadcast && dice.once_in(3);
+        let is_for_everybody = is_broadcast || trigger.contains("kind: occasion");
+        let backfills = Backfill.is_on() && !is_for_everybody && dice.once_in(3);
         if backfills {
             let (up_to, per_day) = (5 + dice.below(300), 1 + dice.below(40));
             writeln!(text, "backfill: {{ up_to: {up_to}d, per_day: {per_day} }}").unwrap();
@@ -246,7 +247,7 @@ fn campaigns(dice: &mut Dice, from: &str, days: u64) -> Vec<(String, String)> {
         if dice.once_in(8) {
             writeln!(text, "ends_at: {}", (at(from) + Duration::days(days as i64)).to_rfc3339()).unwrap();
         }
-        if Spread.is_on() && (is_broadcast || trigger.contains("kind: occasion") && !backfills) && dice.once_in(2) {
+        if Spread.is_on() && is_for_everybody && dice.once_in(2) {
             writeln!(text, "spread: {}h", 1 + dice.below(30)).unwrap();
         }
         if Collapse.is_on() && trigger.contains("kind: post_purchase, orders: every") && dice.once_in(2) {

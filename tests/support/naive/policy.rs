@@ -23,6 +23,8 @@ struct Message<'a> {
     channel_position: usize,
     first_due_at: i64,
     due_at: i64,
+    /// When a backfill writes it down, whatever the audience.
+    taken_up_at: Option<i64>,
     /// When it is looked at next.
     next_at: i64,
     state: State,
@@ -95,10 +97,10 @@ pub fn run(world: &World, passes: &[Pass]) -> Vec<Expected> {
     found.collect()
 }
 
-/// From the first instant of all passes to the last.
+/// The first instant of all passes, and the last.
 fn window_of(passes: &[Pass]) -> (i64, i64) {
     let bounds = passes.iter().flat_map(|pass| match *pass {
-        Pass::Between(from, to) => [from, to],
+        Pass::Between(from, to) => [from, to - 1],
         Pass::At(now) => [now, now],
     });
     let bounds: Vec<i64> = bounds.collect();
@@ -125,12 +127,13 @@ impl<'a> Run<'a> {
 
     /// Works at every instant until nothing that fell due in the window waits any more.
     fn between(&mut self, from: i64, to: i64) {
+        self.take_up(to - 1);
         let mut events = BTreeSet::new();
         for (index, message) in self.messages.iter().enumerate() {
             if message.state == State::Unseen && (from..to).contains(&message.due_at) {
                 events.insert(message.event(message.due_at, Deed::Scan, index));
             }
-            if message.waits() && message.next_at < to {
+            if message.waits() && (message.next_at < to || (from..to).contains(&message.due_at)) {
                 events.insert(message.event(message.next_at.max(from), Deed::Decide, index));
             }
         }
@@ -148,6 +151,7 @@ impl<'a> Run<'a> {
 
     /// Scans and decides once.
     fn at(&mut self, now: i64) {
+        self.take_up(now);
         for index in 0..self.messages.len() {
             if self.messages[index].state == State::Unseen && self.messages[index].due_at <= now {
                 self.scan(index);
@@ -161,11 +165,21 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Writes down what backfills take up by now, of days to come as well.
+    fn take_up(&mut self, now: i64) {
+        for message in &mut self.messages {
+            if message.state == State::Unseen && message.taken_up_at.is_some_and(|at| at <= now) {
+                message.state = State::InLedger(Fate::Waiting);
+            }
+        }
+    }
+
     /// A scan finds the message and judges it by its due instant.
     fn scan(&mut self, index: usize) {
         let message = &self.messages[index];
-        let is_admitted = !self.began_outside(message) && self.may_be_admitted(message);
-        self.messages[index].state = match is_admitted {
+        let first_steps = self.first_steps_of(message);
+        self.messages[index].state = match self.may_be_admitted(message) {
+            _ if first_steps.contains(&&State::Untraced) => State::Untraced,
             true => State::InLedger(Fate::Waiting),
             false if message.campaign.leaves_no_trace() => State::Untraced,
             false => State::InLedger(Fate::Ended("outside_audience")),
@@ -232,14 +246,13 @@ impl<'a> Run<'a> {
 
     /// Whether the first step of the occasion was found outside the audience.
     fn began_outside(&self, message: &Message) -> bool {
-        let first_steps = self.first_steps.get(&message.occasion()).into_iter().flatten();
-        let first_steps = first_steps.map(|&index| &self.messages[index].state);
-        let mut outside = first_steps.filter(|state| match state {
-            State::Untraced => true,
-            State::InLedger(fate) => *fate == Fate::Ended("outside_audience"),
-            State::Unseen => false,
-        });
-        message.step_position > 0 && outside.next().is_some()
+        self.first_steps_of(message).contains(&&State::InLedger(Fate::Ended("outside_audience")))
+    }
+
+    /// What became of the first step of a later one, on each channel.
+    fn first_steps_of(&self, message: &Message) -> Vec<&State> {
+        let first_steps = self.first_steps.get(&message.occasion()).filter(|_| message.step_position > 0);
+        first_steps.into_iter().flatten().map(|&index| &self.messages[index].state).collect()
     }
 
     /// Whether the member is in the audience, by what was sent so far.
@@ -316,6 +329,7 @@ fn messages_of<'a>(
                 channel_position,
                 first_due_at: step.first_due_at,
                 due_at: step.due_at,
+                taken_up_at: step.taken_up_at,
                 next_at: step.due_at,
                 state: State::Unseen,
             };

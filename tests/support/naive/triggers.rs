@@ -28,6 +28,8 @@ pub struct Due {
     pub step_position: usize,
     pub first_due_at: i64,
     pub due_at: i64,
+    /// When a backfill takes it up.
+    pub taken_up_at: Option<i64>,
 }
 
 /// The instants between which occasions are looked for.
@@ -46,12 +48,9 @@ pub fn steps_of(
     let found = occasions(world, campaign, member, window);
     let mut steps = Vec::new();
     for (occasion, of_occasion) in found.iter().enumerate() {
-        let mut first_due_at = first_due(campaign, brand, member, of_occasion.base);
-        if first_due_at < starts_at
-            && let Some(&postponed) = backfilled.get(&(member.id.clone(), of_occasion.key.clone()))
-        {
-            first_due_at = postponed;
-        }
+        let place = backfilled.get(&(member.id.clone(), of_occasion.key.clone()));
+        let first_due_at = place.copied().unwrap_or_else(|| first_due(campaign, brand, member, of_occasion.base));
+        let taken_up_at = place.map(|_| starts_at);
         if first_due_at < starts_at || first_due_at >= ends_at {
             continue; // there is no such occasion
         }
@@ -60,7 +59,7 @@ pub fn steps_of(
             if step_position > 0 {
                 due_at = at_the_hour(campaign, brand, member, due_at + step.after);
             }
-            steps.push(Due { occasion, step_position, first_due_at, due_at });
+            steps.push(Due { occasion, step_position, first_due_at, due_at, taken_up_at });
         }
     }
     (found, steps)
@@ -103,7 +102,8 @@ pub fn first_eight_bytes(text: &str) -> u64 {
 /// When the first message of an occasion falls due that is made up for, by member and occasion.
 pub type Backfilled = BTreeMap<(String, String), i64>;
 
-/// Gives each member's latest occasion before the campaign began a place after it.
+/// Gives each member's latest occasion before the campaign began a place after it; a lapse that a
+/// purchase ended has none.
 pub fn backfilled(world: &World, campaign: &Campaign, window: Window) -> Backfilled {
     let Some(backfill) = &campaign.backfill else {
         return Backfilled::new();
@@ -119,9 +119,10 @@ pub fn backfilled(world: &World, campaign: &Campaign, window: Window) -> Backfil
         let Some((due_at, occasion)) = before.max_by_key(|(due_at, _)| *due_at) else {
             continue;
         };
-        let since = occasion.lapsed_since.unwrap_or(due_at);
-        let bought = |order: &Order| order.purchased_at > since && order.purchased_at < starts_at;
-        if !member.orders.iter().any(bought) {
+        let came_back = occasion.lapsed_since.is_some_and(|since| {
+            member.orders.iter().any(|order| order.purchased_at > since && order.purchased_at < starts_at)
+        });
+        if !came_back {
             latest.push((due_at, member, occasion.key.clone()));
         }
     }
