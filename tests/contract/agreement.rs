@@ -7,6 +7,7 @@
 use rekindle::domain::Instant;
 
 use crate::support::fates::{expected_fates, fates, work};
+use crate::support::features::{Feature, leaving_out};
 use crate::support::generated::Generated;
 use crate::support::naive::{Expected, Pass, evaluate};
 use crate::support::shop::{Dice, Sent, Shop, Size, assert_same, at, sorted};
@@ -67,7 +68,8 @@ pub async fn single_passes_at_any_hour_do_what_is_due(size: Size) {
 async fn sliced(size: Size, seed: u64, from: &str, days: u64) {
     let (start, to) = (millis(at(from)), end(from, days).to_rfc3339());
     let slices = slices(&mut Dice(seed), start, millis(at(&to)), 9);
-    let capped = Generated::new(seed, from, days);
+    // A backfill is taken up by the slice in which the campaign begins, with what waits then.
+    let capped = leaving_out(&[Feature::Backfill], || Generated::new(seed, from, days));
     let shop = capped.shop(&size).await;
     works(&shop, seed, &capped, &slices).await;
     shop.close().await;
@@ -83,9 +85,27 @@ async fn sliced(size: Size, seed: u64, from: &str, days: u64) {
     shop.close().await;
 }
 
+/// What passes after gaps are not compared for yet.
+const NOT_WITH_GAPS: &[Feature] = &[
+    Feature::Rhythm,
+    Feature::Probability,
+    Feature::Aggregates,
+    Feature::Segments,
+    Feature::Received,
+    Feature::Occasions,
+    Feature::RestDays,
+    Feature::AddressCap,
+    Feature::AnniversaryOf,
+    Feature::Dates,
+    Feature::Items,
+    Feature::Collapse,
+    Feature::Spread,
+    Feature::Backfill,
+];
+
 /// On some days every instant, on others nobody is at work, and after them everything at once.
 async fn with_gaps(size: Size, seed: u64, from: &str, days: u64) {
-    let generated = Generated::new(seed, from, days);
+    let generated = leaving_out(NOT_WITH_GAPS, || Generated::new(seed, from, days));
     let mut dice = Dice(seed);
     let mut passes = vec![Pass::At(millis(at(from)))];
     let mut since = millis(at(from));

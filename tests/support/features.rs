@@ -45,8 +45,20 @@ const ON: &[Feature] = &[
     Feature::Backfill,
 ];
 
+thread_local! {
+    static LEFT_OUT: std::cell::RefCell<Vec<Feature>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
 impl Feature {
     pub fn is_on(self) -> bool {
-        ON.contains(&self)
+        ON.contains(&self) && !LEFT_OUT.with_borrow(|out| out.contains(&self))
     }
+}
+
+/// Makes something without some of the features.
+pub fn leaving_out<T>(features: &[Feature], make: impl FnOnce() -> T) -> T {
+    LEFT_OUT.set(features.to_vec());
+    let made = make();
+    LEFT_OUT.take();
+    made
 }

@@ -133,7 +133,7 @@ impl<'a> Run<'a> {
             if message.state == State::Unseen && (from..to).contains(&message.due_at) {
                 events.insert(message.event(message.due_at, Deed::Scan, index));
             }
-            if message.waits() && (message.next_at < to || (from..to).contains(&message.due_at)) {
+            if message.waits() {
                 events.insert(message.event(message.next_at.max(from), Deed::Decide, index));
             }
         }
