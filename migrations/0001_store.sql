@@ -117,7 +117,7 @@ CREATE TABLE configurations (
     applied_at BIGINT NOT NULL
 );
 
--- Single facts: `configuration` (the current hash), `paused` (everything is silent).
+-- Single facts: `configuration` (the current hash), `paused` (everything is silent), `token_key` (signs links).
 CREATE TABLE controls (
     name  TEXT PRIMARY KEY,
     value TEXT NOT NULL
@@ -200,10 +200,26 @@ CREATE TABLE attempts (
     finished_at BIGINT NOT NULL,
     outcome     TEXT NOT NULL,
     reply       TEXT,
+    address     TEXT,     -- where it went
+    reference   TEXT,     -- what the server calls it
     uncertain   BOOLEAN NOT NULL DEFAULT FALSE, -- for ever, whatever happens to the message later
     PRIMARY KEY (message_id, dispatch_no)
 );
 CREATE INDEX attempts_uncertain ON attempts (started_at) WHERE uncertain;
+CREATE INDEX attempts_reference ON attempts (reference) WHERE reference IS NOT NULL;
+
+-- What was heard back: receipts, bounces, complaints, opens, clicks, opt-outs. The key is the source's
+-- own, so that nothing is heard twice.
+CREATE TABLE events (
+    key        TEXT PRIMARY KEY,
+    message_id UUID,
+    kind       TEXT NOT NULL,
+    at         BIGINT NOT NULL,
+    address    TEXT,
+    detail     TEXT
+);
+CREATE INDEX events_message ON events (message_id, kind);
+CREATE INDEX events_address ON events (address, kind, at) WHERE address IS NOT NULL;
 
 -- The embedded queue.
 CREATE TABLE queue_items (

@@ -14,6 +14,7 @@ use crate::domain::audience::{Audience, Segments};
 use crate::domain::campaign::{Campaign, MAIN, Status};
 use crate::domain::member::Brand;
 use crate::domain::message::Channel;
+use crate::domain::token::TokenKey;
 use crate::rendering::{Renderer, Variables};
 use crate::senders::sms::Provider;
 use crate::settings::{Settings, file_problem};
@@ -45,6 +46,8 @@ pub struct Catalog {
     pub campaigns: BTreeMap<String, Arc<Campaign>>,
     pub renderer: Renderer,
     pub providers: BTreeMap<String, Provider>,
+    /// Signs the links and return paths of messages.
+    pub tokens: TokenKey,
     /// The campaigns whose messages some audience asks for.
     watched: Arc<BTreeSet<String>>,
 }
@@ -191,6 +194,8 @@ impl Catalog {
             campaigns,
             renderer,
             providers,
+            // The store has the real one.
+            tokens: TokenKey::new([0; 32]),
             watched: Arc::new(watched),
         })
     }
@@ -203,8 +208,9 @@ impl Catalog {
         settings: &Settings,
         now: Instant,
     ) -> Result<(Self, bool), CatalogError> {
-        let catalog = Self::compile(files, settings).map_err(CatalogError::Refused)?;
+        let mut catalog = Self::compile(files, settings).map_err(CatalogError::Refused)?;
         let mut tx = store.begin().await?;
+        catalog.tokens = configuration::token_key(&mut tx).await?;
         let changed = configuration::current_hash(&mut tx).await?.as_deref() != Some(&catalog.hash);
         let names: Vec<(String, bool)> = catalog
             .campaigns
@@ -235,7 +241,7 @@ impl Catalog {
                 message: error.to_string(),
             }]))
         })?;
-        Ok(Arc::new(Self::compile(&files, settings)?))
+        Ok(Arc::new(Self { tokens: configuration::token_key(tx).await?, ..Self::compile(&files, settings)? }))
     }
 
     /// The campaigns whose messages must wait: they are drafts or paused in their file.

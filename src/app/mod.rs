@@ -23,7 +23,7 @@ use crate::senders::sms::SmsError;
 use crate::senders::smtp::SmtpError;
 use crate::settings::{Apply, QueueSetting, Settings};
 use crate::store::claims::{self, Recovered};
-use crate::store::{Store, StoreError, messages, queue_items};
+use crate::store::{Store, StoreError, configuration, messages, queue_items};
 
 pub use once::Passed;
 pub use run::Role;
@@ -121,7 +121,11 @@ impl App {
     /// next `run` will see it, else the applied one.
     pub async fn catalog(&self) -> Result<Arc<Catalog>, AppError> {
         if self.settings.apply == Apply::Auto {
-            return Ok(Arc::new(Catalog::compile(&Files::read(&self.settings)?, &self.settings)?));
+            let mut catalog = Catalog::compile(&Files::read(&self.settings)?, &self.settings)?;
+            let mut tx = self.store.read().await?;
+            catalog.tokens = configuration::token_key(&mut tx).await?;
+            tx.commit().await?;
+            return Ok(Arc::new(catalog));
         }
         self.applied(None).await
     }

@@ -145,8 +145,47 @@ words! {
     }
 }
 
+words! {
+    /// What can be heard about a message after it was sent.
+    EventKind {
+        /// A receipt: it arrived.
+        Delivered = "delivered",
+        /// A receipt: it did not arrive, and will not.
+        Undelivered = "undelivered",
+        /// It came back, and the address is dead.
+        Bounced = "bounced",
+        /// It came back for a reason that may pass, such as a full mailbox.
+        SoftBounced = "soft_bounced",
+        /// It came back because of us: reputation, content, policy.
+        Blocked = "blocked",
+        /// Reported as spam.
+        Complained = "complained",
+        Opened = "opened",
+        Clicked = "clicked",
+        /// By link or mail.
+        Unsubscribed = "unsubscribed",
+        /// By a word sent back.
+        OptedOut = "opted_out",
+        OptedIn = "opted_in",
+        /// Another word, or any other answer of a person.
+        Replied = "replied",
+    }
+}
+
+impl EventKind {
+    /// The state to which it brings its message, where it changes that at all.
+    pub const fn state(self) -> Option<State> {
+        match self {
+            Self::Delivered => Some(State::Delivered),
+            Self::Undelivered | Self::Bounced | Self::SoftBounced | Self::Blocked => Some(State::Bounced),
+            Self::Complained => Some(State::Complained),
+            _ => None,
+        }
+    }
+}
+
 /// The version of [`Envelope`] that is written. The one before it is still read.
-pub const ENVELOPE_VERSION: u8 = 1;
+pub const ENVELOPE_VERSION: u8 = 2;
 
 /// A rendered message on its way through the queue: all that a sender needs, so that sending reads
 /// no template and no member.
@@ -177,6 +216,12 @@ pub enum Content {
         from: String,
         /// The recipient's name for the `To` header; may be empty.
         to_name: String,
+        /// Where it comes back to; absent: to the sender.
+        #[serde(default)]
+        return_path: Option<String>,
+        /// More headers, names and values, in this order.
+        #[serde(default)]
+        headers: Vec<(String, String)>,
         subject: String,
         /// Without it the mail is text only.
         html: Option<String>,

@@ -21,6 +21,7 @@ pub mod purchase;
 pub mod retry;
 pub mod rfm;
 pub mod text;
+pub mod token;
 
 /// A point in time. Stored as epoch milliseconds in columns named `…_at`.
 pub type Instant = chrono::DateTime<chrono::Utc>;

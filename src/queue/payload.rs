@@ -85,6 +85,8 @@ mod tests {
             content: Content::Email {
                 from: "Shop <hello@example.com>".to_owned(),
                 to_name: "سارا".to_owned(),
+                return_path: None,
+                headers: Vec::new(),
                 subject: "x".to_owned(),
                 html: Some(text.to_owned()),
                 text: "y".to_owned(),

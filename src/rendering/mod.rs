@@ -157,6 +157,8 @@ impl Renderer {
                 Ok(Content::Email {
                     from: from.to_owned(),
                     to_name: variables.full_name(),
+                    return_path: None,
+                    headers: Vec::new(),
                     // A subject is one line, whatever the template or a value holds.
                     subject: subject.split_whitespace().collect::<Vec<_>>().join(" "),
                     html,

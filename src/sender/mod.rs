@@ -218,7 +218,8 @@ impl SenderRole {
             tracing::warn!(channel = %self.channel, sender = self.factory.name(), seconds, reply, "the sender pauses");
             let _ = pause.send(Monotonic::now() + *length);
         }
-        let (finished, suppress) = self.finished(&work, outcome);
+        let (mut finished, suppress) = self.finished(&work, outcome);
+        finished.address = Some(work.envelope.to.clone());
         Ended { finished: Some(finished), suppress, receipt: work.receipt }
     }
 
@@ -302,6 +303,7 @@ impl SenderRole {
             sent_at: None,
             outcome: None,
             reply: None,
+            address: None,
             uncertain: false,
             spent: 0,
         }

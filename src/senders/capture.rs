@@ -246,6 +246,8 @@ mod tests {
         let content = Content::Email {
             from: "Shop <hello@example.com>".to_owned(),
             to_name: String::new(),
+            return_path: None,
+            headers: Vec::new(),
             subject: "Hi".to_owned(),
             html: None,
             text: ".dot".to_owned(),

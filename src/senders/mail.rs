@@ -61,7 +61,7 @@ impl MailError {
 /// Builds the mail of an envelope. Depends on nothing but the envelope, so that a retry sends the
 /// same bytes under the same `Message-ID` and a receiver can drop the second copy.
 pub fn build(envelope: &Envelope) -> Result<Mail, MailError> {
-    let Content::Email { from, to_name, subject, html, text } = &envelope.content else {
+    let Content::Email { from, to_name, subject, html, text, .. } = &envelope.content else {
         return Err(MailError::NotMail);
     };
     for (name, value) in
@@ -153,6 +153,8 @@ mod tests {
             content: Content::Email {
                 from: "Shop <hello@example.com>".to_owned(),
                 to_name: "سارا".to_owned(),
+                return_path: None,
+                headers: Vec::new(),
                 subject: subject.to_owned(),
                 html: html.map(str::to_owned),
                 text: text.to_owned(),

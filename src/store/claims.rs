@@ -5,7 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::messages::{self, Message, StoredMessage, message_columns};
-use super::{JsonRows, Result, Tx, Uuids, execute, query, statements};
+use super::{JsonRows, Result, Tx, Uuids, events, execute, query, statements};
 use crate::domain::Instant;
 use crate::domain::message::{Reason, State};
 
@@ -16,12 +16,14 @@ statements! {
     START = "UPDATE under_way SET sender = $2, started_at = $3 FROM {rows $1: id UUID, token UUID} \
         WHERE message_id = r.id AND claim = r.token AND lease_until > {now} + $4 RETURNING message_id";
     // An outcome that comes after its claim was taken back still says what became of the attempt.
-    FINISH_ATTEMPTS = "INSERT INTO attempts (message_id, dispatch_no, sender, started_at, finished_at, outcome, reply, uncertain) \
-        SELECT r.id, r.dispatch_no, r.sender, COALESCE(u.started_at, $2), $2, r.outcome, r.reply, r.uncertain \
-        FROM {rows $1: id UUID, claim UUID, dispatch_no BIGINT, sender TEXT, outcome TEXT, reply TEXT, uncertain BOOLEAN} \
+    FINISH_ATTEMPTS = "INSERT INTO attempts (message_id, dispatch_no, sender, started_at, finished_at, outcome, reply, address, reference, uncertain) \
+        SELECT r.id, r.dispatch_no, r.sender, COALESCE(u.started_at, $2), $2, r.outcome, r.reply, r.address, r.reference, r.uncertain \
+        FROM {rows $1: id UUID, claim UUID, dispatch_no BIGINT, sender TEXT, outcome TEXT, reply TEXT, address TEXT, \
+        reference TEXT, uncertain BOOLEAN} \
         LEFT JOIN under_way u ON u.message_id = r.id AND u.claim = r.claim WHERE r.outcome IS NOT NULL \
         ON CONFLICT (message_id, dispatch_no) DO UPDATE SET finished_at = excluded.finished_at, \
-        outcome = excluded.outcome, reply = excluded.reply, uncertain = attempts.uncertain OR excluded.uncertain";
+        outcome = excluded.outcome, reply = excluded.reply, address = excluded.address, reference = excluded.reference, \
+        uncertain = attempts.uncertain OR excluded.uncertain";
     FINISH = "UPDATE messages SET state = r.state, reason = r.reason, next_at = COALESCE(r.next_at, messages.next_at), \
         reference = COALESCE(r.reference, messages.reference), sent_at = r.sent_at, detail = r.reply, \
         attempts = messages.attempts + CASE WHEN r.outcome IS NULL OR messages.state = 'uncertain' THEN 0 ELSE 1 END, \
@@ -97,6 +99,8 @@ pub struct Finished {
     pub outcome: Option<&'static str>,
     /// The server's words, without addresses.
     pub reply: Option<String>,
+    /// Where the attempt went: bounces and opt-outs are about this address, whatever the member's is by then.
+    pub address: Option<String>,
     pub uncertain: bool,
     /// 1 for a failure that counts, else 0.
     pub spent: i64,
@@ -155,6 +159,11 @@ pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<()>
     execute!(tx, UNCLAIM, Uuids(ids(&|_| true)), Uuids(claims))?;
     messages::plan(tx, ids(&|row| row.state == State::Planned)).await?;
     resend(tx, ids(&|row| row.state == State::Uncertain), at).await?;
+    // A receipt can be faster than the answer.
+    let sent = ids(&|row| row.state == State::Sent);
+    if !sent.is_empty() {
+        events::catch_up(tx, sent).await?;
+    }
     Ok(())
 }
 

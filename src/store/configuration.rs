@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::{Result, Tx, execute, query, statements};
+use super::{Result, StoreError, Tx, execute, query, statements};
+use crate::domain::token::TokenKey;
 use crate::domain::{Instant, instant};
 
 statements! {
     SAVE = "INSERT INTO configurations (hash, document, applied_at) VALUES ($1, $2, $3) ON CONFLICT (hash) DO NOTHING";
     SET_CONTROL = "INSERT INTO controls (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    ADD_CONTROL = "INSERT INTO controls (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
     CONTROL = "SELECT value FROM controls WHERE name = $1";
     DOCUMENT = "SELECT document FROM configurations WHERE hash = $1";
     ADD_CAMPAIGN = "INSERT INTO campaigns (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
@@ -146,4 +148,17 @@ pub async fn move_cursor(tx: &mut Tx, campaign: &str, from: Cursor, to: Cursor) 
     let old = from.scanned_to.map_or(-1, |at| at.timestamp_millis());
     let new = to.scanned_to.map(|at| at.timestamp_millis());
     Ok(execute!(tx, MOVE_CURSOR, campaign, new, to.seen_change, old, from.seen_change)? > 0)
+}
+
+/// Makes `fresh` the key under which this store's tokens are signed, unless there is one.
+pub async fn keep_token_key(tx: &mut Tx, fresh: &TokenKey) -> Result<()> {
+    execute!(tx, ADD_CONTROL, "token_key", fresh.to_hex())?;
+    Ok(())
+}
+
+/// The key under which this store's tokens are signed.
+pub async fn token_key(tx: &mut Tx) -> Result<TokenKey> {
+    let (text,): (String,) = query!(fetch_one, (String,), tx, CONTROL, "token_key")?;
+    let unknown = || StoreError::Unknown { table: "controls", column: "token_key", value: "…".to_owned() };
+    TokenKey::from_hex(&text).ok_or_else(unknown)
 }

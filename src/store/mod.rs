@@ -5,10 +5,13 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ring::rand::{SecureRandom, SystemRandom};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+
+use crate::domain::token::TokenKey;
 
 pub mod audience_facts;
 pub mod audience_sql;
@@ -16,6 +19,7 @@ pub mod claims;
 pub mod configuration;
 pub mod dates;
 pub mod dialect;
+pub mod events;
 pub mod facts;
 pub mod leases;
 pub mod members;
@@ -72,6 +76,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
         ("claims", claims::STATEMENTS),
         ("configuration", configuration::STATEMENTS),
         ("dates", dates::STATEMENTS),
+        ("events", events::STATEMENTS),
         ("facts", facts::STATEMENTS),
         ("leases", leases::STATEMENTS),
         ("members", members::STATEMENTS),
@@ -117,6 +122,8 @@ pub enum StoreError {
     /// It cannot be opened at all.
     #[error("cannot open the store {url}: {reason}")]
     Open { url: String, reason: String },
+    #[error("this machine gives no random numbers, which the key of links needs")]
+    Randomness,
     /// The schema is older than this program.
     #[error("the store is not up to date; run `rekindle migrate` first")]
     NotMigrated,
@@ -226,7 +233,11 @@ impl Store {
             }
             Self::Sqlite(pool) => MIGRATIONS.run(pool).await?,
         }
-        Ok(())
+        let mut bytes = [0; 32];
+        SystemRandom::new().fill(&mut bytes).map_err(|_| StoreError::Randomness)?;
+        let mut tx = self.begin().await?;
+        configuration::keep_token_key(&mut tx, &TokenKey::new(bytes)).await?;
+        tx.commit().await
     }
 
     /// Fails unless the schema is the one this program was built with.

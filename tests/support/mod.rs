@@ -127,6 +127,8 @@ pub fn email(html: &str) -> Envelope {
     envelope(Content::Email {
         from: "فروشگاه <hello@example.com>".to_owned(),
         to_name: "سارا".to_owned(),
+        return_path: None,
+        headers: Vec::new(),
         subject: "تولدت مبارک، سارا!".to_owned(),
         html: Some(html.to_owned()),
         text: "سلام".to_owned(),

@@ -297,6 +297,8 @@ async fn what_is_wrong_with_a_message_is_found_before_anything_goes_out() {
     let content = Content::Email {
         from: String::new(),
         to_name: String::new(),
+        return_path: None,
+        headers: Vec::new(),
         subject: String::new(),
         html: None,
         text: String::new(),

@@ -44,6 +44,8 @@ fn envelope() -> Envelope {
         content: Content::Email {
             from: "Shop <hello@example.com>".to_owned(),
             to_name: String::new(),
+            return_path: None,
+            headers: Vec::new(),
             subject: "Hi".to_owned(),
             html: None,
             text: ".one\n.\ntwo\n".to_owned(),

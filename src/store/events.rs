@@ -1,0 +1,110 @@
+//! What is heard back about messages: receipts, bounces, complaints, clicks, opt-outs. Each has the
+//! key of its source, so that hearing it twice changes nothing, and it may come in any order, even
+//! before the outcome of the attempt.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{JsonRows, Result, Texts, Tx, Uuids, execute, query, statements};
+use crate::domain::message::{EventKind, State};
+
+statements! {
+    INSERT = "INSERT INTO events (key, message_id, kind, at, address, detail) \
+        SELECT r.key, r.message_id, r.kind, r.at, r.address, r.detail \
+        FROM {rows $1: key TEXT, message_id UUID, kind TEXT, at BIGINT, address TEXT, detail TEXT} WHERE TRUE \
+        ON CONFLICT (key) DO NOTHING RETURNING key";
+    // Only what the state machine lets follow.
+    MOVE = "UPDATE messages SET state = $2 WHERE id {in_uuid $1} AND state {in $3}";
+    // What was heard before the outcome came: the furthest state wins.
+    HEARD = "SELECT message_id, kind FROM events WHERE message_id {in_uuid $1}";
+    // The address of the last attempt; of one that a killed process made, nobody noted it.
+    ABOUT = "SELECT m.id, m.member_id, b.external_id, m.campaign, m.state, m.channel, COALESCE( \
+        (SELECT a.address FROM attempts a WHERE a.message_id = m.id AND a.address IS NOT NULL ORDER BY a.dispatch_no DESC LIMIT 1), \
+        CASE m.channel WHEN 'email' THEN b.email WHEN 'sms' THEN b.phone END) AS address \
+        FROM messages m JOIN members b ON b.id = m.member_id WHERE m.id = $1";
+    BY_REFERENCE = "SELECT message_id FROM attempts WHERE reference = $1 AND sender = $2 ORDER BY started_at DESC LIMIT 1";
+    OF_MESSAGE = "SELECT key, message_id, kind, at, address, detail FROM events WHERE message_id = $1 ORDER BY at, key";
+    COUNT_OF_ADDRESS = "SELECT COUNT(DISTINCT at / 86400000) FROM events WHERE address = $1 AND kind = $2 AND at > $3";
+}
+
+/// Something that was heard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct Event {
+    /// What its source calls it, with the source's name before it: `dsn:…`, `kavenegar:8792343:10`.
+    pub key: String,
+    /// The message it is about; absent where it could not be found.
+    pub message_id: Option<Uuid>,
+    /// One of [`EventKind`].
+    pub kind: String,
+    /// When it happened, in epoch milliseconds.
+    pub at: i64,
+    /// About which address, where it is not the message's alone (a bounce, a reply).
+    pub address: Option<String>,
+    /// For people: a status code, a link's address. Never words of a member.
+    pub detail: Option<String>,
+}
+
+/// A message that somebody asks about.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct About {
+    pub id: Uuid,
+    pub member_id: i64,
+    pub external_id: String,
+    pub campaign: String,
+    pub state: String,
+    pub channel: Option<String>,
+    /// Where it was sent: not always where the member can be reached now.
+    pub address: Option<String>,
+}
+
+/// Records events and moves their messages. Gives the keys of those that were not known.
+pub async fn record(tx: &mut Tx, events: &[Event]) -> Result<Vec<String>> {
+    let new: Vec<(String,)> = query!(fetch_all, (String,), tx, INSERT, JsonRows::of(events)?)?;
+    let new: Vec<String> = new.into_iter().map(|(key,)| key).collect();
+    let heard = events.iter().filter(|event| new.contains(&event.key));
+    let heard = heard.filter_map(|event| Some((event.message_id?, event.kind.clone()))).collect();
+    advance(tx, heard).await?;
+    Ok(new)
+}
+
+/// Moves messages whose outcome has just come to what was heard about them before.
+pub async fn catch_up(tx: &mut Tx, messages: Vec<Uuid>) -> Result<()> {
+    let heard = query!(fetch_all, (Uuid, String), tx, HEARD, Uuids(messages))?;
+    advance(tx, heard).await
+}
+
+async fn advance(tx: &mut Tx, heard: Vec<(Uuid, String)>) -> Result<()> {
+    // In the order in which states follow, so that a receipt never undoes a complaint.
+    for state in [State::Delivered, State::Bounced, State::Complained] {
+        let leads = |kind: &str| kind.parse::<EventKind>().is_ok_and(|kind| kind.state() == Some(state));
+        let ids: Vec<Uuid> = heard.iter().filter(|(_, kind)| leads(kind)).map(|(id, _)| *id).collect();
+        if ids.is_empty() {
+            continue;
+        }
+        let before = State::ALL.iter().filter(|before| before.may_become(state)).map(|before| before.to_string());
+        execute!(tx, MOVE, Uuids(ids), state.as_str(), Texts(before.collect()))?;
+    }
+    Ok(())
+}
+
+/// The message of this id, if there is one.
+pub async fn about(tx: &mut Tx, message: Uuid) -> Result<Option<About>> {
+    Ok(query!(fetch_optional, About, tx, ABOUT, message)?)
+}
+
+/// The message that a sender knows by its own reference.
+pub async fn by_reference(tx: &mut Tx, sender: &str, reference: &str) -> Result<Option<Uuid>> {
+    let found: Option<(Uuid,)> = query!(fetch_optional, (Uuid,), tx, BY_REFERENCE, reference, sender)?;
+    Ok(found.map(|(id,)| id))
+}
+
+/// What was heard about a message, in order.
+pub async fn of_message(tx: &mut Tx, message: Uuid) -> Result<Vec<Event>> {
+    Ok(query!(fetch_all, Event, tx, OF_MESSAGE, message)?)
+}
+
+/// On how many days (UTC) after an instant an address had events of a kind.
+pub async fn days_of_address(tx: &mut Tx, address: &str, kind: EventKind, after: i64) -> Result<i64> {
+    let (count,): (i64,) = query!(fetch_one, (i64,), tx, COUNT_OF_ADDRESS, address, kind.as_str(), after)?;
+    Ok(count)
+}
