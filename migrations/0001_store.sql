@@ -150,6 +150,7 @@ CREATE TABLE messages (
     state            TEXT NOT NULL,
     reason           TEXT,
     channel          TEXT,
+    tried            TEXT,             -- channels that failed and are not tried again, with commas
     first_due_at     BIGINT NOT NULL,
     due_at           BIGINT NOT NULL,
     next_at          BIGINT NOT NULL,

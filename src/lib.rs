@@ -7,6 +7,7 @@ pub mod clock;
 pub mod dispatcher;
 pub mod document;
 pub mod domain;
+pub mod fallback;
 pub mod import;
 pub mod model;
 pub mod occasion_search;

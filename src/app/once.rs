@@ -12,6 +12,7 @@ use crate::catalog::Catalog;
 use crate::dispatcher::IN_QUEUE;
 use crate::domain::Instant;
 use crate::domain::policy::LONGEST_REST;
+use crate::fallback;
 use crate::queue::Queue;
 use crate::scheduler;
 use crate::store::{configuration, messages};
@@ -47,6 +48,7 @@ impl App {
             let catalog = self.applied(None).await?;
             work.passed.planned +=
                 scheduler::scan(&self.store, &catalog, &self.clock, self.clock.now()).await?.inserted;
+            fallback::pass(&self.store, &catalog, self.clock.now()).await?;
             told(&work.passed);
             work.drain(self, &catalog, told).await
         }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{App, AppError, IDLE, Pulse, RECOVERY};
 use crate::catalog::{Catalog, CatalogError};
 use crate::domain::Instant;
+use crate::fallback;
 use crate::queue::Queue;
 use crate::scheduler;
 use crate::store::claims::Recovered;
@@ -20,6 +21,9 @@ const LEADER_LEASE: i64 = 30_000;
 
 /// After a failure of the store or the queue.
 const BACKOFF: Duration = Duration::from_secs(1);
+
+/// How often what failed after it was sent goes on to the next channel.
+const FALLBACK: Duration = Duration::from_secs(20);
 
 /// What a process can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +146,7 @@ impl App {
         let mut dispatcher = self.dispatcher(queue.as_ref());
         let mut known: Option<Arc<Catalog>> = None;
         let mut recovered_at: Option<tokio::time::Instant> = None;
+        let mut fell_back_at: Option<tokio::time::Instant> = None;
         while !shutdown.is_cancelled() || !dispatcher.prepared.is_empty() {
             let step = async {
                 if recovered_at.is_none_or(|at| at.elapsed() > RECOVERY) {
@@ -165,6 +170,10 @@ impl App {
                 if shutdown.is_cancelled() {
                     dispatcher.finish().await?;
                     return Ok(true);
+                }
+                if fell_back_at.is_none_or(|at| at.elapsed() > FALLBACK) {
+                    fallback::pass(&self.store, &catalog, self.clock.now()).await?;
+                    fell_back_at = Some(tokio::time::Instant::now());
                 }
                 let done = dispatcher.step(&catalog).await?;
                 Ok::<bool, AppError>(done.taken > 0 || done.published > 0)

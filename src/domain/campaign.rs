@@ -26,6 +26,8 @@ words! {
     Reach {
         /// The first channel on which the member can be reached.
         First = "first",
+        /// The same, and the next one after a failure.
+        Fallback = "fallback",
         /// Each channel.
         All = "all",
     }
@@ -61,6 +63,8 @@ pub struct Campaign {
     /// In order of preference; never empty.
     pub channels: Vec<Channel>,
     pub reach: Reach,
+    /// With [`Reach::Fallback`]: an SMS without a receipt for so long has failed.
+    pub undelivered_after: Option<Duration>,
     pub limits: Limits,
     /// The share of members that gets nothing, 0 to 1.
     pub holdout: f64,
@@ -137,12 +141,13 @@ impl Campaign {
         };
         let audience = table.get_or("audience", Audience::everybody(), |value| Audience::decode(value, brand.timezone));
         let channels = table.require("channels").and_then(decode_channels);
-        let reach = table.get_or("reach", Reach::First, |value| {
-            if value.text().as_deref() == Some("fallback") {
-                value.problem("`reach: fallback` is not in this version; write first or all");
+        let reach = table.get_or("reach", Reach::First, |value| value.one_of(Reach::WORDS));
+        let undelivered_after = table.get_or("undelivered_after", None, |value| {
+            if reach.is_some_and(|reach| reach != Reach::Fallback) {
+                value.problem("`undelivered_after` needs `reach: fallback`: nothing else takes the next channel");
                 return None;
             }
-            value.one_of(Reach::WORDS)
+            value.parse(duration::parse).map(Some)
         });
         let content = table.require("content").and_then(decode_content);
         let limits = match table.get("limits") {
@@ -184,6 +189,7 @@ impl Campaign {
             audience: audience?,
             channels: channels?,
             reach: reach?,
+            undelivered_after: undelivered_after?,
             limits: limits?,
             holdout: holdout?,
             steps,
@@ -205,7 +211,7 @@ impl Campaign {
     /// The unique-key slots that a step's messages take.
     pub fn slots(&self) -> Vec<&'static str> {
         match self.reach {
-            Reach::First => vec![MAIN],
+            Reach::First | Reach::Fallback => vec![MAIN],
             Reach::All => self.channels.iter().map(|channel| channel.as_str()).collect(),
         }
     }

@@ -162,6 +162,12 @@ pub fn decide(facts: &Facts, rules: &Rules<'_>, now: Instant) -> Decision {
     Send(chosen.channel)
 }
 
+/// Whether another channel than this one reaches the member.
+pub fn reaches_without(facts: &Facts, channel: Channel, purpose: Purpose) -> bool {
+    let others = facts.channels.iter().filter(|other| other.channel != channel).copied().collect();
+    choose_channel(&Facts { channels: others, ..facts.clone() }, purpose).is_ok()
+}
+
 /// The first channel that reaches the member, or the reason that stopped the one that came nearest.
 fn choose_channel(facts: &Facts, purpose: Purpose) -> Result<&ChannelFacts, Reason> {
     let mut nearest = Reason::NoAddress;

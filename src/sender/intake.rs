@@ -12,8 +12,9 @@ use uuid::Uuid;
 
 use super::{BACKOFF, LEASE, Receipt, SenderRole, Work};
 use crate::catalog::{Catalog, CatalogError};
+use crate::domain::campaign::Reach;
 use crate::domain::message::{Reason, State};
-use crate::domain::policy::{Decision, decide, end_state};
+use crate::domain::policy::{Decision, decide, end_state, reaches_without};
 use crate::queue::{Consumer, Delivery, QueueError, Settle, Tag};
 use crate::store::claims::{self, Finished, Wanted};
 use crate::store::messages::Message;
@@ -40,6 +41,9 @@ pub(super) struct Intake {
     /// Counts the consumers that were opened.
     pub consumer: u64,
 }
+
+/// A message that may be sent, the token of its claim, and whether another channel stands behind it.
+type Claimed = (Message, Uuid, bool);
 
 /// Why the intake starts over.
 #[derive(Debug, thiserror::Error)]
@@ -191,15 +195,14 @@ impl Intake {
                 }
             }
         };
-        let mut work: HashMap<Uuid, (Message, Uuid)> =
-            claimed.into_iter().map(|(message, claim)| (message.id, (message, claim))).collect();
+        let mut work: HashMap<Uuid, Claimed> = claimed.into_iter().map(|claimed| (claimed.0.id, claimed)).collect();
         let mut settled = Vec::new();
         let mut passed = Vec::new();
         for Delivery { tag, envelope } in deliveries {
             match work.remove(&envelope.message) {
-                Some((message, claim)) => {
+                Some((message, claim, falls_back)) => {
                     let receipt = Receipt { consumer: self.consumer, tag };
-                    passed.push(Work { envelope, message, claim, receipt });
+                    passed.push(Work { envelope, message, claim, receipt, falls_back });
                 }
                 // Another copy has it, or policy ended it: the store knows.
                 None => settled.push((tag, Settle::Acknowledge)),
@@ -221,7 +224,7 @@ impl Intake {
         &self,
         deliveries: &[Delivery],
         known: &mut Option<Arc<Catalog>>,
-    ) -> Result<Vec<(Message, Uuid)>, IntakeError> {
+    ) -> Result<Vec<Claimed>, IntakeError> {
         let role = &self.role;
         let now = role.clock.now();
         let token = role.clock.new_id();
@@ -249,7 +252,12 @@ impl Intake {
             };
             let blank = |state| role.blank(&message, token, state);
             match decision {
-                Decision::Send(channel) if Some(channel) == message.channel => pass.push((message, token)),
+                Decision::Send(channel) if Some(channel) == message.channel => {
+                    let falls_back = campaign.is_some_and(|campaign| {
+                        campaign.reach == Reach::Fallback && reaches_without(&facts, channel, campaign.purpose)
+                    });
+                    pass.push((message, token, falls_back));
+                }
                 // Reachable on another channel by now: dispatch renders it anew.
                 Decision::Send(_) => finished.push(blank(State::Planned)),
                 Decision::Defer(until) => {

@@ -70,6 +70,8 @@ struct Work {
     message: Message,
     claim: Uuid,
     receipt: Receipt,
+    /// Whether another channel takes the message should this one fail for good.
+    falls_back: bool,
 }
 
 /// Which delivery of which consumer: a tag means nothing to another consumer.
@@ -220,6 +222,9 @@ impl SenderRole {
         }
         let (mut finished, suppress) = self.finished(&work, outcome);
         finished.address = Some(work.envelope.to.clone());
+        if work.falls_back && finished.state == State::Failed {
+            finished = Finished { state: State::Planned, reason: None, tried: Some(self.channel), ..finished };
+        }
         Ended { finished: Some(finished), suppress, receipt: work.receipt }
     }
 
@@ -306,6 +311,7 @@ impl SenderRole {
             address: None,
             uncertain: false,
             spent: 0,
+            tried: None,
         }
     }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::messages::{self, Message, StoredMessage, message_columns};
 use super::{JsonRows, Result, Tx, Uuids, events, execute, query, statements};
 use crate::domain::Instant;
-use crate::domain::message::{Reason, State};
+use crate::domain::message::{Channel, Reason, State};
 
 statements! {
     CLAIM = "UPDATE under_way SET claim = $2, lease_until = {now} + $3 FROM {rows $1: wanted UUID, wanted_no BIGINT} \
@@ -27,10 +27,11 @@ statements! {
     FINISH = "UPDATE messages SET state = r.state, reason = r.reason, next_at = COALESCE(r.next_at, messages.next_at), \
         reference = COALESCE(r.reference, messages.reference), sent_at = r.sent_at, detail = r.reply, \
         attempts = messages.attempts + CASE WHEN r.outcome IS NULL OR messages.state = 'uncertain' THEN 0 ELSE 1 END, \
-        retries = messages.retries + r.spent, first_failed_at = \
-        CASE WHEN r.spent > 0 THEN COALESCE(messages.first_failed_at, $2) ELSE messages.first_failed_at END \
+        tried = CASE WHEN r.tried IS NULL THEN messages.tried ELSE COALESCE(messages.tried || ',', '') || r.tried END, \
+        retries = CASE WHEN r.tried IS NULL THEN messages.retries + r.spent ELSE 0 END, first_failed_at = \
+        CASE WHEN r.tried IS NOT NULL THEN NULL WHEN r.spent > 0 THEN COALESCE(messages.first_failed_at, $2) ELSE messages.first_failed_at END \
         FROM {rows $1: id UUID, claim UUID, dispatch_no BIGINT, state TEXT, reason TEXT, next_at BIGINT, reference TEXT, \
-        sent_at BIGINT, reply TEXT, outcome TEXT, spent BIGINT} \
+        sent_at BIGINT, reply TEXT, outcome TEXT, spent BIGINT, tried TEXT} \
         WHERE messages.id = r.id AND messages.dispatch_no = r.dispatch_no AND \
         CASE messages.state WHEN 'uncertain' THEN r.state = 'sent' \
         WHEN 'queued' THEN EXISTS (SELECT 1 FROM under_way u WHERE u.message_id = r.id AND u.claim = r.claim) ELSE FALSE END";
@@ -104,6 +105,8 @@ pub struct Finished {
     pub uncertain: bool,
     /// 1 for a failure that counts, else 0.
     pub spent: i64,
+    /// A channel that failed for good, where the message goes on to the next one.
+    pub tried: Option<Channel>,
 }
 
 /// What recovery found.

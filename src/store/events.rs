@@ -13,10 +13,12 @@ statements! {
         SELECT r.key, r.message_id, r.kind, r.at, r.address, r.detail \
         FROM {rows $1: key TEXT, message_id UUID, kind TEXT, at BIGINT, address TEXT, detail TEXT} WHERE TRUE \
         ON CONFLICT (key) DO NOTHING RETURNING key";
-    // Only what the state machine lets follow.
-    MOVE = "UPDATE messages SET state = $2 WHERE id {in_uuid $1} AND state {in $3}";
-    // What was heard before the outcome came: the furthest state wins.
-    HEARD = "SELECT message_id, kind FROM events WHERE message_id {in_uuid $1}";
+    // Only what the state machine lets follow, and what is about the channel that the message took last.
+    MOVE = "UPDATE messages SET state = $2 WHERE state {in $3} AND id IN (SELECT m.id FROM messages m \
+        JOIN events e ON e.message_id = m.id WHERE m.id {in_uuid $1} AND e.kind {in $4} \
+        AND (e.address IS NULL OR (e.address LIKE '%@%') = (m.channel = 'email')))";
+    // What was heard before the outcome came.
+    HEARD = "SELECT DISTINCT message_id FROM events WHERE message_id {in_uuid $1}";
     // The address of the last attempt; of one that a killed process made, nobody noted it.
     ABOUT = "SELECT m.id, m.member_id, b.external_id, m.campaign, m.state, m.channel, COALESCE( \
         (SELECT a.address FROM attempts a WHERE a.message_id = m.id AND a.address IS NOT NULL ORDER BY a.dispatch_no DESC LIMIT 1), \
@@ -38,7 +40,8 @@ pub struct Event {
     pub kind: String,
     /// When it happened, in epoch milliseconds.
     pub at: i64,
-    /// About which address, where it is not the message's alone (a bounce, a reply).
+    /// About which e-mail address or number: it says which channel is meant, should the message have
+    /// taken another one by now.
     pub address: Option<String>,
     /// For people: a status code, a link's address. Never words of a member.
     pub detail: Option<String>,
@@ -62,27 +65,26 @@ pub async fn record(tx: &mut Tx, events: &[Event]) -> Result<Vec<String>> {
     let new: Vec<(String,)> = query!(fetch_all, (String,), tx, INSERT, JsonRows::of(events)?)?;
     let new: Vec<String> = new.into_iter().map(|(key,)| key).collect();
     let heard = events.iter().filter(|event| new.contains(&event.key));
-    let heard = heard.filter_map(|event| Some((event.message_id?, event.kind.clone()))).collect();
-    advance(tx, heard).await?;
+    advance(tx, heard.filter_map(|event| event.message_id).collect()).await?;
     Ok(new)
 }
 
 /// Moves messages whose outcome has just come to what was heard about them before.
 pub async fn catch_up(tx: &mut Tx, messages: Vec<Uuid>) -> Result<()> {
-    let heard = query!(fetch_all, (Uuid, String), tx, HEARD, Uuids(messages))?;
-    advance(tx, heard).await
+    let heard: Vec<(Uuid,)> = query!(fetch_all, (Uuid,), tx, HEARD, Uuids(messages))?;
+    advance(tx, heard.into_iter().map(|(id,)| id).collect()).await
 }
 
-async fn advance(tx: &mut Tx, heard: Vec<(Uuid, String)>) -> Result<()> {
+async fn advance(tx: &mut Tx, heard: Vec<Uuid>) -> Result<()> {
+    if heard.is_empty() {
+        return Ok(());
+    }
     // In the order in which states follow, so that a receipt never undoes a complaint.
     for state in [State::Delivered, State::Bounced, State::Complained] {
-        let leads = |kind: &str| kind.parse::<EventKind>().is_ok_and(|kind| kind.state() == Some(state));
-        let ids: Vec<Uuid> = heard.iter().filter(|(_, kind)| leads(kind)).map(|(id, _)| *id).collect();
-        if ids.is_empty() {
-            continue;
-        }
+        let kinds = EventKind::ALL.iter().filter(|kind| kind.state() == Some(state)).map(|kind| kind.to_string());
         let before = State::ALL.iter().filter(|before| before.may_become(state)).map(|before| before.to_string());
-        execute!(tx, MOVE, Uuids(ids), state.as_str(), Texts(before.collect()))?;
+        let (before, kinds) = (Texts(before.collect()), Texts(kinds.collect()));
+        execute!(tx, MOVE, Uuids(heard.clone()), state.as_str(), before, kinds)?;
     }
     Ok(())
 }

@@ -246,6 +246,7 @@ impl Surroundings {
         facts.channels = campaign
             .channels_of(&message.slot)
             .into_iter()
+            .filter(|channel| !message.tried.contains(channel))
             .map(|channel| self.channel(member, channel, campaign.purpose))
             .collect();
         facts.held_out = held_out(&campaign.name, &member.external_id, campaign.holdout);

@@ -21,7 +21,7 @@ macro_rules! message_columns {
         concat!(
             "m.id, m.member_id, m.campaign, m.occasion, m.step, m.slot, m.purchase_id, m.years, ",
             $state,
-            " AS state, m.reason, m.channel, m.first_due_at, m.due_at, m.next_at, m.dispatch_no, m.attempts, m.retries, \
+            " AS state, m.reason, m.channel, m.tried, m.first_due_at, m.due_at, m.next_at, m.dispatch_no, m.attempts, m.retries, \
              m.first_failed_at, m.sent_at"
         )
     };
@@ -82,6 +82,13 @@ statements! {
         WHERE m.campaign = $1 AND m.member_id {in $2}";
     WAITING = concat!("SELECT ", message_columns!("m.state"), ", m.priority, m.turn FROM messages m \
         WHERE m.campaign = $1 AND m.due_at >= $2 AND m.due_at < $3 AND m.state = 'planned' ORDER BY m.due_at, m.id");
+    // What came back, and SMS that nobody has confirmed for too long.
+    FAILED_AFTER_ALL = concat!("SELECT ", message_columns!("m.state"), " FROM messages m WHERE m.campaign = $1 AND m.due_at > $2 \
+        AND (m.state = 'bounced' OR (m.state = 'sent' AND m.channel = 'sms' AND m.sent_at <= $3)) \
+        AND NOT (',' || COALESCE(m.tried, '') || ',' LIKE '%,' || m.channel || ',%') ORDER BY m.due_at, m.id LIMIT $4 {skip_locked m}");
+    FALL_BACK = "UPDATE messages SET tried = r.tried, state = CASE WHEN r.again THEN 'planned' ELSE messages.state END, \
+        next_at = CASE WHEN r.again THEN $2 ELSE messages.next_at END, retries = 0, first_failed_at = NULL \
+        FROM {rows $1: id UUID, tried TEXT, again BOOLEAN} WHERE messages.id = r.id";
     UNCERTAIN = "SELECT m.id, m.campaign, COALESCE(m.channel, ''), a.started_at FROM attempts a JOIN messages m ON m.id = a.message_id \
         WHERE a.uncertain ORDER BY a.started_at DESC LIMIT $1";
     COUNT_UNCERTAIN = "SELECT COUNT(*) FROM attempts WHERE uncertain";
@@ -123,6 +130,8 @@ pub struct Message {
     pub state: State,
     pub reason: Option<Reason>,
     pub channel: Option<Channel>,
+    /// Channels that failed, where the campaign falls back.
+    pub tried: Vec<Channel>,
     pub first_due_at: Instant,
     pub due_at: Instant,
     pub next_at: Instant,
@@ -148,6 +157,7 @@ impl From<NewMessage> for Message {
             state: new.state,
             reason: new.reason,
             channel: None,
+            tried: Vec::new(),
             first_due_at: instant(new.first_due_at),
             due_at: instant(new.due_at),
             next_at: instant(new.next_at),
@@ -343,6 +353,36 @@ struct Waiting {
     turn: i64,
 }
 
+/// A message whose channel failed after all.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FellBack {
+    pub id: Uuid,
+    /// Its channels that failed, with commas.
+    pub tried: String,
+    /// Whether it goes out on another one.
+    pub again: bool,
+}
+
+/// Messages of a campaign due after an instant that came back, or are SMS sent by `sent_before` and not
+/// confirmed since; not those whose channel is known to have failed.
+pub async fn failed_after_all(
+    tx: &mut Tx,
+    campaign: &str,
+    due_after: Instant,
+    sent_before: Instant,
+    limit: i64,
+) -> Result<Vec<Message>> {
+    let (due, sent) = (due_after.timestamp_millis(), sent_before.timestamp_millis());
+    let rows = query!(fetch_all, StoredMessage, tx, FAILED_AFTER_ALL, campaign, due, sent, limit)?;
+    rows.into_iter().map(StoredMessage::into_message).collect()
+}
+
+/// Notes failed channels, and plans again at `now` what goes out on another one.
+pub async fn fall_back(tx: &mut Tx, rows: &[FellBack], now: Instant) -> Result<()> {
+    execute!(tx, FALL_BACK, JsonRows::of(rows)?, now.timestamp_millis())?;
+    plan(tx, rows.iter().filter(|row| row.again).map(|row| row.id).collect()).await
+}
+
 /// How many attempts ever ended uncertain, and the latest of them as (message, campaign, channel,
 /// started_at).
 pub async fn uncertain(tx: &mut Tx, limit: i64) -> Result<(i64, Vec<(Uuid, String, String, i64)>)> {
@@ -364,6 +404,7 @@ pub(super) struct StoredMessage {
     state: String,
     reason: Option<String>,
     channel: Option<String>,
+    tried: Option<String>,
     first_due_at: i64,
     due_at: i64,
     next_at: i64,
@@ -391,6 +432,9 @@ impl StoredMessage {
             state: word("state", &self.state)?,
             reason: self.reason.map(|text| word("reason", &text)).transpose()?,
             channel: self.channel.map(|text| word("channel", &text)).transpose()?,
+            tried: self
+                .tried
+                .map_or(Ok(Vec::new()), |tried| tried.split(',').map(|text| word("tried", text)).collect())?,
             first_due_at: instant(self.first_due_at),
             due_at: instant(self.due_at),
             next_at: instant(self.next_at),

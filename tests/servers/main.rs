@@ -9,6 +9,8 @@ mod at_risk_contract;
 mod audience_contract;
 #[path = "../contract/days.rs"]
 mod days_contract;
+#[path = "../contract/fallback.rs"]
+mod fallback_contract;
 #[path = "../contract/launching.rs"]
 mod launching_contract;
 #[path = "../contract/pipeline.rs"]

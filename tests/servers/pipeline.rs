@@ -12,6 +12,7 @@ use rekindle::store::Store;
 use crate::agreement_contract::agreement_contract;
 use crate::at_risk_contract::at_risk_contract;
 use crate::days_contract::days_contract;
+use crate::fallback_contract::fallback_contract;
 use crate::launching_contract::launching_contract;
 use crate::pipeline_contract::pipeline_contract;
 use crate::support::rabbitmq::Prefix;
@@ -23,6 +24,7 @@ pipeline_contract!(on_servers);
 launching_contract!(on_postgres);
 at_risk_contract!(on_servers);
 days_contract!(on_servers);
+fallback_contract!(on_servers);
 
 async fn on_servers<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
     let (database, prefix) = (Database::create().await, Prefix::new());
