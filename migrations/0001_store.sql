@@ -132,8 +132,17 @@ CREATE TABLE campaigns (
     scanned_to     BIGINT,                    -- the cursor: due instants up to here were inserted
     seen_change    BIGINT NOT NULL DEFAULT 0, -- and members changed up to here were looked at again
     scanning       TEXT,                      -- the scan that is inserting; nothing goes out meanwhile
-    held           BOOLEAN NOT NULL DEFAULT FALSE, -- above its ceiling, waiting for approval
+    held           BOOLEAN NOT NULL DEFAULT FALSE, -- above what a day may bring, waiting for approval
+    limit_a_day    BIGINT,                    -- how much that was at the last scan
     backfilled     BOOLEAN NOT NULL DEFAULT FALSE -- the occasions from before it began are in the ledger
+);
+
+-- How many messages of a campaign fell due and went to the queue on a day that is over.
+CREATE TABLE volumes (
+    campaign TEXT NOT NULL,
+    day      BIGINT NOT NULL, -- days since 1970, UTC
+    messages BIGINT NOT NULL,
+    PRIMARY KEY (campaign, day)
 );
 
 CREATE TABLE messages (

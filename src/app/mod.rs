@@ -1,6 +1,9 @@
 //! Wiring: settings become a store, a queue and senders, and these the running roles.
 
+mod alerts;
 mod once;
+mod rehearsal;
+mod restored;
 mod run;
 mod senders;
 
@@ -26,6 +29,7 @@ use crate::store::claims::{self, Recovered};
 use crate::store::{Store, StoreError, configuration, messages, queue_items};
 
 pub use once::Passed;
+pub use rehearsal::Rehearsed;
 pub use run::Role;
 pub use senders::factories;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::alerts::{self, Alerts};
 use super::{App, AppError, IDLE, Pulse, RECOVERY};
 use crate::catalog::{Catalog, CatalogError};
 use crate::domain::Instant;
@@ -86,11 +87,22 @@ impl App {
         let holder = self.clock.new_id().to_string();
         let mut known = None;
         let mut last: HashMap<String, Instant> = HashMap::new();
+        let mut alerts = Alerts::default();
+        let mut looked_at: Option<tokio::time::Instant> = None;
         while !shutdown.is_cancelled() {
             match self.scan_what_is_due(&holder, &mut known, &mut last).await {
                 Ok(true) => {}
                 Ok(false) => last.clear(),
                 Err(error) => tracing::error!(%error, "scanning failed; trying again"),
+            }
+            // A process that does not lead looks, too: the one that leads may be stuck.
+            if looked_at.is_none_or(|at| at.elapsed() > alerts::EVERY)
+                && let Some(catalog) = known.as_ref()
+            {
+                if let Err(error) = alerts.look(&self.store, catalog, self.clock.now()).await {
+                    tracing::error!(%error, "cannot look for what is missing");
+                }
+                looked_at = Some(tokio::time::Instant::now());
             }
             pause(&shutdown, Duration::from_secs(1)).await;
         }

@@ -214,7 +214,7 @@ async fn pause(app: &App, target: Target, paused: bool) -> Result {
     let mut tx = app.store.begin().await?;
     let done = match &target.name {
         None => {
-            configuration::pause_all(&mut tx, paused).await?;
+            configuration::pause_all(&mut tx, paused.then_some("an operator said so")).await?;
             "Everything".to_owned()
         }
         Some(name) => {

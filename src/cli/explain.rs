@@ -99,7 +99,7 @@ impl Explain {
             let status = match state {
                 _ if campaign.status != Status::Live => format!("{}: it sends nothing", campaign.status),
                 Some(state) if state.paused => "paused: its messages wait".to_owned(),
-                Some(state) if state.held => "above its ceiling: its messages wait for approval".to_owned(),
+                Some(state) if state.held => format!("{}: its messages wait for approval", state.held_because()),
                 _ => "live".to_owned(),
             };
             let asked = std::iter::once((&campaign.audience, &member));
@@ -170,6 +170,7 @@ const fn because(reason: Reason) -> &'static str {
         Reason::OrderCancelled => "the order was cancelled or refunded",
         Reason::Collapsed => "an order close to it was thanked for, or will be, in its place",
         Reason::CampaignEnded => "the campaign is over or no longer configured",
+        Reason::Restored => "the store was restored from a backup, and it may have gone out before",
         Reason::RenderFailed => "its template could not be rendered for this member",
         Reason::BadRecipient => "the server does not know the recipient",
         Reason::Refused => "the server refused it as a matter of policy",

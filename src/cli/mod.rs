@@ -28,6 +28,7 @@ mod once;
 mod output;
 mod plan;
 mod preview;
+mod restored;
 mod run;
 mod segments;
 mod status;
@@ -85,6 +86,8 @@ enum Command {
     Once(once::Once),
     /// The service. Stops gracefully on SIGTERM and Ctrl-C.
     Run(run::Run),
+    /// Say that the store was restored from a backup, so that nothing is sent twice.
+    Restored(restored::Restored),
     /// List the ledger of messages.
     Messages(messages::Messages),
     /// Show what is in the store, what waits, and what needs somebody.
@@ -181,6 +184,7 @@ async fn execute(arguments: Arguments) -> Result {
         Command::Preview(command) => command.execute(&session).await,
         Command::Once(command) => command.execute(&session).await,
         Command::Run(command) => command.execute(&session).await,
+        Command::Restored(command) => command.execute(&session).await,
         Command::Messages(command) => command.execute(&session).await,
         Command::Status => status::execute(&session).await,
     }

@@ -6,14 +6,18 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, Result, Session};
-use crate::app::{App, Role};
+use crate::app::{App, Rehearsed, Role};
 use crate::clock::Clock;
+use crate::domain::Instant;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Run {
     /// What this process does [default: everything].
     #[arg(long, value_enum, value_delimiter = ',', value_name = "ROLE")]
     role: Vec<RoleName>,
+    /// Send nothing and change nothing: tell every minute what would go out.
+    #[arg(long, conflicts_with = "role")]
+    dry_run: bool,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -40,7 +44,13 @@ impl Run {
                 })
                 .collect()
         };
-        let app = Arc::new(App::open_to_send(session.settings()?, Clock::System).await?);
+        let settings = session.settings()?;
+        let app = if self.dry_run {
+            App::open(settings, Clock::System).await?
+        } else {
+            App::open_to_send(settings, Clock::System).await?
+        };
+        let app = Arc::new(app);
         let shutdown = CancellationToken::new();
         let stop =
             |kind| signal(kind).map_err(|error| CommandError::Other(format!("cannot listen for signals: {error}")));
@@ -54,9 +64,25 @@ impl Run {
             tracing::info!("stopping: nothing new is taken, what is under way is finished");
             stopping.cancel();
         });
+        if self.dry_run {
+            tracing::info!("a dry run: nothing is sent, nothing changes");
+            return Ok(app.rehearse(&tell, shutdown).await?);
+        }
         tracing::info!(?roles, "running");
         app.run(&roles, shutdown).await?;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+fn tell(rehearsed: &Rehearsed, at: Instant) {
+    if rehearsed.is_empty() {
+        tracing::info!(%at, "nothing would be sent");
+    }
+    for ((campaign, fate), messages) in rehearsed {
+        match fate.as_str() {
+            "email" | "sms" | "later" => tracing::info!(%at, campaign, messages, channel = fate, "would be sent"),
+            reason => tracing::info!(%at, campaign, messages, reason, "would not be sent"),
+        }
     }
 }

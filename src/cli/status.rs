@@ -20,14 +20,17 @@ struct Status {
     latest_purchase_at: Option<String>,
     suppressions: i64,
     paused: bool,
+    paused_because: Option<String>,
     /// Messages by state.
     messages: BTreeMap<String, i64>,
     /// Why messages were not sent, by reason.
     reasons: BTreeMap<String, i64>,
     /// Sent messages by campaign and channel.
     sent: Vec<Sent>,
-    /// Campaigns above their ceiling, waiting for `campaigns approve`.
+    /// Campaigns above what a day may bring, waiting for `campaigns approve`.
     waiting_for_approval: Vec<String>,
+    /// Why, in the same order.
+    held_because: Vec<String>,
     queue: Vec<Queue>,
     /// Attempts whose answer was lost, ever.
     uncertain_attempts: i64,
@@ -62,16 +65,21 @@ pub(super) async fn execute(session: &Session) -> Result {
     let (orders, latest) = purchases::summary(&mut tx).await?;
     let states = configuration::states(&mut tx).await?;
     let (uncertain_attempts, latest_uncertain) = messages::uncertain(&mut tx, SHOWN).await?;
+    let paused_because = configuration::paused_because(&mut tx).await?;
+    let mut held: Vec<_> = states.into_iter().filter(|(_, state)| state.held).collect();
+    held.sort_by(|(one, _), (other, _)| one.cmp(other));
     let mut status = Status {
         members: members::count(&mut tx).await?,
         purchases: orders,
         latest_purchase_at: latest.map(|at| rfc3339(instant(at))),
         suppressions: suppressions::count(&mut tx).await?,
-        paused: configuration::all_paused(&mut tx).await?,
+        paused: paused_because.is_some(),
+        paused_because,
         messages: BTreeMap::new(),
         reasons: BTreeMap::new(),
         sent: Vec::new(),
-        waiting_for_approval: states.into_iter().filter(|(_, state)| state.held).map(|(name, _)| name).collect(),
+        waiting_for_approval: held.iter().map(|(name, _)| name.clone()).collect(),
+        held_because: held.iter().map(|(_, state)| state.held_because()).collect(),
         queue: Vec::new(),
         uncertain_attempts,
         latest_uncertain: latest_uncertain
@@ -124,11 +132,11 @@ fn show(status: &Status) -> Result {
         }
         map.iter().map(|(name, count)| format!("{name} {}", number(*count))).collect::<Vec<_>>().join(", ")
     };
-    if status.paused {
-        output::say("EVERYTHING IS PAUSED (`rekindle campaigns resume --all` ends it)\n")?;
+    if let Some(because) = &status.paused_because {
+        output::say(&format!("EVERYTHING IS PAUSED, {because} (`rekindle campaigns resume --all` ends it)\n"))?;
     }
-    for name in &status.waiting_for_approval {
-        output::say(&format!("{name} IS ABOVE ITS CEILING: it waits for `rekindle campaigns approve {name}`\n"))?;
+    for (campaign, because) in status.waiting_for_approval.iter().zip(&status.held_because) {
+        output::say(&format!("{campaign} IS HELD, {because}: `rekindle campaigns approve {campaign}` lets it go\n"))?;
     }
     let latest = status.latest_purchase_at.as_ref().map_or(String::new(), |at| format!(" (the latest at {at})"));
     output::say(&format!("members       {}", number(status.members)))?;

@@ -39,6 +39,12 @@ pub const MAIN: &str = "main";
 /// Messages a day above which a campaign waits for `campaigns approve`, unless it says otherwise.
 pub const DEFAULT_CEILING: i64 = 20_000;
 
+/// How many times its usual messages a day a campaign may send, unless it says otherwise.
+pub const DEFAULT_SURGE: i64 = 10;
+
+/// So many messages a day are never a surge.
+const NO_SURGE: i64 = 100;
+
 /// What the team configured.
 #[derive(Debug, Clone)]
 pub struct Campaign {
@@ -80,8 +86,20 @@ pub struct Limits {
     pub late: Late,
     /// Messages a day above which the campaign waits for approval.
     pub ceiling: i64,
+    /// More than so many times what it usually sends in a day waits as well.
+    pub surge: Option<i64>,
     /// Higher goes first where the frequency cap leaves room for one.
     pub priority: i64,
+}
+
+impl Limits {
+    /// The most messages a day, for a campaign that `usually` sends so many, if that is known.
+    pub fn a_day(&self, usually: Option<f64>) -> i64 {
+        match (self.surge, usually) {
+            (Some(times), Some(usually)) => self.ceiling.min(NO_SURGE.max((times as f64 * usually).ceil() as i64)),
+            _ => self.ceiling,
+        }
+    }
 }
 
 /// Occasions from before a campaign began that it takes up, the latest of each member, some each day.
@@ -156,6 +174,7 @@ impl Campaign {
                 counts_for_cap: true,
                 late: Late::SendWithin(Duration::hours(24)),
                 ceiling: DEFAULT_CEILING,
+                surge: Some(DEFAULT_SURGE),
                 priority: 0,
             }),
         };
@@ -369,10 +388,13 @@ fn decode_limits(value: Value<'_>) -> Option<Limits> {
     let counts = table.get_or("frequency_cap", true, |value| value.one_of(&[("counts", true), ("exempt", false)]));
     let late = table.get_or("late", Late::SendWithin(Duration::hours(24)), decode_late);
     let ceiling = table.get_or("ceiling", DEFAULT_CEILING, |value| value.integer_in(1..=1_000_000_000));
+    let surge = table.get_or("surge", Some(DEFAULT_SURGE), |value| {
+        if value.text().as_deref() == Some("none") { Some(None) } else { value.integer_in(2..=1000).map(Some) }
+    });
     let priority = table.get_or("priority", 0, |value| value.integer_in(-1000..=1000));
     table.not_yet(&["budget"]);
     table.finish();
-    Some(Limits { counts_for_cap: counts?, late: late?, ceiling: ceiling?, priority: priority? })
+    Some(Limits { counts_for_cap: counts?, late: late?, ceiling: ceiling?, surge: surge?, priority: priority? })
 }
 
 fn decode_late(value: Value<'_>) -> Option<Late> {

@@ -131,6 +131,8 @@ words! {
         Collapsed = "collapsed",
         /// The campaign or the step does not exist any more, or has ended.
         CampaignEnded = "campaign_ended",
+        /// The store was restored from a backup: nobody knows whether this went out after it was made.
+        Restored = "restored",
         /// The content could not be rendered for this member.
         RenderFailed = "render_failed",
         /// The server does not know the recipient.

@@ -87,7 +87,7 @@ pub enum Decision {
 pub const fn end_state(reason: Reason) -> State {
     match reason {
         Reason::HeldOut => State::HeldOut,
-        Reason::OrderCancelled | Reason::CampaignEnded => State::Cancelled,
+        Reason::OrderCancelled | Reason::CampaignEnded | Reason::Restored => State::Cancelled,
         _ => State::Skipped,
     }
 }

@@ -13,16 +13,19 @@ use crate::domain::Instant;
 use crate::domain::campaign::{Campaign, Status};
 use crate::domain::message::{Reason, State};
 use crate::domain::occasion::{Candidate, Rows};
-use crate::domain::policy::first_attempt_at;
+use crate::domain::policy::{Late, first_attempt_at};
 use crate::store::audience_facts::AudienceFacts;
 use crate::store::configuration::{self, CampaignState, Cursor};
 use crate::store::messages::{self, NewMessage};
-use crate::store::{Store, StoreError, Tx, models, occasions};
+use crate::store::{Store, StoreError, Tx, models, occasions, volumes};
 
 pub mod backfill;
 
 /// Candidates per page: what a scan holds in memory, and how long its transactions are.
 pub const PAGE: i64 = 5_000;
+
+/// Quiet hours and days of rest can let a message go so much later.
+const STILL_GOING: Duration = Duration::days(4);
 
 /// A cursor that has not moved yet stands here before `starts_at`.
 const JUST_BEFORE: Duration = Duration::milliseconds(1);
@@ -248,8 +251,20 @@ impl<'a> Scan<'a> {
         {
             tracing::info!(campaign = %name, "another scan was faster");
         }
-        configuration::end_scanning(&mut tx, name, &self.id, self.campaign.limits.ceiling, self.clock.now()).await?;
+        let (limits, now) = (&self.campaign.limits, self.clock.now());
+        // A letter to everybody has no usual days.
+        let usual =
+            if self.campaign.trigger.is_for_everybody() { None } else { volumes::usual(&mut tx, name, now).await? };
+        let too_late = match limits.late {
+            Late::SendWithin(within) => now - within - STILL_GOING,
+            Late::Always => Instant::UNIX_EPOCH,
+        };
+        let limit = limits.a_day(usual);
+        let held = configuration::end_scanning(&mut tx, name, &self.id, limit, (too_late, now)).await?;
         tx.commit().await?;
+        if held && self.done.inserted > 0 {
+            tracing::warn!(campaign = %name, limit, usual, "held: it would send more than that in a day; `campaigns approve` lets it go");
+        }
         if self.done.inserted > 0 {
             tracing::info!(campaign = %name, inserted = self.done.inserted, "scanned");
         }

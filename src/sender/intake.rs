@@ -18,7 +18,7 @@ use crate::domain::policy::{Decision, decide, end_state, reaches_without};
 use crate::queue::{Consumer, Delivery, QueueError, Settle, Tag};
 use crate::store::claims::{self, Finished, Wanted};
 use crate::store::messages::Message;
-use crate::store::{StoreError, configuration};
+use crate::store::{StoreError, Tx, configuration};
 
 /// Messages claimed and not yet recorded: what waits for a recorder must not keep connections idle.
 const MOST_IN_FLIGHT: usize = 1_000;
@@ -236,6 +236,9 @@ impl Intake {
         let catalog = Catalog::current(&mut tx, &role.settings, known.as_ref()).await?;
         *known = Some(Arc::clone(&catalog));
         let claimed = claims::claim(&mut tx, &wanted, token, LEASE).await?;
+        if claimed.len() < wanted.len() {
+            self.notice_older_store(&mut tx, &wanted).await?;
+        }
         let around = catalog.surroundings(&mut tx, &claimed, now).await?;
         let silent = self.silent(&mut tx, &catalog).await?;
         let (mut pass, mut finished, mut released) = (Vec::new(), Vec::new(), Vec::new());
@@ -276,12 +279,25 @@ impl Intake {
         Ok(pass)
     }
 
+    /// A copy of a dispatch that the store does not know: it was restored from a backup, and would send
+    /// again what it forgot. Nothing more goes out until a person has looked.
+    async fn notice_older_store(&self, tx: &mut Tx, wanted: &[Wanted]) -> Result<(), StoreError> {
+        let unknown = claims::unknown(tx, wanted).await?;
+        if unknown > 0 && !configuration::all_paused(tx).await? {
+            tracing::error!(
+                channel = %self.role.channel,
+                unknown,
+                "the queue holds messages that this store never dispatched: was it restored from a backup? \
+                 everything is paused; see `rekindle restored --help`"
+            );
+            let because = "the queue holds messages that this store never dispatched, as after a restored backup";
+            configuration::pause_all(tx, Some(because)).await?;
+        }
+        Ok(())
+    }
+
     /// The campaigns whose messages must wait; `None`: all of them.
-    async fn silent(
-        &self,
-        tx: &mut crate::store::Tx,
-        catalog: &Catalog,
-    ) -> Result<Option<HashSet<String>>, StoreError> {
+    async fn silent(&self, tx: &mut Tx, catalog: &Catalog) -> Result<Option<HashSet<String>>, StoreError> {
         if configuration::all_paused(tx).await? {
             return Ok(None);
         }

@@ -13,6 +13,8 @@ statements! {
     CLAIM = "UPDATE under_way SET claim = $2, lease_until = {now} + $3 FROM {rows $1: wanted UUID, wanted_no BIGINT} \
         WHERE message_id = r.wanted AND dispatch_no = r.wanted_no AND claim IS NULL RETURNING message_id";
     CLAIMED = concat!("SELECT ", message_columns!("m.state"), " FROM messages m WHERE m.id {in_uuid $1}");
+    UNKNOWN = "SELECT COUNT(*) FROM {rows $1: wanted UUID, wanted_no BIGINT} LEFT JOIN messages m ON m.id = r.wanted \
+        WHERE m.id IS NULL OR m.dispatch_no < r.wanted_no";
     START = "UPDATE under_way SET sender = $2, started_at = $3 FROM {rows $1: id UUID, token UUID} \
         WHERE message_id = r.id AND claim = r.token AND lease_until > {now} + $4 RETURNING message_id";
     // An outcome that comes after its claim was taken back still says what became of the attempt.
@@ -138,6 +140,12 @@ pub async fn claim(tx: &mut Tx, wanted: &[Wanted], token: Uuid, lease: i64) -> R
     let claimed = Uuids(claimed.into_iter().map(|(id,)| id).collect());
     let rows = query!(fetch_all, StoredMessage, tx, CLAIMED, claimed)?;
     rows.into_iter().map(StoredMessage::into_message).collect()
+}
+
+/// How many of these dispatches the store never made: then it is older than the queue.
+pub async fn unknown(tx: &mut Tx, wanted: &[Wanted]) -> Result<i64> {
+    let (count,): (i64,) = query!(fetch_one, (i64,), tx, UNKNOWN, JsonRows::of(wanted)?)?;
+    Ok(count)
 }
 
 /// Records that the I/O of these messages begins. Only those that come back may be sent: on the

@@ -15,15 +15,16 @@ statements! {
     ADD_CAMPAIGN = "INSERT INTO campaigns (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
     FIRST_LIVE = "UPDATE campaigns SET first_live_at = $2, seen_change = (SELECT value FROM counters WHERE name = 'change') \
         WHERE name = $1 AND first_live_at IS NULL";
-    STATES = "SELECT name, first_live_at, paused, held, approved_until, scanned_to, seen_change, backfilled FROM campaigns";
+    STATES = "SELECT name, first_live_at, paused, held, limit_a_day, approved_until, scanned_to, seen_change, backfilled FROM campaigns";
     PAUSE = "UPDATE campaigns SET paused = $2 WHERE name = $1";
     APPROVE = "UPDATE campaigns SET approved_until = $2, held = FALSE WHERE name = $1";
     CHANGE = "SELECT value FROM counters WHERE name = 'change'";
     MARK_SCANNING = "UPDATE campaigns SET scanning = $2 WHERE name = $1";
-    END_SCANNING = "UPDATE campaigns SET scanning = NULL, held = (approved_until IS NULL OR approved_until < $4) AND \
-        ((SELECT COUNT(*) FROM planned WHERE campaign = $1 AND next_at < $4 + 86400000) > $3 OR \
-        (SELECT COUNT(*) FROM planned WHERE campaign = $1 AND due_at <= $4) + (SELECT COUNT(*) FROM messages WHERE campaign = $1 \
-        AND due_at > $4 - 604800000 AND queued_at > $4 - 86400000 AND state <> 'planned') > $3) WHERE name = $1 AND scanning = $2";
+    // What is too late already will not go out, and does not count.
+    END_SCANNING = "UPDATE campaigns SET scanning = NULL, limit_a_day = $3, held = (approved_until IS NULL OR approved_until < $4) AND \
+        ((SELECT COUNT(*) FROM planned WHERE campaign = $1 AND next_at < $4 + 86400000 AND due_at > $5) > $3 OR \
+        (SELECT COUNT(*) FROM planned WHERE campaign = $1 AND due_at <= $4 AND due_at > $5) + (SELECT COUNT(*) FROM messages WHERE campaign = $1 \
+        AND due_at > $4 - 604800000 AND queued_at > $4 - 86400000 AND state <> 'planned') > $3) WHERE name = $1 AND scanning = $2 RETURNING held";
     MARK_BACKFILLED = "UPDATE campaigns SET backfilled = TRUE WHERE name = $1 AND NOT backfilled";
     MOVE_CURSOR = "UPDATE campaigns SET scanned_to = $2, seen_change = $3 \
         WHERE name = $1 AND COALESCE(scanned_to, -1) = $4 AND seen_change = $5";
@@ -35,13 +36,25 @@ pub struct CampaignState {
     /// When it was first applied as live; the default of `starts_at`.
     pub first_live_at: Option<Instant>,
     pub paused: bool,
-    /// Above its ceiling, waiting for approval.
+    /// Above what a day may bring, waiting for approval.
     pub held: bool,
+    /// What a day may bring, at its last scan: its ceiling, or less after a usual month.
+    pub limit_a_day: Option<i64>,
     /// Until when its ceiling is lifted.
     pub approved_until: Option<Instant>,
     pub cursor: Cursor,
     /// Whether the occasions from before it began were taken up.
     pub backfilled: bool,
+}
+
+impl CampaignState {
+    /// Why the campaign is held, for people.
+    pub fn held_because(&self) -> String {
+        match self.limit_a_day {
+            Some(limit) => format!("it would send more than {limit} messages in a day"),
+            None => "it would send too much in a day".to_owned(),
+        }
+    }
 }
 
 /// How far a campaign was scanned.
@@ -75,14 +88,20 @@ pub async fn document(tx: &mut Tx, hash: &str) -> Result<Option<String>> {
     Ok(query!(fetch_optional, (String,), tx, DOCUMENT, hash)?.map(|(document,)| document))
 }
 
-/// Whether everything is silenced.
-pub async fn all_paused(tx: &mut Tx) -> Result<bool> {
-    Ok(query!(fetch_optional, (String,), tx, CONTROL, "paused")?.is_some_and(|(value,)| value == "true"))
+/// Why everything is silenced; `None` when it is not.
+pub async fn paused_because(tx: &mut Tx) -> Result<Option<String>> {
+    let value: Option<(String,)> = query!(fetch_optional, (String,), tx, CONTROL, "paused")?;
+    Ok(value.map(|(value,)| value).filter(|value| !value.is_empty()))
 }
 
-/// Silences everything, or lets it speak again.
-pub async fn pause_all(tx: &mut Tx, paused: bool) -> Result<()> {
-    execute!(tx, SET_CONTROL, "paused", if paused { "true" } else { "false" })?;
+/// Whether everything is silenced.
+pub async fn all_paused(tx: &mut Tx) -> Result<bool> {
+    Ok(paused_because(tx).await?.is_some())
+}
+
+/// Silences everything, for a reason, or lets it speak again.
+pub async fn pause_all(tx: &mut Tx, because: Option<&str>) -> Result<()> {
+    execute!(tx, SET_CONTROL, "paused", because.unwrap_or_default())?;
     Ok(())
 }
 
@@ -98,16 +117,17 @@ pub async fn approve(tx: &mut Tx, campaign: &str, until: Instant) -> Result<bool
 
 /// The state of every campaign, by name.
 pub async fn states(tx: &mut Tx) -> Result<HashMap<String, CampaignState>> {
-    type Row = (String, Option<i64>, bool, bool, Option<i64>, Option<i64>, i64, bool);
+    type Row = (String, Option<i64>, bool, bool, Option<i64>, Option<i64>, Option<i64>, i64, bool);
     let rows = query!(fetch_all, Row, tx, STATES)?;
     Ok(rows
         .into_iter()
-        .map(|(name, first_live_at, paused, held, approved_until, scanned_to, seen_change, backfilled)| {
+        .map(|(name, first_live_at, paused, held, limit_a_day, approved_until, scanned_to, seen_change, backfilled)| {
             let cursor = Cursor { scanned_to: scanned_to.map(instant), seen_change };
             let state = CampaignState {
                 first_live_at: first_live_at.map(instant),
                 paused,
                 held,
+                limit_a_day,
                 approved_until: approved_until.map(instant),
                 cursor,
                 backfilled,
@@ -132,10 +152,18 @@ pub async fn mark_scanning(tx: &mut Tx, campaign: &str, scan: &str) -> Result<()
 }
 
 /// Ends what [`mark_scanning`] began, and holds the campaign if what waits for the next day, or what
-/// fell due and waits and what went out in the last day, are more than `ceiling` messages.
-pub async fn end_scanning(tx: &mut Tx, campaign: &str, scan: &str, ceiling: i64, now: Instant) -> Result<()> {
-    execute!(tx, END_SCANNING, campaign, scan, ceiling, now.timestamp_millis())?;
-    Ok(())
+/// fell due and waits and what went out in the last day, are more than `limit` messages. What fell due
+/// by `too_late` is not counted. Gives whether the campaign is held.
+pub async fn end_scanning(
+    tx: &mut Tx,
+    campaign: &str,
+    scan: &str,
+    limit: i64,
+    (too_late, now): (Instant, Instant),
+) -> Result<bool> {
+    let (now, too_late) = (now.timestamp_millis(), too_late.timestamp_millis());
+    let held = query!(fetch_optional, (bool,), tx, END_SCANNING, campaign, scan, limit, now, too_late)?;
+    Ok(held.is_some_and(|(held,)| held))
 }
 
 /// Notes that the occasions from before a campaign began are in the ledger; false when they were.

@@ -89,6 +89,8 @@ statements! {
     FALL_BACK = "UPDATE messages SET tried = r.tried, state = CASE WHEN r.again THEN 'planned' ELSE messages.state END, \
         next_at = CASE WHEN r.again THEN $2 ELSE messages.next_at END, retries = 0, first_failed_at = NULL \
         FROM {rows $1: id UUID, tried TEXT, again BOOLEAN} WHERE messages.id = r.id";
+    GIVE_UP = "UPDATE messages SET state = 'cancelled', reason = 'restored' WHERE state = 'planned' AND id IN \
+        (SELECT p.message_id FROM planned p WHERE p.next_at <= $1) RETURNING id";
     UNCERTAIN = "SELECT m.id, m.campaign, COALESCE(m.channel, ''), a.started_at FROM attempts a JOIN messages m ON m.id = a.message_id \
         WHERE a.uncertain ORDER BY a.started_at DESC LIMIT $1";
     COUNT_UNCERTAIN = "SELECT COUNT(*) FROM attempts WHERE uncertain";
@@ -351,6 +353,14 @@ struct Waiting {
     message: StoredMessage,
     priority: i64,
     turn: i64,
+}
+
+/// Ends what would go out by now, after a restored backup. Gives how many.
+pub async fn give_up(tx: &mut Tx, now: Instant) -> Result<u64> {
+    let ended: Vec<(Uuid,)> = query!(fetch_all, (Uuid,), tx, GIVE_UP, now.timestamp_millis())?;
+    let count = ended.len() as u64;
+    execute!(tx, UNPLAN, Uuids(ended.into_iter().map(|(id,)| id).collect()))?;
+    Ok(count)
 }
 
 /// A message whose channel failed after all.

@@ -30,6 +30,7 @@ pub mod purchases;
 pub mod queue_items;
 pub mod rfm;
 pub mod suppressions;
+pub mod volumes;
 
 pub use dialect::{Dialect, Ids, JsonRows, Texts, Uuids};
 
@@ -86,6 +87,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
         ("queue_items", queue_items::STATEMENTS),
         ("rfm", rfm::STATEMENTS),
         ("suppressions", suppressions::STATEMENTS),
+        ("volumes", volumes::STATEMENTS),
     ];
     let mut all: Vec<_> = listed
         .iter()

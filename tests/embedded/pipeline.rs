@@ -5,6 +5,7 @@ use crate::at_risk_contract::at_risk_contract;
 use crate::days_contract::days_contract;
 use crate::fallback_contract::fallback_contract;
 use crate::launching_contract::launching_contract;
+use crate::mistakes_contract::mistakes_contract;
 use crate::pipeline_contract::pipeline_contract;
 use crate::support::shop::Size;
 
@@ -14,6 +15,7 @@ launching_contract!(embedded);
 at_risk_contract!(embedded);
 days_contract!(embedded);
 fallback_contract!(embedded);
+mistakes_contract!(embedded);
 
 async fn embedded<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
     test(Size::default()).await;

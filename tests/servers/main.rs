@@ -13,6 +13,8 @@ mod days_contract;
 mod fallback_contract;
 #[path = "../contract/launching.rs"]
 mod launching_contract;
+#[path = "../contract/mistakes.rs"]
+mod mistakes_contract;
 #[path = "../contract/pipeline.rs"]
 mod pipeline_contract;
 #[path = "../contract/queue.rs"]

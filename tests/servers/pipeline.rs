@@ -4,20 +4,22 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rekindle::app::App;
+use rekindle::app::{App, Role};
 use rekindle::clock::Clock;
 use rekindle::import::Kind;
-use rekindle::store::Store;
+use rekindle::store::{Store, configuration};
+use tokio_util::sync::CancellationToken;
 
 use crate::agreement_contract::agreement_contract;
 use crate::at_risk_contract::at_risk_contract;
 use crate::days_contract::days_contract;
 use crate::fallback_contract::fallback_contract;
 use crate::launching_contract::launching_contract;
+use crate::mistakes_contract::mistakes_contract;
 use crate::pipeline_contract::pipeline_contract;
 use crate::support::rabbitmq::Prefix;
 use crate::support::shop::{Dice, PLAIN, Shop, Size, at};
-use crate::support::{Database, tidied};
+use crate::support::{Database, tidied, until};
 
 agreement_contract!(on_servers, plan_run_and_evaluator_agree_in_spring);
 pipeline_contract!(on_servers);
@@ -25,6 +27,7 @@ launching_contract!(on_postgres);
 at_risk_contract!(on_servers);
 days_contract!(on_servers);
 fallback_contract!(on_servers);
+mistakes_contract!(on_postgres);
 
 async fn on_servers<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
     let (database, prefix) = (Database::create().await, Prefix::new());
@@ -174,4 +177,38 @@ async fn imports_and_passes_at_once_do_not_stop_each_other() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_processes_that_share_a_queue_do_not_stop_each_other() {
     on_servers(async |size| two_keep_the_cap(size, chrono::Duration::zero()).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_older_than_the_queue_pauses_everything() {
+    on_servers(async |size| {
+        let shop = Shop::new(&size, PLAIN);
+        shop.campaign("letter", &format!("trigger: {{ kind: broadcast, at: {DUE} }}\nchannels: [sms]"));
+        let app = shop.app(at("2024-05-01T10:00:00Z")).await;
+        // A dispatch of which the store knows nothing.
+        let queue = app.queue().await.unwrap();
+        let envelope = crate::support::sms("Hello");
+        assert_eq!(queue.publish(std::slice::from_ref(&envelope)).await.unwrap(), [envelope.message]);
+        queue.close().await;
+        app.store.close().await;
+        // A sender sees it.
+        let shutdown = CancellationToken::new();
+        let app = std::sync::Arc::new(shop.app(at("2024-05-01T10:00:00Z")).await);
+        let running = tokio::spawn(app.run(&[Role::Sender], shutdown.clone()));
+        let store = shop.store().await;
+        until(true, async || {
+            let mut tx = store.read().await.unwrap();
+            let because = configuration::paused_because(&mut tx).await.unwrap();
+            because.is_some_and(|because| because.contains("this store never dispatched"))
+        })
+        .await;
+        shutdown.cancel();
+        running.await.unwrap().unwrap();
+        shop.import(Kind::Members, "external_id,phone,sms_consent\nm1,+989121234567,true\n").await;
+        shop.once(DUE).await;
+        assert_eq!(shop.states().await, ["m1 letter main planned -"]);
+        assert!(shop.sms().is_empty());
+        shop.close().await;
+    })
+    .await;
 }

@@ -259,7 +259,7 @@ impl Shop {
     }
 
     pub async fn pause_all(&self, paused: bool) {
-        self.write_store(async |tx| configuration::pause_all(tx, paused).await.unwrap()).await;
+        self.write_store(async |tx| configuration::pause_all(tx, paused.then_some("a test")).await.unwrap()).await;
     }
 
     pub async fn pause(&self, campaign: &str, paused: bool) {

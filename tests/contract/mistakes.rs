@@ -1,0 +1,118 @@
+//! What keeps a mistake small, on every size: a surge waits for a person, and a store from a backup
+//! sends nothing again. `mistakes_contract!` makes the tests; each gets a [`Size`] with nothing in it.
+
+#![allow(dead_code, reason = "each test target uses a part of it")]
+
+use rekindle::import::Kind;
+use rekindle::store::configuration;
+
+use crate::support::shop::{PLAIN, Shop, Size, at};
+
+/// Makes a test of every rule; `$with` runs one on an empty size and cleans up.
+macro_rules! mistakes_contract {
+    ($with:path) => {
+        mistakes_contract!(
+            $with,
+            far_more_than_usual_waits_for_approval
+            a_young_campaign_has_no_usual_days
+            what_fell_due_before_a_restored_backup_was_noticed_is_not_sent_again
+        );
+    };
+    ($with:path, $($rule:ident)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $rule() {
+                $with(crate::mistakes_contract::$rule).await;
+            }
+        )+
+    };
+}
+pub(crate) use mistakes_contract;
+
+/// So many members who join on a day of May.
+async fn join(shop: &Shop, day: u32, count: usize) {
+    let rows: String =
+        (0..count).map(|n| format!("m{day}-{n},m{day}-{n}@example.com,true,2024-05-{day:02}T10:00:00Z\n")).collect();
+    shop.import(Kind::Members, format!("external_id,email,email_consent,joined_at\n{rows}")).await;
+}
+
+/// How many messages are in a state.
+async fn count(shop: &Shop, state: &str) -> usize {
+    shop.ledger().await.iter().filter(|row| row.state == state).count()
+}
+
+/// A campaign that sent 12 messages on each of the first days of May.
+async fn usual(size: &Size, days: u32, limits: &str) -> Shop {
+    let shop = Shop::new(size, PLAIN);
+    shop.campaign("hello", &format!("trigger: {{ kind: welcome }}\nlimits: {limits}"));
+    for day in 1..=days {
+        join(&shop, day, 12).await;
+        shop.once(&format!("2024-05-{day:02}T12:00:00Z")).await;
+    }
+    assert_eq!(count(&shop, "sent").await, 12 * days as usize);
+    shop
+}
+
+pub async fn far_more_than_usual_waits_for_approval(size: Size) {
+    // Ten times 12 a day is 120; the ceiling would let them go.
+    let shop = usual(&size, 10, "{ ceiling: 1000 }").await;
+    join(&shop, 11, 121).await;
+    shop.once("2024-05-11T12:00:00Z").await;
+    assert_eq!((count(&shop, "sent").await, count(&shop, "planned").await), (120, 121), "not even the first");
+    let mut tx = shop.store().await.read().await.unwrap();
+    let state = configuration::states(&mut tx).await.unwrap().remove("hello").unwrap();
+    drop(tx);
+    assert!(state.held);
+    assert_eq!(state.held_because(), "it would send more than 120 messages in a day");
+    shop.approve("hello", "2024-05-12T00:00:00Z").await;
+    shop.once("2024-05-11T13:00:00Z").await;
+    assert_eq!((count(&shop, "sent").await, count(&shop, "planned").await), (241, 0));
+    // A day with 120 is not held: that is the limit, and what was approved is usual now.
+    join(&shop, 12, 120).await;
+    shop.once("2024-05-12T13:30:00Z").await;
+    assert_eq!(count(&shop, "planned").await, 0);
+    shop.close().await;
+}
+
+pub async fn a_young_campaign_has_no_usual_days(size: Size) {
+    let shop = usual(&size, 5, "{ ceiling: 1000 }").await;
+    join(&shop, 6, 200).await;
+    shop.once("2024-05-06T12:00:00Z").await;
+    assert_eq!(count(&shop, "sent").await, 260);
+    shop.close().await;
+    if size.store.starts_with("postgres") {
+        return;
+    }
+    let careless = usual(&size, 10, "{ surge: none }").await;
+    join(&careless, 11, 200).await;
+    careless.once("2024-05-11T12:00:00Z").await;
+    assert_eq!(count(&careless, "sent").await, 320);
+    careless.close().await;
+}
+
+pub async fn what_fell_due_before_a_restored_backup_was_noticed_is_not_sent_again(size: Size) {
+    let shop = Shop::new(&size, &PLAIN.replace(" }", ", quiet_hours: \"21:00-08:00\" }"));
+    shop.campaign("hello", "trigger: { kind: welcome }\nsteps: [{ id: later, after: 5d, content: note }]");
+    join(&shop, 1, 3).await;
+    shop.once("2024-05-01T12:00:00Z").await;
+    // The backup is of this moment; the restored store knows nothing of what was sent since.
+    join(&shop, 2, 4).await;
+    let app = shop.app(at("2024-05-03T09:00:00Z")).await;
+    assert_eq!(app.restored().await.unwrap(), 4);
+    app.store.close().await;
+    drop(app);
+    shop.once("2024-05-03T10:00:00Z").await;
+    assert_eq!((count(&shop, "sent").await, count(&shop, "cancelled").await), (3, 4));
+    let because = async |shop: &Shop| {
+        let mut tx = shop.store().await.read().await.unwrap();
+        configuration::paused_because(&mut tx).await.unwrap()
+    };
+    assert_eq!(because(&shop).await.as_deref(), Some("the store was restored from a backup"));
+    shop.pause_all(false).await;
+    assert_eq!(because(&shop).await, None);
+    // What falls due from now on is sent as ever.
+    shop.once("2024-05-06T12:00:00Z").await;
+    shop.once("2024-05-07T12:00:00Z").await;
+    assert_eq!((count(&shop, "sent").await, count(&shop, "cancelled").await), (3 + 3 + 4, 4));
+    shop.close().await;
+}
