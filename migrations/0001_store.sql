@@ -244,6 +244,24 @@ CREATE TABLE queue_items (
 );
 CREATE INDEX queue_items_ready ON queue_items (channel, taken_until, message_id) WHERE NOT dead;
 
+-- How many of a day's messages are taken, where a number a day is set: by server or recipients' domain.
+CREATE TABLE paces (
+    day   BIGINT NOT NULL,  -- since 1970, UTC
+    name  TEXT NOT NULL,
+    taken BIGINT NOT NULL,
+    PRIMARY KEY (day, name)
+);
+
+-- Servers and domains that rest in some process, for `status`.
+CREATE TABLE resting (
+    process  TEXT NOT NULL,
+    name     TEXT NOT NULL,
+    state    TEXT NOT NULL,
+    until_at BIGINT NOT NULL,
+    reply    TEXT NOT NULL,
+    PRIMARY KEY (process, name)
+);
+
 -- Who may scan. The token grows with each new holder: a paused old one notices.
 CREATE TABLE leases (
     name       TEXT PRIMARY KEY,

@@ -15,6 +15,7 @@ use crate::domain::campaign::{Campaign, MAIN, Status};
 use crate::domain::member::Brand;
 use crate::domain::message::Channel;
 use crate::domain::token::TokenKey;
+use crate::rendering::headers::Origin;
 use crate::rendering::{Renderer, Variables};
 use crate::senders::sms::Provider;
 use crate::settings::{Settings, file_problem};
@@ -43,6 +44,8 @@ pub struct Catalog {
     pub brand: Brand,
     /// The sender of mails.
     pub from: String,
+    /// The mailbox to which mail comes back.
+    pub return_path: Option<String>,
     pub campaigns: BTreeMap<String, Arc<Campaign>>,
     pub renderer: Renderer,
     pub providers: BTreeMap<String, Provider>,
@@ -191,6 +194,7 @@ impl Catalog {
             hash: files.hash(),
             brand,
             from: settings.email.from.clone(),
+            return_path: settings.email.return_path.clone(),
             campaigns,
             renderer,
             providers,
@@ -251,6 +255,16 @@ impl Catalog {
             .filter(|campaign| campaign.status != Status::Live)
             .map(|campaign| campaign.name.clone())
             .collect()
+    }
+
+    /// Of what the headers of a mail are made.
+    pub fn origin(&self) -> Origin<'_> {
+        Origin {
+            from: &self.from,
+            return_path: self.return_path.as_deref(),
+            base_url: &self.brand.base_url,
+            tokens: &self.tokens,
+        }
     }
 
     /// What policy needs to know about a batch of messages at `now`.

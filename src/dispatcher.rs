@@ -259,5 +259,7 @@ fn render(
         years: message.years,
         order: message.purchase_id.and_then(|id| around.orders.get(&id)),
     };
-    catalog.renderer.render(content, channel, &catalog.from, &variables)
+    let mut content = catalog.renderer.render(content, channel, &catalog.from, &variables)?;
+    catalog.origin().complete(&mut content, &campaign.name, campaign.purpose, campaign.trigger.kind(), message.id);
+    Ok(content)
 }

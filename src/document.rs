@@ -220,6 +220,11 @@ impl<'d> Value<'d> {
         matches!(self.node.value, Node::Map(_))
     }
 
+    /// Whether this is a list.
+    pub fn is_list(&self) -> bool {
+        matches!(self.node.value, Node::List(_))
+    }
+
     fn wrong<T>(&self, expected: &str) -> Option<T> {
         let found = match &self.node.value {
             Node::Null => "nothing".to_owned(),

@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 
 use chrono::Weekday;
 use chrono_tz::Tz;
-use secrecy::SecretString;
+
+mod servers;
+
+pub use servers::{Dkim, DomainRule, DomainRules, Encryption, Line, Sms, SmsProvider, Smtp};
 
 use crate::document::{Document, Environment, Problem, Problems, Table, Value};
 use crate::domain::almanac::{Almanac, OnDay, WEEKDAYS};
 use crate::domain::calendar::{Calendar, QuietHours, parse_zone};
 use crate::domain::duration;
 use crate::domain::member::{Brand, FrequencyCap};
-use crate::domain::message::Purpose;
 use crate::domain::{address, money, phone};
 
 /// Everything an operator sets.
@@ -59,41 +61,16 @@ pub enum Apply {
 /// How mail goes out.
 #[derive(Debug, Clone)]
 pub struct Email {
-    /// Absent: capture.
-    pub smtp: Option<Smtp>,
+    /// None: capture.
+    pub smtp: Vec<Smtp>,
     /// `Name <address>`.
     pub from: String,
-}
-
-/// A mail server.
-#[derive(Debug, Clone)]
-pub struct Smtp {
-    pub host: String,
-    pub port: u16,
-    pub starttls: bool,
-    pub ca_file: Option<PathBuf>,
-    pub username: Option<String>,
-    pub password: Option<SecretString>,
-    pub connections: usize,
-}
-
-/// How SMS go out.
-#[derive(Debug, Clone)]
-pub struct Sms {
-    /// The provider's name; absent: capture.
-    pub provider: Option<String>,
-    /// Another address of the provider's API, for staging.
-    pub base_url: Option<String>,
-    pub lines: Vec<Line>,
-    pub credentials: Vec<(String, SecretString)>,
-    pub connections: usize,
-}
-
-/// A number that SMS are sent from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    pub number: String,
-    pub purpose: Purpose,
+    /// The mailbox to which mail comes back: each message gets its own address there (VERP).
+    pub return_path: Option<String>,
+    /// The keys that sign each mail.
+    pub dkim: Vec<Dkim>,
+    /// What holds for the recipients' domains.
+    pub domains: DomainRules,
 }
 
 /// Staging: one address and one number that get everything.
@@ -171,11 +148,10 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
     let templates = table.get_or("templates", default_path("../templates"), path);
     let segments = table.get_or("segments", default_path("segments"), path);
     let brand = table.require("brand").and_then(decode_brand);
-    let email = table.require("email").and_then(|value| decode_email(value, folder));
-    let sms = table.get("sms").map_or(
-        Some(Sms { provider: None, base_url: None, lines: vec![], credentials: vec![], connections: 8 }),
-        decode_sms,
-    );
+    let email = table
+        .require("email")
+        .and_then(|value| decode_email(value, brand.as_ref().map(|brand| brand.base_url.as_str()), folder));
+    let sms = table.get("sms").map_or(Some(Sms::default()), servers::decode_sms);
     let redirect = table.get_or("redirect_all_to", None, |value| decode_redirect(value, brand.as_ref()));
     let outbox = table.get_or("outbox", default_path("../var/outbox"), path);
     table.not_yet(&["web", "alerts", "bounces"]);
@@ -334,35 +310,44 @@ pub fn parse_locale(text: &str) -> Result<String, String> {
     }
 }
 
-fn decode_email(value: Value<'_>, folder: &Path) -> Option<Email> {
+fn decode_email(value: Value<'_>, base_url: Option<&str>, folder: &Path) -> Option<Email> {
     let mut table = value.table()?;
     let sender_value = table.get("sender");
     let use_smtp = sender_value.map_or(Some(false), |value| value.one_of(&[("capture", false), ("smtp", true)]));
     let from = table.require("from").and_then(|value| value.parse(parse_from));
-    let smtp = match table.get("smtp") {
-        Some(value) => decode_smtp(value, folder).map(Some),
-        None => Some(None),
-    };
-    table.not_yet(&["dkim", "rate", "bounces"]);
+    let smtp = table.get_or("smtp", Vec::new(), |value| servers::decode_smtp(value, folder));
+    let return_path = table.get_or("return_path", None, |value| value.parse(servers::parse_return_path).map(Some));
+    let dkim = table.get_or("dkim", Vec::new(), |value| servers::decode_dkim(value, from.as_deref(), folder));
+    let domains = table.get_or("domains", DomainRules::default(), servers::decode_domains);
+    table.not_yet(&["bounces"]);
     table.finish();
-    let (use_smtp, from, smtp) = (use_smtp?, from?, smtp?);
+    let (use_smtp, from, mut smtp) = (use_smtp?, from?, smtp?);
     if !use_smtp {
-        return Some(Email { smtp: None, from });
-    }
-    let (Some(smtp), Some(place)) = (smtp, sender_value) else {
+        smtp.clear();
+    } else if smtp.is_empty() {
         value.problem("`sender: smtp` needs `smtp: { host: …, port: … }`");
         return None;
-    };
-    // Bulk mail that nobody can stop is unlawful and gets the domain blocked: until messages carry
-    // an unsubscribe link, a mail server elsewhere is refused.
-    if !is_loopback(&smtp.host) {
+    }
+    // Bulk mail that nobody can stop is unlawful and gets the domain blocked: the link in each mail
+    // must lead to where this service can be reached.
+    if let Some(server) = smtp.iter().find(|server| !is_loopback(&server.host))
+        && let Some(place) = sender_value
+        && let Some(base_url) = base_url
+        && !is_public_https(base_url)
+    {
         place.problem(format!(
-            "`sender: smtp` to `{}` is refused: this version cannot unsubscribe anybody yet; use capture, or a test server on 127.0.0.1",
-            smtp.host
+            "mail to `{}` is refused while `brand.base_url` is {base_url}: nobody could unsubscribe there; write the https address under which members reach this service, or use capture or a server on 127.0.0.1",
+            server.host
         ));
         return None;
     }
-    Some(Email { smtp: Some(smtp), from })
+    Some(Email { smtp, from, return_path: return_path?, dkim: dkim?, domains: domains? })
+}
+
+/// Whether a link can lead there from anywhere, encrypted.
+fn is_public_https(url: &str) -> bool {
+    let host = url.strip_prefix("https://").map(|rest| rest.split('/').next().unwrap_or_default());
+    host.is_some_and(|host| !is_loopback(host) && !is_loopback(host.rsplit_once(':').map_or(host, |(host, _)| host)))
 }
 
 /// Whether a host name or address is this machine.
@@ -381,74 +366,6 @@ fn parse_from(text: &str) -> Result<String, String> {
     };
     address::parse(inner).map_err(|_| wrong())?;
     Ok(text.to_owned())
-}
-
-fn decode_smtp(value: Value<'_>, folder: &Path) -> Option<Smtp> {
-    let mut table = value.table()?;
-    let host = table.require("host").and_then(|value| value.text());
-    let port = table.get_or("port", 25, |value| value.integer_in(1..=65535));
-    let starttls = table.get_or("tls", false, |value| {
-        if value.text().as_deref() == Some("implicit") {
-            value.problem("`tls: implicit` is not in this version; write starttls or none");
-            return None;
-        }
-        value.one_of(&[("none", false), ("starttls", true)])
-    });
-    let ca_file = table.get_or("ca_file", None, |value| value.text().map(|text| Some(folder.join(text))));
-    let username = table.get_or("username", None, |value| value.text().map(Some));
-    let password = table.get_or("password", None, |value| value.text().map(|text| Some(SecretString::from(text))));
-    let connections = table.get_or("connections", 10, |value| value.integer_in(1..=500));
-    table.not_yet(&["rate"]);
-    table.finish();
-    let (username, password) = (username?, password?);
-    if username.is_some() != password.is_some() {
-        value.problem("`username` and `password` come together; write both or neither");
-        return None;
-    }
-    Some(Smtp {
-        host: host?,
-        port: u16::try_from(port?).ok()?,
-        starttls: starttls?,
-        ca_file: ca_file?,
-        username,
-        password,
-        connections: usize::try_from(connections?).ok()?,
-    })
-}
-
-fn decode_sms(value: Value<'_>) -> Option<Sms> {
-    let mut table = value.table()?;
-    let provider = table.get_or("sender", None, |value| {
-        let name = value.text()?;
-        Some((name != "capture").then_some(name))
-    });
-    let base_url = table.get_or("base_url", None, |value| value.text().map(Some));
-    let lines = table.get_or("lines", Vec::new(), |value| {
-        let lines = value.list()?.into_iter().map(|item| {
-            let mut table = item.table()?;
-            let number = table.require("number").and_then(|value| value.text());
-            let purpose = table.require("purpose").and_then(|value| value.one_of(Purpose::WORDS));
-            table.not_yet(&["hours", "links", "footer"]);
-            table.finish();
-            Some(Line { number: number?, purpose: purpose? })
-        });
-        lines.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()
-    });
-    let credentials = table.get_or("credentials", Vec::new(), |value| {
-        let mut table = value.table()?;
-        let entries = table.entries().into_iter().map(|(name, value)| Some((name, SecretString::from(value.text()?))));
-        entries.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()
-    });
-    let connections = table.get_or("connections", 8, |value| value.integer_in(1..=200));
-    table.not_yet(&["rate"]);
-    table.finish();
-    Some(Sms {
-        provider: provider?,
-        base_url: base_url?,
-        lines: lines?,
-        credentials: credentials?,
-        connections: usize::try_from(connections?).ok()?,
-    })
 }
 
 fn decode_redirect(value: Value<'_>, brand: Option<&Brand>) -> Option<Option<Redirect>> {
@@ -488,7 +405,7 @@ mod tests {
         let settings = Settings::parse(Path::new("config/x.yaml"), LEAST, &|_| None).unwrap();
         assert_eq!(settings.store, "sqlite://config/../var/rekindle.db");
         assert_eq!(settings.queue, QueueSetting::Embedded);
-        assert!(settings.email.smtp.is_none() && settings.sms.provider.is_none());
+        assert!(settings.email.smtp.is_empty() && settings.sms.providers.is_empty());
     }
 
     #[test]
@@ -504,15 +421,17 @@ mod tests {
     }
 
     #[test]
-    fn a_mail_server_elsewhere_is_refused_until_members_can_unsubscribe() {
-        let text = format!("{LEAST}  ").replace("email: {", "email: { sender: smtp, smtp: { host: mail.example.com },");
-        assert!(
-            problems(&text).contains("config/x.yaml:2:18: `sender: smtp` to `mail.example.com` is refused"),
-            "{}",
-            problems(&text)
-        );
-        let local = text.replace("mail.example.com", "127.0.0.1");
-        assert!(Settings::parse(Path::new("x"), &local, &|_| None).unwrap().email.smtp.is_some());
+    fn a_mail_server_elsewhere_needs_a_place_where_members_can_unsubscribe() {
+        let text = LEAST.replace("email: {", "email: { sender: smtp, smtp: { host: mail.example.com },");
+        assert_eq!(Settings::parse(Path::new("x"), &text, &|_| None).unwrap().email.smtp.len(), 1);
+        for url in ["http://shop.example", "https://localhost:8080", "https://127.0.0.1/x", "https://[::1]:80"] {
+            let found = problems(&text.replace("https://shop.example", url));
+            let expected =
+                format!("config/x.yaml:2:18: mail to `mail.example.com` is refused while `brand.base_url` is {url}");
+            assert!(found.contains(&expected), "{found}");
+        }
+        let local = text.replace("mail.example.com", "127.0.0.1").replace("https://", "http://");
+        assert!(Settings::parse(Path::new("x"), &local, &|_| None).is_ok());
     }
 
     #[test]

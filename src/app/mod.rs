@@ -31,7 +31,7 @@ use crate::store::{Store, StoreError, configuration, messages, queue_items};
 pub use once::Passed;
 pub use rehearsal::Rehearsed;
 pub use run::Role;
-pub use senders::factories;
+pub use senders::{factories, signers};
 
 /// Connections that one process may open to the database.
 const STORE_CONNECTIONS: u32 = 16;

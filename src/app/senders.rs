@@ -13,10 +13,12 @@ use crate::queue::Queue;
 use crate::sender::SenderRole;
 use crate::senders::SenderFactory;
 use crate::senders::capture::CaptureFactory;
+use crate::senders::dkim::Signer;
 use crate::senders::lines::Line;
+use crate::senders::pool::{Pool, Server};
 use crate::senders::sms::{SmsFactory, SmsOptions};
 use crate::senders::smtp::{SmtpFactory, SmtpOptions, Tls};
-use crate::settings::Settings;
+use crate::settings::{self, Encryption, Settings};
 
 impl App {
     /// Starts a sender of each channel, until `shutdown`.
@@ -50,54 +52,91 @@ pub type Factories = (Arc<dyn SenderFactory>, Arc<dyn SenderFactory>);
 
 /// The senders of both channels, as the settings say.
 pub fn factories(settings: &Settings, catalog: &Catalog) -> Result<Factories, AppError> {
-    let lines: Vec<Line> =
-        settings.sms.lines.iter().map(|line| Line { number: line.number.clone(), purpose: line.purpose }).collect();
-    let capture = CaptureFactory::new(&settings.outbox, lines.clone(), 4);
-    let email: Arc<dyn SenderFactory> = match &settings.email.smtp {
-        None => Arc::new(capture.clone()),
-        Some(smtp) => {
-            let mut options = SmtpOptions::new(smtp.host.clone(), smtp.port);
-            options.tls = if smtp.starttls { Tls::Starttls } else { Tls::None };
-            options.ca_file.clone_from(&smtp.ca_file);
-            options.username.clone_from(&smtp.username);
-            options.password.clone_from(&smtp.password);
-            options.connections = smtp.connections;
-            Arc::new(SmtpFactory::new(options)?)
-        }
-    };
-    let sms: Arc<dyn SenderFactory> = match &settings.sms.provider {
-        None => Arc::new(capture),
-        Some(name) => {
-            let Some(provider) = catalog.providers.get(name) else {
-                let known: Vec<&str> = catalog.providers.keys().map(String::as_str).collect();
-                return Err(AppError::Refused(format!(
-                    "sms.sender is `{name}`, and no provider has that name; {}",
-                    crate::document::expected(name, &known)
-                )));
-            };
-            let options = SmsOptions {
-                base_url: settings.sms.base_url.clone(),
-                credentials: settings.sms.credentials.iter().cloned().collect(),
-                lines,
-                connections: settings.sms.connections,
-                ..SmsOptions::default()
-            };
-            let factory = SmsFactory::new(provider.clone(), options)?;
-            for purpose in Purpose::ALL {
-                let needed = catalog
-                    .campaigns
-                    .values()
-                    .any(|campaign| campaign.purpose == *purpose && campaign.channels.contains(&Channel::Sms));
-                if needed && !factory.has_line(*purpose) {
-                    return Err(AppError::Refused(format!(
-                        "campaigns send {purpose} SMS, and sms.lines has no line for {purpose}; add {{ number: \"…\", purpose: {purpose} }}"
-                    )));
-                }
-            }
-            Arc::new(factory)
-        }
-    };
+    let lines = lines(&settings.sms.lines);
+    let capture = CaptureFactory::new(&settings.outbox, lines, 4);
+    let email: Arc<dyn SenderFactory> =
+        if settings.email.smtp.is_empty() { Arc::new(capture.clone()) } else { Arc::new(mail_servers(settings)?) };
+    let sms: Arc<dyn SenderFactory> =
+        if settings.sms.providers.is_empty() { Arc::new(capture) } else { Arc::new(sms_providers(settings, catalog)?) };
     Ok((email, sms))
+}
+
+fn lines(lines: &[settings::Line]) -> Vec<Line> {
+    lines.iter().map(|line| Line { number: line.number.clone(), purpose: line.purpose }).collect()
+}
+
+/// The keys that sign mail, read from their files.
+pub fn signers(settings: &Settings) -> Result<Vec<Signer>, AppError> {
+    let read = |key: &settings::Dkim| {
+        let refused = |reason: String| {
+            AppError::Refused(format!("email.dkim: the key `{}` in {}: {reason}", key.selector, key.key.display()))
+        };
+        let pem = std::fs::read(&key.key).map_err(|error| refused(error.to_string()))?;
+        Signer::from_pem(&key.domain, &key.selector, &pem).map_err(|error| refused(error.to_string()))
+    };
+    settings.email.dkim.iter().map(read).collect()
+}
+
+fn mail_servers(settings: &Settings) -> Result<Pool, AppError> {
+    let signers = Arc::new(signers(settings)?);
+    let several = settings.email.smtp.len() > 1;
+    let server = |smtp: &settings::Smtp| {
+        let mut options = SmtpOptions::new(smtp.host.clone(), smtp.port);
+        if several {
+            options.name = format!("smtp {}:{}", smtp.host, smtp.port);
+        }
+        options.tls = match smtp.tls {
+            Encryption::None => Tls::None,
+            Encryption::Starttls => Tls::Starttls,
+            Encryption::Implicit => Tls::Implicit,
+        };
+        options.ca_file.clone_from(&smtp.ca_file);
+        options.username.clone_from(&smtp.username);
+        options.password.clone_from(&smtp.password);
+        options.connections = smtp.connections;
+        options.signers = Arc::clone(&signers);
+        let factory = Arc::new(SmtpFactory::new(options)?);
+        Ok::<_, AppError>(Server { factory, weight: smtp.weight, rate: smtp.rate, prefixes: Vec::new() })
+    };
+    let servers: Vec<Server> = settings.email.smtp.iter().map(server).collect::<Result<_, _>>()?;
+    Ok(Pool::new("smtp", servers))
+}
+
+fn sms_providers(settings: &Settings, catalog: &Catalog) -> Result<Pool, AppError> {
+    let mut servers = Vec::new();
+    for configured in &settings.sms.providers {
+        let name = &configured.name;
+        let Some(provider) = catalog.providers.get(name) else {
+            let known: Vec<&str> = catalog.providers.keys().map(String::as_str).collect();
+            return Err(AppError::Refused(format!(
+                "sms.sender is `{name}`, and no provider has that name; {}",
+                crate::document::expected(name, &known)
+            )));
+        };
+        let options = SmsOptions {
+            base_url: configured.base_url.clone(),
+            credentials: configured.credentials.iter().cloned().collect(),
+            lines: lines(&configured.lines),
+            connections: configured.connections,
+            ..SmsOptions::default()
+        };
+        let factory = SmsFactory::new(provider.clone(), options)?;
+        for purpose in Purpose::ALL {
+            let needed = catalog
+                .campaigns
+                .values()
+                .any(|campaign| campaign.purpose == *purpose && campaign.channels.contains(&Channel::Sms));
+            if needed && !factory.has_line(*purpose) {
+                return Err(AppError::Refused(format!(
+                    "campaigns send {purpose} SMS, and sms.lines has no line for {purpose}; add {{ number: \"…\", purpose: {purpose} }}"
+                )));
+            }
+        }
+        let (factory, prefixes) = (Arc::new(factory), configured.prefixes.clone());
+        servers.push(Server { factory, weight: configured.weight, rate: configured.rate, prefixes });
+    }
+    let names: Vec<&str> = settings.sms.providers.iter().map(|provider| provider.name.as_str()).collect();
+    Ok(Pool::new(names.join(", "), servers))
 }
 
 /// A clock that is not the machine's must not make a real server send.
@@ -105,14 +144,14 @@ pub(super) fn refuse_simulated_sending(settings: &Settings, clock: &Clock) -> Re
     if !clock.is_simulated() {
         return Ok(());
     }
-    let elsewhere = settings.email.smtp.as_ref().is_some_and(|smtp| !crate::settings::is_loopback(&smtp.host));
-    let provider = settings.sms.provider.is_some()
-        && !settings.sms.base_url.as_deref().is_some_and(|url| {
-            url.split_once("://").is_some_and(|(_, rest)| {
-                let host = rest.split('/').next().unwrap_or_default();
-                crate::settings::is_loopback(host.rsplit_once(':').map_or(host, |(host, _)| host))
-            })
-        });
+    let elsewhere = settings.email.smtp.iter().any(|smtp| !settings::is_loopback(&smtp.host));
+    let is_local = |url: &str| {
+        url.split_once("://").is_some_and(|(_, rest)| {
+            let host = rest.split('/').next().unwrap_or_default();
+            settings::is_loopback(host.rsplit_once(':').map_or(host, |(host, _)| host))
+        })
+    };
+    let provider = settings.sms.providers.iter().any(|provider| !provider.base_url.as_deref().is_some_and(is_local));
     if elsewhere || provider {
         return Err(AppError::Refused(
             "a simulated clock (--at, --from) only sends to capture or to this machine; set both senders to capture"

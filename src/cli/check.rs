@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::output::{self, Format, complain};
 use super::{CommandError, Result, Session, forecast};
-use crate::app::factories;
+use crate::app::{factories, signers};
 use crate::catalog::{Catalog, Files};
 use crate::clock::Clock;
 use crate::settings::Settings;
@@ -25,6 +25,8 @@ pub(super) async fn execute(session: &Session) -> Result {
         }
     };
     factories(&settings, &catalog)?;
+    // Before mail is really sent, too.
+    signers(&settings)?;
     let forecast = forecast(&settings, &catalog).await?;
     let found = Checked {
         campaigns: catalog.campaigns.len(),

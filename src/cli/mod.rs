@@ -18,6 +18,7 @@ use crate::store::StoreError;
 mod campaigns;
 mod check;
 mod demo;
+mod dkim;
 mod explain;
 mod forecast;
 mod import;
@@ -62,6 +63,8 @@ enum Command {
     Demo(demo::Demo),
     /// Check settings, campaigns, providers and templates; say where to mend what.
     Check,
+    /// Show the DNS records that publish the keys by which mail is signed.
+    Dkim,
     /// Bring the store's schema up to date.
     Migrate,
     /// Apply, list, pause, resume and approve campaigns, and count their audiences.
@@ -174,6 +177,7 @@ async fn execute(arguments: Arguments) -> Result {
     match arguments.command {
         Command::Demo(command) => command.execute(&session).await,
         Command::Check => check::execute(&session).await,
+        Command::Dkim => dkim::execute(&session),
         Command::Migrate => migrate::execute(&session).await,
         Command::Campaigns(command) => command.execute(&session).await,
         Command::Segments(command) => command.execute(&session).await,

@@ -152,7 +152,7 @@ async fn send(
     catalog: &Catalog,
     campaign: &Campaign,
     channel: Channel,
-    content: Content,
+    mut content: Content,
     to: &str,
 ) -> Result {
     let parsed = match channel {
@@ -162,9 +162,11 @@ async fn send(
     let to = parsed.map_err(|error| CommandError::Other(format!("--send-to: {error}")))?;
     let (email, sms) = factories(&app.settings, catalog)?;
     let factory = if channel == Channel::Email { email } else { sms };
+    let message = app.clock.new_id();
+    catalog.origin().complete(&mut content, &campaign.name, campaign.purpose, campaign.trigger.kind(), message);
     let envelope = Envelope {
         v: ENVELOPE_VERSION,
-        message: app.clock.new_id(),
+        message,
         dispatch_no: 1,
         at: app.clock.now().timestamp_millis(),
         campaign: campaign.name.clone(),
@@ -177,9 +179,10 @@ async fn send(
     sender.close().await;
     match outcome {
         Outcome::Sent { .. } => output::say(&format!("Sent through {} as {}.", factory.name(), envelope.message)),
-        Outcome::Retry { reply }
+        Outcome::Retry { reply, .. }
         | Outcome::Rejected { reply, .. }
         | Outcome::Pause { reply, .. }
+        | Outcome::Later { reply, .. }
         | Outcome::Uncertain { reply } => {
             Err(CommandError::Other(format!("{} did not take it: {reply}", factory.name())))
         }

@@ -8,7 +8,7 @@ use super::output::{self, Format, grouped};
 use super::{Result, Session, rfc3339};
 use crate::domain::instant;
 use crate::domain::message::Channel;
-use crate::store::{configuration, members, messages, purchases, suppressions};
+use crate::store::{configuration, members, messages, paces, purchases, suppressions};
 
 /// Uncertain attempts that are shown.
 const SHOWN: i64 = 10;
@@ -32,6 +32,8 @@ struct Status {
     /// Why, in the same order.
     held_because: Vec<String>,
     queue: Vec<Queue>,
+    /// Servers and recipients' domains to which nothing goes at the moment, in any process.
+    resting: Vec<Resting>,
     /// Attempts whose answer was lost, ever.
     uncertain_attempts: i64,
     latest_uncertain: Vec<Uncertain>,
@@ -49,6 +51,14 @@ struct Queue {
     channel: &'static str,
     waiting: Option<u64>,
     problem: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Resting {
+    name: String,
+    state: String,
+    until: String,
+    reply: String,
 }
 
 #[derive(Serialize)]
@@ -81,6 +91,16 @@ pub(super) async fn execute(session: &Session) -> Result {
         waiting_for_approval: held.iter().map(|(name, _)| name.clone()).collect(),
         held_because: held.iter().map(|(_, state)| state.held_because()).collect(),
         queue: Vec::new(),
+        resting: paces::resting(&mut tx)
+            .await?
+            .into_iter()
+            .map(|rests| Resting {
+                name: rests.name,
+                state: rests.state,
+                until: rfc3339(instant(rests.until_at)),
+                reply: rests.reply,
+            })
+            .collect(),
         uncertain_attempts,
         latest_uncertain: latest_uncertain
             .into_iter()
@@ -150,6 +170,13 @@ fn show(status: &Status) -> Result {
             (None, waiting) => format!("{} waiting", grouped(waiting.unwrap_or(0))),
         };
         output::say(&format!("queue {:7} {what}", queue.channel))?;
+    }
+    for rests in &status.resting {
+        let until = match rests.state.as_str() {
+            "open" => format!("rests until {}", rests.until),
+            _ => "is being tried again".to_owned(),
+        };
+        output::say(&format!("sender        {} {until}: {}", rests.name, rests.reply))?;
     }
     output::say(&format!("uncertain     {} attempts, ever", number(status.uncertain_attempts)))?;
     for uncertain in &status.latest_uncertain {

@@ -4,6 +4,7 @@
 pub mod address;
 pub mod almanac;
 pub mod audience;
+pub mod breaker;
 pub mod calendar;
 pub mod campaign;
 pub mod cron;
@@ -15,11 +16,13 @@ pub mod member;
 pub mod message;
 pub mod money;
 pub mod occasion;
+pub mod pace;
 pub mod phone;
 pub mod policy;
 pub mod purchase;
 pub mod retry;
 pub mod rfm;
+pub mod smtp_reply;
 pub mod text;
 pub mod token;
 

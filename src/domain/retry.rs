@@ -7,6 +7,9 @@ use super::Instant;
 /// Messages are retried until they are this old, counted from their first attempt.
 pub const MAX_AGE: Duration = Duration::hours(24);
 
+/// After so many attempts the next one is an hour away.
+pub const AN_HOUR_LATER: u32 = 7;
+
 /// When to try again after `attempts` spent attempts: a minute, doubling to two hours, shortened
 /// by up to a quarter by `jitter` in [0, 1) so that a crowd does not come back at once. `None` when
 /// the message is too old to try again.
@@ -29,7 +32,7 @@ mod tests {
         };
         assert_eq!(minutes(1, 0.0), Some(1.0));
         assert_eq!(minutes(2, 0.0), Some(2.0));
-        assert_eq!(minutes(7, 0.0), Some(64.0));
+        assert_eq!(minutes(AN_HOUR_LATER, 0.0), Some(64.0));
         assert_eq!(minutes(8, 0.0), Some(120.0));
         assert_eq!(minutes(1000, 0.0), Some(120.0));
         assert_eq!(minutes(2, 0.999_999), Some(1.5));

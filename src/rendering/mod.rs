@@ -11,7 +11,9 @@ use handlebars::{Context, Handlebars};
 use crate::document::Problem;
 use crate::domain::message::{Channel, Content};
 
+pub mod headers;
 mod helpers;
+pub mod links;
 pub mod sample;
 pub mod variables;
 

@@ -1,7 +1,7 @@
 //! The part of a sender that talks to the queue: takes copies, claims them, asks policy again, passes
 //! on what may be sent, and acknowledges what was recorded.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,15 +10,17 @@ use tokio::time::Instant as Monotonic;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{BACKOFF, LEASE, Receipt, SenderRole, Work};
+use super::{BACKOFF, LEASE, Receipt, Running, Work};
 use crate::catalog::{Catalog, CatalogError};
+use crate::domain::Instant;
 use crate::domain::campaign::Reach;
-use crate::domain::message::{Reason, State};
+use crate::domain::message::{Envelope, Reason, State};
 use crate::domain::policy::{Decision, decide, end_state, reaches_without};
 use crate::queue::{Consumer, Delivery, QueueError, Settle, Tag};
+use crate::senders::{Admission, Daily};
 use crate::store::claims::{self, Finished, Wanted};
 use crate::store::messages::Message;
-use crate::store::{StoreError, Tx, configuration};
+use crate::store::{StoreError, Tx, configuration, paces};
 
 /// Messages claimed and not yet recorded: what waits for a recorder must not keep connections idle.
 const MOST_IN_FLIGHT: usize = 1_000;
@@ -31,7 +33,7 @@ pub(super) fn ahead(connections: usize) -> usize {
 
 /// The part that talks to the queue.
 pub(super) struct Intake {
-    pub role: Arc<SenderRole>,
+    pub role: Arc<Running>,
     /// To the connections; its capacity is how many messages are claimed ahead of them.
     pub work: mpsc::Sender<Work>,
     pub done: mpsc::UnboundedReceiver<Receipt>,
@@ -40,10 +42,25 @@ pub(super) struct Intake {
     pub in_flight: usize,
     /// Counts the consumers that were opened.
     pub consumer: u64,
+    pub probe: Probe,
+}
+
+/// After a pause of the whole sender one message tries whether it is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Probe {
+    None,
+    Wanted,
+    UnderWay,
 }
 
 /// A message that may be sent, the token of its claim, and whether another channel stands behind it.
 type Claimed = (Message, Uuid, bool);
+
+/// A message that may go, and the places of today that it needs.
+type Admitted = (Claimed, Vec<Daily>);
+
+/// A day in milliseconds.
+const DAY: i64 = 24 * 3_600_000;
 
 /// Why the intake starts over.
 #[derive(Debug, thiserror::Error)]
@@ -91,10 +108,21 @@ impl Intake {
                     () = tokio::time::sleep(left.min(Duration::from_millis(200))) => {}
                     () = shutdown.cancelled() => {}
                 }
+                self.probe = Probe::Wanted;
                 continue;
             }
-            let room = self.work.capacity();
-            if self.in_flight >= MOST_IN_FLIGHT || (self.in_flight > 0 && room < self.work.max_capacity() / 2) {
+            if self.probe != Probe::None && self.in_flight > 0 {
+                self.wait_for_done(consumer, Duration::from_millis(20)).await?;
+                continue;
+            }
+            if self.probe == Probe::UnderWay {
+                // It ended, and the sender does not pause again.
+                self.probe = Probe::None;
+            }
+            let room = if self.probe == Probe::Wanted { 1 } else { self.work.capacity() };
+            if self.in_flight >= MOST_IN_FLIGHT
+                || (self.in_flight > 0 && room < self.work.max_capacity() / 2 && self.probe == Probe::None)
+            {
                 self.wait_for_room(consumer).await?;
                 continue;
             }
@@ -111,6 +139,9 @@ impl Intake {
                 continue;
             }
             self.take(consumer, deliveries, &mut catalog, shutdown).await?;
+            if self.probe == Probe::Wanted && self.in_flight > 0 {
+                self.probe = Probe::UnderWay;
+            }
         }
         // What is claimed is finished; its deliveries are acknowledged while the consumer lives.
         let (closed, _) = mpsc::channel(1);
@@ -259,7 +290,12 @@ impl Intake {
                     let falls_back = campaign.is_some_and(|campaign| {
                         campaign.reach == Reach::Fallback && reaches_without(&facts, channel, campaign.purpose)
                     });
-                    pass.push((message, token, falls_back));
+                    match deliveries.iter().find(|d| d.envelope.message == message.id).map(|d| self.admit(&d.envelope))
+                    {
+                        Some(Ok(wanted)) => pass.push(((message, token, falls_back), wanted)),
+                        Some(Err(wait)) => finished.push(role.later(&message, token, wait)),
+                        None => {}
+                    }
                 }
                 // Reachable on another channel by now: dispatch renders it anew.
                 Decision::Send(_) => finished.push(blank(State::Planned)),
@@ -269,6 +305,7 @@ impl Intake {
                 Decision::Skip(reason) => finished.push(Finished { reason: Some(reason), ..blank(end_state(reason)) }),
             }
         }
+        let pass = self.of_today(&mut tx, pass, &mut finished, now).await?;
         if !finished.is_empty() {
             claims::finish(&mut tx, &finished.iter().collect::<Vec<_>>(), now).await?;
         }
@@ -294,6 +331,61 @@ impl Intake {
             configuration::pause_all(tx, Some(because)).await?;
         }
         Ok(())
+    }
+
+    /// Whether a message may go now: the places of today that it needs, or how long to wait.
+    fn admit(&self, envelope: &Envelope) -> Result<Vec<Daily>, Duration> {
+        if self.role.clock.is_simulated() {
+            return Ok(Vec::new());
+        }
+        let mut wanted = Vec::new();
+        for admission in [self.role.pace.admit(envelope), self.role.factory.admit(envelope)] {
+            match admission {
+                Admission::Go(daily) => wanted.extend(daily),
+                Admission::Wait(wait) => return Err(wait),
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// Those for which today still has room; the others wait for tomorrow.
+    async fn of_today(
+        &self,
+        tx: &mut Tx,
+        admitted: Vec<Admitted>,
+        finished: &mut Vec<Finished>,
+        now: Instant,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let mut wanted: BTreeMap<Daily, i64> = BTreeMap::new();
+        for daily in admitted.iter().flat_map(|(.., wanted)| wanted) {
+            *wanted.entry(daily.clone()).or_default() += 1;
+        }
+        let mut room: HashMap<String, i64> = HashMap::new();
+        if !wanted.is_empty() {
+            let rows: Vec<paces::Wanted> = wanted
+                .iter()
+                .map(|(daily, wanted)| paces::Wanted { name: daily.name.clone(), wanted: *wanted })
+                .collect();
+            let day = now.timestamp_millis().div_euclid(DAY);
+            let taken: HashMap<String, i64> = paces::take(tx, day, &rows).await?.into_iter().collect();
+            for (daily, wanted) in wanted {
+                let before = taken.get(&daily.name).copied().unwrap_or(wanted) - wanted;
+                room.insert(daily.name, i64::from(daily.most) - before);
+            }
+        }
+        let mut pass = Vec::with_capacity(admitted.len());
+        for (claimed, wanted) in admitted {
+            let fits = wanted.iter().all(|daily| room.get(&daily.name).is_some_and(|left| *left > 0));
+            if fits {
+                wanted.iter().for_each(|daily| *room.entry(daily.name.clone()).or_default() -= 1);
+                pass.push(claimed);
+            } else {
+                let left = DAY - now.timestamp_millis().rem_euclid(DAY);
+                let (message, token, _) = claimed;
+                finished.push(self.role.later(&message, token, Duration::from_millis(left.unsigned_abs())));
+            }
+        }
+        Ok(pass)
     }
 
     /// The campaigns whose messages must wait; `None`: all of them.

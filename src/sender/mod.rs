@@ -6,8 +6,10 @@
 //! before its I/O.
 
 mod intake;
+mod pace;
+mod resting;
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,15 +20,18 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::domain::message::{Channel, Envelope, Purpose, Reason, State};
+use crate::domain::message::{Channel, Envelope, EventKind, Purpose, Reason, State};
 use crate::domain::retry;
 use crate::queue::{Queue, Tag};
-use crate::senders::{Outcome, Sender, SenderFactory};
-use crate::settings::Settings;
+use crate::senders::{Blame, Outcome, Sender, SenderFactory};
+use crate::settings::{DomainRules, Settings};
 use crate::store::claims::{self, Finished, Starting};
+use crate::store::events::{self, Event};
 use crate::store::messages::Message;
 use crate::store::suppressions::{self, Suppression};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Tx};
+
+use pace::{Entry, Pace};
 
 /// How long a claim holds. A send's deadline (20 s) is shorter than half of it.
 const LEASE: i64 = 60_000;
@@ -43,6 +48,10 @@ const BACKOFF: Duration = Duration::from_secs(1);
 /// The most messages that a connection marks as started before it sends the first of them: what a
 /// crash can leave uncertain, for each connection.
 const CHUNK: usize = 4;
+
+/// A mailbox that was full on so many days (UTC) of the last [`FULL_WITHIN`] is given up.
+const FULL_DAYS: i64 = 5;
+const FULL_WITHIN: i64 = 30 * 24 * 3_600_000;
 
 /// How long outcomes are gathered before they are written.
 const GATHER: Duration = Duration::from_millis(3);
@@ -62,6 +71,19 @@ pub struct SenderRole {
     pub progress: Arc<Notify>,
     /// Counts recorded outcomes.
     pub recorded: Arc<AtomicU64>,
+}
+
+/// A sender at work.
+struct Running {
+    role: SenderRole,
+    pace: Pace,
+}
+
+impl std::ops::Deref for Running {
+    type Target = SenderRole;
+    fn deref(&self) -> &SenderRole {
+        &self.role
+    }
 }
 
 /// A claimed message on its way to a connection.
@@ -92,7 +114,15 @@ struct Ended {
     /// Absent where the claim was gone: there is nothing to record.
     finished: Option<Finished>,
     suppress: Vec<Suppression>,
+    /// The mailbox was full.
+    soft_bounce: Option<Event>,
     receipt: Receipt,
+}
+
+impl Ended {
+    fn new(finished: Option<Finished>, receipt: Receipt) -> Self {
+        Self { finished, suppress: Vec::new(), soft_bounce: None, receipt }
+    }
 }
 
 /// Where a connection reports to.
@@ -105,7 +135,10 @@ struct Reports {
 impl SenderRole {
     /// Works until `shutdown`: then takes nothing more, finishes what is under way, and returns.
     pub async fn run(self, shutdown: CancellationToken) {
-        let role = Arc::new(self);
+        // What is sent on a simulated clock goes no further than this machine, and time there is not the servers'.
+        let real = self.channel == Channel::Email && !self.settings.email.smtp.is_empty() && !self.clock.is_simulated();
+        let rules = if real { self.settings.email.domains.clone() } else { DomainRules::default() };
+        let role = Arc::new(Running { pace: Pace::new(rules), role: self });
         let connections = role.factory.connections().max(1);
         let (work_in, work_out) = mpsc::channel::<Work>(intake::ahead(connections));
         let (starts_in, starts_out) = mpsc::channel::<Asked>(connections * CHUNK);
@@ -125,6 +158,8 @@ impl SenderRole {
             })
             .collect();
         drop(reports);
+        let ended = CancellationToken::new();
+        let reporter = tokio::spawn(Arc::clone(&role).report_resting(ended.clone()));
         let intake = intake::Intake {
             role: Arc::clone(&role),
             work: work_in,
@@ -132,6 +167,7 @@ impl SenderRole {
             paused_until: pause_out,
             in_flight: 0,
             consumer: 0,
+            probe: intake::Probe::None,
         };
         intake.run(shutdown).await;
         for task in tasks {
@@ -144,8 +180,14 @@ impl SenderRole {
                 tracing::error!(channel = %role.channel, %error, "a recorder ended badly; its claims will run out");
             }
         }
+        ended.cancel();
+        if let Err(error) = reporter.await {
+            tracing::error!(channel = %role.channel, %error, "the reporter of what rests ended badly");
+        }
     }
+}
 
+impl Running {
     /// One connection: its sender is reused for one message after another.
     async fn connection(
         self: Arc<Self>,
@@ -154,13 +196,18 @@ impl SenderRole {
         pause: watch::Sender<Monotonic>,
     ) {
         let mut sender = self.factory.open();
+        // What this connection takes along from domains that it has left.
+        let mut parked: VecDeque<Work> = VecDeque::new();
         loop {
             let mut chunk = Vec::with_capacity(CHUNK);
+            chunk.extend(parked.pop_front());
             {
                 let mut work = work.lock().await;
-                chunk.extend(work.recv().await);
+                if chunk.is_empty() {
+                    chunk.extend(work.recv().await);
+                }
                 while chunk.len() < CHUNK {
-                    let Ok(more) = work.try_recv() else { break };
+                    let Some(more) = parked.pop_front().or_else(|| work.try_recv().ok()) else { break };
                     chunk.push(more);
                 }
             }
@@ -168,16 +215,38 @@ impl SenderRole {
                 break;
             }
             let started = Monotonic::now();
-            for work in self.start(chunk, &reports).await {
-                let ended = self.send(sender.as_mut(), work, started, &pause).await;
+            let chunk = self.enter(chunk, &reports).await;
+            for (work, may) in self.start(chunk, &reports).await {
+                let to = work.envelope.to.clone();
+                let ended = match may {
+                    true => self.send(sender.as_mut(), work, started, &pause).await,
+                    false => Ended::new(None, work.receipt),
+                };
+                parked.extend(self.pace.leave(&to));
                 let _ = reports.ends.send(ended).await;
             }
         }
         sender.close().await;
     }
 
-    /// Marks messages as started; gives those that may be sent.
-    async fn start(&self, chunk: Vec<Work>, reports: &Reports) -> Vec<Work> {
+    /// Those that may go to their domains now; the others wait there, or go back.
+    async fn enter(&self, chunk: Vec<Work>, reports: &Reports) -> Vec<Work> {
+        let mut entered = Vec::with_capacity(chunk.len());
+        for work in chunk {
+            match self.pace.enter(work) {
+                Entry::Open(work) => entered.push(work),
+                Entry::Parked => {}
+                Entry::Closed(work, wait) => {
+                    let later = self.later(&work.message, work.claim, wait);
+                    let _ = reports.ends.send(Ended::new(Some(later), work.receipt)).await;
+                }
+            }
+        }
+        entered
+    }
+
+    /// Marks messages as started; says of each whether it may be sent.
+    async fn start(&self, chunk: Vec<Work>, reports: &Reports) -> Vec<(Work, bool)> {
         let mut asked = Vec::with_capacity(chunk.len());
         for work in chunk {
             let (go, started) = oneshot::channel();
@@ -187,12 +256,7 @@ impl SenderRole {
         }
         let mut ready = Vec::with_capacity(asked.len());
         for (work, started) in asked {
-            if started.await.unwrap_or(false) {
-                ready.push(work);
-            } else {
-                let nothing = Ended { finished: None, suppress: vec![], receipt: work.receipt };
-                let _ = reports.ends.send(nothing).await;
-            }
+            ready.push((work, started.await.unwrap_or(false)));
         }
         ready
     }
@@ -207,25 +271,56 @@ impl SenderRole {
     ) -> Ended {
         if started.elapsed() > PATIENCE {
             let finished = self.put_back(&work, Duration::ZERO, "the server was slow with others".to_owned());
-            return Ended { finished: Some(finished), suppress: vec![], receipt: work.receipt };
+            return Ended::new(Some(finished), work.receipt);
         }
         let paused_until = *pause.borrow();
         if let Some(left) = paused_until.checked_duration_since(Monotonic::now()) {
             let finished = self.put_back(&work, left, "the sender pauses".to_owned());
-            return Ended { finished: Some(finished), suppress: vec![], receipt: work.receipt };
+            return Ended::new(Some(finished), work.receipt);
+        }
+        if let Some(left) = self.pace.rests(&work.envelope) {
+            let finished = self.put_back(&work, left, "the recipient's domain wants less".to_owned());
+            return Ended::new(Some(finished), work.receipt);
         }
         let outcome = sender.send(&work.envelope).await;
+        if !self.clock.is_simulated() {
+            self.pace.heard(&work.envelope, &outcome);
+        }
         if let Outcome::Pause { reply, pause: length } = &outcome {
             let seconds = length.as_secs();
             tracing::warn!(channel = %self.channel, sender = self.factory.name(), seconds, reply, "the sender pauses");
             let _ = pause.send(Monotonic::now() + *length);
         }
+        let full = matches!(outcome, Outcome::Retry { blame: Blame::Mailbox, .. });
         let (mut finished, suppress) = self.finished(&work, outcome);
         finished.address = Some(work.envelope.to.clone());
         if work.falls_back && finished.state == State::Failed {
             finished = Finished { state: State::Planned, reason: None, tried: Some(self.channel), ..finished };
         }
-        Ended { finished: Some(finished), suppress, receipt: work.receipt }
+        finished.sender = sender.name().to_owned();
+        let soft_bounce = (full && self.settings.redirect_all_to.is_none()).then(|| self.soft_bounce(&work));
+        Ended { finished: Some(finished), suppress, soft_bounce, receipt: work.receipt }
+    }
+
+    /// That a mailbox was full. Not about the message, which may still arrive.
+    fn soft_bounce(&self, work: &Work) -> Event {
+        Event {
+            key: format!("smtp:{}:{}", work.message.id, work.message.dispatch_no),
+            message_id: None,
+            kind: EventKind::SoftBounced.to_string(),
+            at: self.clock.now().timestamp_millis(),
+            address: Some(work.envelope.to.to_lowercase()),
+            detail: None,
+        }
+    }
+
+    /// The message goes back before anything was tried.
+    fn later(&self, message: &Message, claim: Uuid, wait: Duration) -> Finished {
+        let wait = chrono::Duration::from_std(wait).unwrap_or(chrono::Duration::minutes(5));
+        // Spread a little, so that a crowd does not come back at once.
+        let spread = (message.id.as_u128() % 1000) as i64;
+        let next = self.clock.now() + wait + chrono::Duration::milliseconds(spread);
+        Finished { next_at: Some(next.timestamp_millis()), ..self.blank(message, claim, State::Planned) }
     }
 
     /// The message goes back unharmed, for after a pause.
@@ -249,8 +344,10 @@ impl SenderRole {
                 let sent_at = Some(now.timestamp_millis());
                 (Finished { outcome: Some("sent"), reference, sent_at, ..blank(State::Sent) }, vec![])
             }
-            Outcome::Retry { reply } => {
+            Outcome::Retry { reply, blame } => {
                 let failures = u32::try_from(message.retries + 1).unwrap_or(u32::MAX);
+                // A full mailbox is not empty again in a minute.
+                let failures = if blame == Blame::Mailbox { failures.max(retry::AN_HOUR_LATER) } else { failures };
                 let first = message.first_failed_at.unwrap_or(now);
                 // Spread by id: the same message always waits the same, a crowd does not.
                 let jitter = (message.id.as_u128() % 1000) as f64 / 1000.0;
@@ -281,7 +378,9 @@ impl SenderRole {
                 };
                 (row, suppress)
             }
-            Outcome::Pause { reply, pause } => (self.put_back(work, pause, reply), vec![]),
+            Outcome::Pause { reply, pause: wait } | Outcome::Later { reply, wait } => {
+                (self.put_back(work, wait, reply), vec![])
+            }
             Outcome::Uncertain { reply } => {
                 let row = Finished {
                     outcome: Some("uncertain"),
@@ -372,14 +471,42 @@ impl SenderRole {
         if finished.is_empty() {
             return Ok(());
         }
-        let suppress: Vec<Suppression> = batch.iter().flat_map(|ended| ended.suppress.iter().cloned()).collect();
+        let mut suppress: Vec<Suppression> = batch.iter().flat_map(|ended| ended.suppress.iter().cloned()).collect();
+        let bounces: Vec<Event> = batch.iter().filter_map(|ended| ended.soft_bounce.clone()).collect();
         let mut tx = self.store.begin().await?;
         claims::finish(&mut tx, &finished, self.clock.now()).await?;
+        if !bounces.is_empty() {
+            suppress.extend(full_for_days(&mut tx, &bounces).await?);
+        }
         if !suppress.is_empty() {
             suppressions::insert(&mut tx, &suppress).await?;
         }
         tx.commit().await
     }
+}
+
+/// Records full mailboxes; those that were full on several days are given up.
+async fn full_for_days(tx: &mut Tx, bounces: &[Event]) -> Result<Vec<Suppression>, StoreError> {
+    events::record(tx, bounces).await?;
+    let mut given_up = Vec::new();
+    for bounce in bounces {
+        let Some(address) = &bounce.address else { continue };
+        let days = events::days_of_address(tx, address, EventKind::SoftBounced, bounce.at - FULL_WITHIN).await?;
+        if days >= FULL_DAYS {
+            given_up.extend(closed_to(address, Purpose::ALL, Reason::BadRecipient, bounce.at));
+        }
+    }
+    Ok(given_up)
+}
+
+fn closed_to(address: &str, purposes: &[Purpose], reason: Reason, now: i64) -> Vec<Suppression> {
+    let suppression = |purpose: &Purpose| Suppression {
+        address: address.to_lowercase(),
+        purpose: purpose.as_str(),
+        reason: reason.to_string(),
+        created_at: now,
+    };
+    purposes.iter().map(suppression).collect()
 }
 
 /// An address that does not exist is closed for everything; an operator's blacklist only for
@@ -389,13 +516,5 @@ fn suppressions_for(envelope: &Envelope, reason: Reason, now: i64) -> Vec<Suppre
         Channel::Email => Purpose::ALL,
         Channel::Sms => &[Purpose::Marketing],
     };
-    purposes
-        .iter()
-        .map(|purpose| Suppression {
-            address: envelope.to.to_lowercase(),
-            purpose: purpose.as_str(),
-            reason: reason.to_string(),
-            created_at: now,
-        })
-        .collect()
+    closed_to(&envelope.to, purposes, reason, now)
 }

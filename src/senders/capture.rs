@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::domain::message::{Content, Envelope};
 use crate::senders::lines::{Line, line_for};
-use crate::senders::{Outcome, Sender, SenderFactory, mail};
+use crate::senders::{Blame, Outcome, Sender, SenderFactory, mail};
 
 /// A full disk or a missing permission is mended by somebody, not by trying at once.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -70,12 +70,16 @@ impl CaptureSender {
             Ok(Ok(())) => Outcome::Sent { reference: None },
             Ok(Err(error)) => failed(&error),
             // Only when the runtime is shutting down.
-            Err(error) => Outcome::Retry { reply: format!("capture was cut off: {error}") },
+            Err(error) => Outcome::Retry { reply: format!("capture was cut off: {error}"), blame: Blame::Nobody },
         }
     }
 }
 
 impl Sender for CaptureSender {
+    fn name(&self) -> &str {
+        "capture"
+    }
+
     fn send<'a>(&'a mut self, envelope: &'a Envelope) -> BoxFuture<'a, Outcome> {
         Box::pin(self.capture(envelope))
     }

@@ -5,7 +5,7 @@
 use std::time::{Duration, SystemTime};
 
 use lettre::Address;
-use lettre::message::header::ContentType;
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
 
 use crate::domain::message::{Content, Envelope, Reason};
@@ -14,10 +14,13 @@ use crate::senders::Outcome;
 /// No line may be longer, without its CRLF (RFC 5322, 2.1.1).
 const LINE_LIMIT: usize = 998;
 
+/// Where headers are folded.
+const FOLD_AT: usize = 78;
+
 /// A mail, ready for a server or a file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Mail {
-    /// The envelope sender: the address in `From`.
+    /// The envelope sender: the return path, else the address in `From`.
     pub from: Address,
     /// The envelope recipient.
     pub to: Address,
@@ -37,6 +40,12 @@ pub enum MailError {
     /// A setting of ours.
     #[error("the sender is neither `Name <address>` nor an address")]
     From,
+    /// A setting of ours, too.
+    #[error("the return path is not an ASCII e-mail address")]
+    ReturnPath,
+    /// Ours are ASCII; what is not would have to be encoded as its own rules say.
+    #[error("a header's name or value is not ASCII")]
+    Header,
     /// Addresses beyond ASCII need SMTPUTF8, which this version does not speak.
     #[error("the recipient is not an ASCII e-mail address")]
     Recipient,
@@ -50,7 +59,7 @@ impl MailError {
     pub fn outcome(self) -> Outcome {
         let reason = match self {
             Self::ControlCharacter(_) | Self::LineTooLong => Reason::MessageRefused,
-            Self::From | Self::NotMail => Reason::OurFault,
+            Self::From | Self::ReturnPath | Self::Header | Self::NotMail => Reason::OurFault,
             Self::Recipient => Reason::BadRecipient,
         };
         // Not suppressed: no server has said that the address is dead.
@@ -61,27 +70,40 @@ impl MailError {
 /// Builds the mail of an envelope. Depends on nothing but the envelope, so that a retry sends the
 /// same bytes under the same `Message-ID` and a receiver can drop the second copy.
 pub fn build(envelope: &Envelope) -> Result<Mail, MailError> {
-    let Content::Email { from, to_name, subject, html, text, .. } = &envelope.content else {
+    let Content::Email { from, to_name, return_path, headers, subject, html, text } = &envelope.content else {
         return Err(MailError::NotMail);
     };
-    for (name, value) in
-        [("sender", from), ("recipient", &envelope.to), ("recipient's name", to_name), ("subject", subject)]
-    {
+    let named = [("sender", from), ("recipient", &envelope.to), ("recipient's name", to_name), ("subject", subject)];
+    let more = headers.iter().flat_map(|(name, value)| [("header's name", name), ("header", value)]);
+    for (name, value) in named.into_iter().chain(return_path.iter().map(|path| ("return path", path))).chain(more) {
         if value.chars().any(|c| c.is_control() && c != '\t') {
             return Err(MailError::ControlCharacter(name));
         }
     }
     let from = mailbox(from).ok_or(MailError::From)?;
     let to = ascii_address(&envelope.to).ok_or(MailError::Recipient)?;
+    let back = match return_path {
+        Some(path) => ascii_address(path).ok_or(MailError::ReturnPath)?,
+        None => from.email.clone(),
+    };
     let to_name = Some(to_name.trim()).filter(|name| !name.is_empty()).map(str::to_owned);
 
     let id = envelope.message;
-    let builder = Message::builder()
+    let mut builder = Message::builder()
         .from(from.clone())
         .to(Mailbox::new(to_name, to.clone()))
         .subject(subject.as_str())
         .date(written_at(envelope.at))
         .message_id(Some(format!("<{id}@{}>", from.email.domain())));
+    for (name, value) in headers {
+        let name = HeaderName::new_from_ascii(name.clone()).map_err(|_| MailError::Header)?;
+        if !value.is_ascii() {
+            return Err(MailError::Header);
+        }
+        // Not lettre's own encoding: it may put a long word into an encoded one, where no program looks for a URL.
+        let folded = folded(name.len(), value);
+        builder = builder.raw_header(HeaderValue::dangerous_new_pre_encoded(name, value.clone(), folded));
+    }
     let plain = SinglePart::builder().header(ContentType::TEXT_PLAIN).body(with_crlf(text));
     let message = match html {
         None => builder.singlepart(plain),
@@ -97,7 +119,24 @@ pub fn build(envelope: &Envelope) -> Result<Mail, MailError> {
     if text.split("\r\n").any(|line| line.len() > LINE_LIMIT) {
         return Err(MailError::LineTooLong);
     }
-    Ok(Mail { from: from.email, to, text })
+    Ok(Mail { from: back, to, text })
+}
+
+/// A header's value with a line break before the word that would make its line longer than 78 octets
+/// (RFC 5322, 2.1.1). A longer word stays whole.
+fn folded(name: usize, value: &str) -> String {
+    let mut out = String::with_capacity(value.len() + 16);
+    let mut used = name + 1;
+    for word in value.split(' ').filter(|word| !word.is_empty()) {
+        if !out.is_empty() {
+            let fits = used + 1 + word.len() <= FOLD_AT;
+            out.push_str(if fits { " " } else { "\r\n " });
+            used = if fits { used } else { 0 };
+        }
+        out.push_str(word);
+        used += 1 + word.len();
+    }
+    out
 }
 
 /// A mail's `Date`: when this copy was dispatched.
@@ -200,6 +239,48 @@ PHA+27LbsNmqPC9wPg0K\r
         assert_eq!(mail.text, expected);
         assert_eq!(mail.from.to_string(), "hello@example.com");
         assert_eq!(mail.to.to_string(), "sara@example.org");
+    }
+
+    fn with_header(name: &str, value: &str) -> Envelope {
+        let mut envelope = envelope("Hi", None, "Hello");
+        if let Content::Email { headers, .. } = &mut envelope.content {
+            headers.push((name.to_owned(), value.to_owned()));
+        }
+        envelope
+    }
+
+    #[test]
+    fn more_headers_are_folded_between_words_and_the_return_path_is_the_envelopes() {
+        let value = format!(
+            "<https://shop.example/u/{}>, <mailto:unsubscribe+{}@shop.example>",
+            "a".repeat(42),
+            "a".repeat(42)
+        );
+        let mut envelope = with_header("List-Unsubscribe", &value);
+        if let Content::Email { return_path, .. } = &mut envelope.content {
+            *return_path = Some("bounces+x@example.net".to_owned());
+        }
+        let mail = build(&envelope).unwrap();
+        assert_eq!(mail.from.to_string(), "bounces+x@example.net");
+        let expected = format!("\r\nList-Unsubscribe: {}\r\n", value.replace(", ", ",\r\n "));
+        assert!(mail.text.contains(&expected), "{}", mail.text);
+        assert!(
+            mail.text.contains("\r\nList-Unsubscribe: ") && mail.text.starts_with("From: Shop <hello@example.com>")
+        );
+    }
+
+    #[test]
+    fn no_header_can_carry_another_one() {
+        for value in ["a\r\nBcc: all@example.com", "a\n", "a\rb", "a\0b", "a\u{85}b"] {
+            assert_eq!(
+                build(&with_header("List-Id", value)).err(),
+                Some(MailError::ControlCharacter("header")),
+                "{value:?}"
+            );
+        }
+        assert_eq!(build(&with_header("X\r\nBcc", "a")).err(), Some(MailError::ControlCharacter("header's name")));
+        assert_eq!(build(&with_header("List Id", "a")).err(), Some(MailError::Header));
+        assert_eq!(build(&with_header("List-Id", "سلام")).err(), Some(MailError::Header));
     }
 
     #[test]

@@ -6,16 +6,19 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use crate::domain::breaker::BreakerState;
 use crate::domain::message::{Envelope, Reason};
 
 pub mod capture;
+pub mod dkim;
 pub mod lines;
 pub mod mail;
+pub mod pool;
 pub mod sms;
 pub mod smtp;
 
 /// What became of one attempt to hand a message over. Nobody but a sender knows its server's
-/// codes: the pipeline acts on these five alone.
+/// codes: the pipeline acts on these six alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The server took it.
@@ -24,7 +27,7 @@ pub enum Outcome {
         reference: Option<String>,
     },
     /// Not taken now; it may be later. Spends an attempt.
-    Retry { reply: String },
+    Retry { reply: String, blame: Blame },
     /// Never going to be taken.
     Rejected {
         reason: Reason,
@@ -36,9 +39,28 @@ pub enum Outcome {
     /// The server cannot be used at the moment by anybody (credentials, credit, unreachable).
     /// The message goes back without spending an attempt; this sender pauses.
     Pause { reply: String, pause: Duration },
+    /// Who would have to take it cannot at the moment, while others can: the message goes back without
+    /// spending an attempt, and the sender goes on.
+    Later { reply: String, wait: Duration },
     /// Handed over, but the answer was lost: it may have been taken (RFC 1047).
     Uncertain { reply: String },
 }
+
+/// On whose account a message is not taken now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// Nobody's: it passes.
+    Nobody,
+    /// Ours: too much at a time for the recipient's domain.
+    Pace,
+    /// The recipient's mailbox is full: a soft bounce.
+    Mailbox,
+}
+
+/// How long a server rests that is away.
+pub const AWAY: Duration = Duration::from_secs(30);
+/// How long a server rests for which somebody has to change a setting.
+pub const MISCONFIGURED: Duration = Duration::from_secs(5 * 60);
 
 /// One connection's worth of sending; owned by one task, reused for many messages. `reply` texts
 /// are for operators: they hold no address, number, code or message text.
@@ -47,8 +69,39 @@ pub trait Sender: Send {
     /// with.
     fn send<'a>(&'a mut self, envelope: &'a Envelope) -> BoxFuture<'a, Outcome>;
 
+    /// Who handled the last message: the factory's name, or that of one of its servers.
+    fn name(&self) -> &str;
+
     /// Ends the connection politely.
     fn close(&mut self) -> BoxFuture<'_, ()>;
+}
+
+/// The answer to who asks whether a message may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    /// It may, where the day has room for it.
+    Go(Option<Daily>),
+    /// Not before this long.
+    Wait(Duration),
+}
+
+/// A number of messages a day (UTC) that all processes share.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Daily {
+    /// What is counted: `smtp`, `domain gmail.com`.
+    pub name: String,
+    pub most: u32,
+}
+
+/// A server that cannot be used, for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resting {
+    /// The server's name, or `domain` and a domain.
+    pub name: String,
+    pub state: BreakerState,
+    pub left: Duration,
+    /// Why: its last answer, without anything secret.
+    pub reply: String,
 }
 
 /// Opens senders of one channel. Connecting happens with the first message.
@@ -59,6 +112,14 @@ pub trait SenderFactory: Send + Sync {
     fn connections(&self) -> usize;
     /// Whether it only talks to this machine, and so may run with a simulated clock.
     fn is_local(&self) -> bool;
+    /// Whether a message may go now, and takes its place in the pace if so.
+    fn admit(&self, _envelope: &Envelope) -> Admission {
+        Admission::Go(None)
+    }
+    /// The servers that rest at the moment.
+    fn resting(&self) -> Vec<Resting> {
+        Vec::new()
+    }
     /// A fresh sender.
     fn open(&self) -> Box<dyn Sender>;
 }

@@ -26,6 +26,7 @@ pub mod members;
 pub mod messages;
 pub mod models;
 pub mod occasions;
+pub mod paces;
 pub mod purchases;
 pub mod queue_items;
 pub mod rfm;
@@ -83,6 +84,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
         ("members", members::STATEMENTS),
         ("messages", messages::STATEMENTS),
         ("models", models::STATEMENTS),
+        ("paces", paces::STATEMENTS),
         ("purchases", purchases::STATEMENTS),
         ("queue_items", queue_items::STATEMENTS),
         ("rfm", rfm::STATEMENTS),

@@ -30,4 +30,5 @@ mod launching;
 mod layers;
 mod pipeline;
 mod queue;
+mod sending;
 mod statements;

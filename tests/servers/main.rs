@@ -25,6 +25,7 @@ mod statements_contract;
 mod support;
 
 mod audiences;
+mod mail;
 mod pipeline;
 mod processes;
 mod proxy;

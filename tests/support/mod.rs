@@ -7,6 +7,7 @@
 pub mod fates;
 pub mod features;
 pub mod generated;
+pub mod mail_server;
 pub mod naive;
 pub mod rabbitmq;
 pub mod shop;

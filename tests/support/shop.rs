@@ -42,6 +42,8 @@ pub struct Shop {
     brand: String,
     /// Further lines of the settings.
     more: String,
+    /// The keys of `email` but `from`, where the size does not say them.
+    email: Option<String>,
     templates: PathBuf,
     /// The store, once it was asked for.
     store: tokio::sync::OnceCell<Store>,
@@ -60,6 +62,7 @@ impl Shop {
             size: size.clone(),
             brand: brand.to_owned(),
             more: String::new(),
+            email: None,
             templates,
             store: tokio::sync::OnceCell::new(),
         };
@@ -79,6 +82,11 @@ impl Shop {
     /// Adds lines to the settings.
     pub fn with_settings(self, more: &str) -> Self {
         Self { more: more.to_owned(), ..self }
+    }
+
+    /// Sends mail as these keys of `email` say.
+    pub fn with_email(self, keys: &str) -> Self {
+        Self { email: Some(keys.to_owned()), ..self }
     }
 
     /// Writes a file below the shop's folder; gives its path.
@@ -109,6 +117,7 @@ impl Shop {
 
     pub fn settings(&self) -> Arc<Settings> {
         let sender = match self.size.smtp {
+            _ if self.email.is_some() => self.email.clone().unwrap_or_default(),
             Some(port) => format!("sender: smtp, smtp: {{ host: 127.0.0.1, port: {port}, connections: 8 }}"),
             None => "sender: capture".to_owned(),
         };
@@ -169,6 +178,15 @@ impl Shop {
 
     pub async fn once(&self, now: &str) -> Passed {
         let app = self.app(at(now)).await;
+        let passed = app.once(&|_| {}).await.unwrap();
+        self.assert_settled(&app.store).await;
+        app.store.close().await;
+        passed
+    }
+
+    /// A pass on the machine's clock.
+    pub async fn once_now(&self) -> Passed {
+        let app = App::open_to_send(self.settings(), Clock::System).await.unwrap_or_else(|error| panic!("{error}"));
         let passed = app.once(&|_| {}).await.unwrap();
         self.assert_settled(&app.store).await;
         app.store.close().await;

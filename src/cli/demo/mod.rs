@@ -127,8 +127,8 @@ impl Demo {
         settings.store = format!("sqlite://{}", absolute.join("rekindle.db").display());
         settings.queue = QueueSetting::Embedded;
         settings.outbox = absolute.join("outbox");
-        settings.email.smtp = None;
-        settings.sms.provider = None;
+        settings.email.smtp.clear();
+        settings.sms.providers.clear();
         settings.redirect_all_to = None;
         let text = std::fs::read_to_string(&session.config).map_err(CommandError::Output)?;
         let config = std::path::absolute(&session.config).map_err(CommandError::Output)?;

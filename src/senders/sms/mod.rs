@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::domain::message::{Envelope, Purpose, Reason};
 use crate::senders::lines::{Line, line_for};
-use crate::senders::{Outcome, Sender, SenderFactory};
+use crate::senders::{AWAY, Outcome, Sender, SenderFactory};
 
 mod description;
 mod reply;
@@ -142,6 +142,10 @@ impl SenderFactory for SmsFactory {
 struct SmsSender(Arc<Shared>);
 
 impl Sender for SmsSender {
+    fn name(&self) -> &str {
+        &self.0.provider.name
+    }
+
     fn send<'a>(&'a mut self, envelope: &'a Envelope) -> BoxFuture<'a, Outcome> {
         Box::pin(self.0.send(envelope))
     }
@@ -172,7 +176,7 @@ impl Shared {
             Ok(answer) => answer,
             Err(error) if error.is_connect() => {
                 let reply = format!("cannot reach the provider: {}", self.without_secrets(&cause(&error)));
-                return Outcome::Pause { reply, pause: reply::AWAY };
+                return Outcome::Pause { reply, pause: AWAY };
             }
             Err(error) => return self.lost(operation, &error),
         };

@@ -2,18 +2,11 @@
 //! HTTP itself says. Only the description's own words go into a reply: the provider's may hold the
 //! number or the text.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use super::description::{Codes, Meaning, Provider, Source, Then};
 use crate::domain::message::{Purpose, Reason};
-use crate::senders::Outcome;
-
-/// How long a sender rests when its provider cannot be reached.
-pub(super) const AWAY: Duration = Duration::from_secs(30);
-/// How long a sender rests when somebody has to change a setting.
-pub(super) const MISCONFIGURED: Duration = Duration::from_secs(5 * 60);
+use crate::senders::{Blame, MISCONFIGURED, Outcome};
 
 /// The outcome of an answer with this HTTP status and body.
 pub(super) fn judge(provider: &Provider, purpose: Purpose, idempotent: bool, status: u16, body: &[u8]) -> Outcome {
@@ -38,7 +31,9 @@ pub(super) fn judge(provider: &Provider, purpose: Purpose, idempotent: bool, sta
 /// What it means that the answer was lost, or cannot be understood.
 pub(super) fn lost(idempotent: bool, why: &str) -> Outcome {
     match idempotent {
-        true => Outcome::Retry { reply: format!("{why}; the provider takes the message only once") },
+        true => {
+            Outcome::Retry { reply: format!("{why}; the provider takes the message only once"), blame: Blame::Nobody }
+        }
         false => Outcome::Uncertain { reply: why.to_owned() },
     }
 }
@@ -52,7 +47,7 @@ fn without_code(idempotent: bool, status: u16) -> Outcome {
         502 | 504 => lost(idempotent, &reply),
         401 | 403 | 407 | 300..=399 => Outcome::Pause { reply, pause: MISCONFIGURED },
         404 | 405 => Outcome::Pause { reply: format!("{reply}: is `base_url` right?"), pause: MISCONFIGURED },
-        _ => Outcome::Retry { reply },
+        _ => Outcome::Retry { reply, blame: Blame::Nobody },
     }
 }
 
@@ -60,7 +55,7 @@ fn outcome(meaning: &Meaning, code: &str, purpose: Purpose) -> Outcome {
     let reply = format!("{code}: {}", meaning.means);
     match meaning.then {
         Then::Sent => Outcome::Sent { reference: None },
-        Then::Retry => Outcome::Retry { reply },
+        Then::Retry => Outcome::Retry { reply, blame: Blame::Nobody },
         Then::Pause(pause) => Outcome::Pause { reply, pause },
         Then::Reject(reason) => Outcome::Rejected { reason, reply, suppress: false },
         Then::SuppressMarketing => {

@@ -8,17 +8,18 @@ use std::time::Duration;
 
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::Mechanism;
-use lettre::transport::smtp::client::AsyncSmtpConnection;
+use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream};
 use lettre::transport::smtp::commands::{Data, Ehlo, Mail as MailFrom, Rcpt, Rset};
 use lettre::transport::smtp::extension::{Extension, MailParameter};
 use lettre::transport::smtp::response::{Response, Severity};
 use tokio::net::TcpStream;
 
 use super::Shared;
-use super::reply::{self, AWAY, MISCONFIGURED, Stage};
+use super::reply::{self, Stage};
+use super::tls;
 use super::wire::{Unsent, Wire};
-use crate::senders::Outcome;
 use crate::senders::mail::Mail;
+use crate::senders::{AWAY, Blame, MISCONFIGURED, Outcome};
 
 /// QUIT is a courtesy: the answer is not worth more waiting than this.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -75,15 +76,24 @@ impl Connection {
             TcpStream::connect((options.host.as_str(), options.port)).await.map_err(|error| away(error.to_string()))?;
         let unsent = Unsent::default();
         let wire = Wire::new(tcp, unsent.clone()).map_err(|error| away(error.to_string()))?;
-        let connected = AsyncSmtpConnection::connect_with_transport(Box::new(wire), &shared.hello).await;
+        let wire: Box<dyn AsyncTokioStream> = match &shared.implicit {
+            None => Box::new(wire),
+            Some(tls) => {
+                Box::new(tls.wrap(wire).await.map_err(|error| match tls::complaint(&error, &options.host) {
+                    Some(reply) => Outcome::Pause { reply, pause: MISCONFIGURED },
+                    None => away(error.to_string()),
+                })?)
+            }
+        };
+        let connected = AsyncSmtpConnection::connect_with_transport(wire, &shared.hello).await;
         let mut smtp = connected.map_err(|error| failed(Stage::Connect, error))?;
 
-        if let Some(tls) = &shared.tls {
+        if let Some(tls) = &shared.upgrade {
             if !smtp.can_starttls() {
-                let reply = "the mail server does not offer STARTTLS, and `tls: starttls` requires it".to_owned();
+                let reply = "the mail server does not offer STARTTLS, and `tls: starttls` requires it; ask for its port with TLS, or write `tls: implicit` for port 465".to_owned();
                 return Err(Outcome::Pause { reply, pause: MISCONFIGURED });
             }
-            smtp.starttls(tls.clone(), &shared.hello).await.map_err(tls_failed)?;
+            smtp.starttls(tls.clone(), &shared.hello).await.map_err(|error| tls_failed(error, &options.host))?;
         }
         // lettre keeps only the extensions it uses itself; the list after STARTTLS is the one that counts.
         let offers =
@@ -229,7 +239,9 @@ impl Connection {
                 self.dirty = false;
                 Ok(())
             }
-            Answer::No { code, .. } => Err(Sent::Closed(Outcome::Retry { reply: format!("RSET: {code}") })),
+            Answer::No { code, .. } => {
+                Err(Sent::Closed(Outcome::Retry { reply: format!("RSET: {code}"), blame: Blame::Nobody }))
+            }
             Answer::Lost(why) => Err(Sent::Closed(reply::lost(Stage::Mail, true, &why))),
         }
     }
@@ -293,12 +305,10 @@ fn failed(stage: Stage, error: Error) -> Outcome {
 }
 
 /// A certificate that does not convince stays so until somebody acts; a broken connection does not.
-fn tls_failed(error: Error) -> Outcome {
-    match io_error(&error) {
-        Some(cause) if cause.kind() == io::ErrorKind::InvalidData => {
-            Outcome::Pause { reply: format!("STARTTLS: {cause}"), pause: MISCONFIGURED }
-        }
-        _ => failed(Stage::Connect, error),
+fn tls_failed(error: Error, host: &str) -> Outcome {
+    match io_error(&error).and_then(|cause| tls::complaint(cause, host)) {
+        Some(reply) => Outcome::Pause { reply, pause: MISCONFIGURED },
+        None => failed(Stage::Connect, error),
     }
 }
 

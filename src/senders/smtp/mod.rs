@@ -1,5 +1,6 @@
 //! Mail over SMTP. One sender holds one connection and keeps it for many messages; only this
-//! folder and `senders/mail.rs` name lettre. `connection` speaks, `reply` judges the answers.
+//! folder and `senders/mail.rs` name lettre. `connection` speaks, `reply` judges the answers, `tls`
+//! encrypts.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -8,22 +9,25 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, TlsParameters};
+use lettre::transport::smtp::client::TlsParameters;
 use lettre::transport::smtp::extension::ClientId;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::domain::message::Envelope;
+use crate::senders::dkim::{self, Signer};
 use crate::senders::mail::{self, Mail};
-use crate::senders::{Outcome, Sender, SenderFactory};
+use crate::senders::{MISCONFIGURED, Outcome, Sender, SenderFactory};
 
 mod connection;
 mod reply;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod wire;
 
 use connection::{Connection, Sent};
 use reply::Stage;
+use tls::Implicit;
 
 /// Whether the connection is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,16 +36,15 @@ pub enum Tls {
     None,
     /// STARTTLS is required, and the certificate must be valid for the host.
     Starttls,
-}
-
-impl Tls {
-    /// Names and variants, for reading settings.
-    pub const WORDS: &'static [(&'static str, Tls)] = &[("none", Tls::None), ("starttls", Tls::Starttls)];
+    /// Encrypted from the first byte, with the same demands.
+    Implicit,
 }
 
 /// How to reach the mail server.
 #[derive(Debug, Clone)]
 pub struct SmtpOptions {
+    /// What the server is called in logs and in the ledger.
+    pub name: String,
     /// Host name or address; the certificate is checked against it.
     pub host: String,
     pub port: u16,
@@ -57,6 +60,8 @@ pub struct SmtpOptions {
     pub timeout: Duration,
     /// After so many messages a connection is closed and opened anew; servers limit them.
     pub messages_per_connection: u32,
+    /// Each signs every mail.
+    pub signers: Arc<Vec<Signer>>,
     /// The name given in EHLO; this machine's host name where it is absent.
     pub hello: Option<String>,
 }
@@ -65,6 +70,7 @@ impl SmtpOptions {
     /// Usual values for everything but the server.
     pub fn new(host: impl Into<String>, port: u16) -> Self {
         Self {
+            name: "smtp".to_owned(),
             host: host.into(),
             port,
             tls: Tls::None,
@@ -74,6 +80,7 @@ impl SmtpOptions {
             connections: 10,
             timeout: Duration::from_secs(20),
             messages_per_connection: 100,
+            signers: Arc::default(),
             hello: None,
         }
     }
@@ -95,7 +102,9 @@ struct Shared {
     options: SmtpOptions,
     hello: ClientId,
     credentials: Option<Credentials>,
-    tls: Option<TlsParameters>,
+    /// For STARTTLS.
+    upgrade: Option<TlsParameters>,
+    implicit: Option<Implicit>,
 }
 
 /// Opens SMTP senders.
@@ -104,9 +113,10 @@ pub struct SmtpFactory(Arc<Shared>);
 impl SmtpFactory {
     /// Reads the certificates; connects to nothing yet.
     pub fn new(options: SmtpOptions) -> Result<Self, SmtpError> {
-        let tls = match options.tls {
-            Tls::None => None,
-            Tls::Starttls => Some(tls_parameters(&options)?),
+        let (upgrade, implicit) = match options.tls {
+            Tls::None => (None, None),
+            Tls::Starttls => (Some(tls::upgrade(&options)?), None),
+            Tls::Implicit => (None, Some(Implicit::new(&options)?)),
         };
         let credentials = match (&options.username, &options.password) {
             (Some(name), Some(password)) => Some(Credentials::new(name.clone(), password.expose_secret().to_owned())),
@@ -114,33 +124,13 @@ impl SmtpFactory {
             _ => return Err(SmtpError::Credentials),
         };
         let hello = options.hello.clone().map_or_else(ClientId::default, ClientId::Domain);
-        Ok(Self(Arc::new(Shared { options, hello, credentials, tls })))
+        Ok(Self(Arc::new(Shared { options, hello, credentials, upgrade, implicit })))
     }
-}
-
-/// How a certificate begins in a PEM file.
-const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
-
-fn tls_parameters(options: &SmtpOptions) -> Result<TlsParameters, SmtpError> {
-    let failed =
-        |error: lettre::transport::smtp::Error| SmtpError::Tls { host: options.host.clone(), error: error.to_string() };
-    let mut builder = TlsParameters::builder(options.host.clone());
-    if let Some(path) = &options.ca_file {
-        let bad = |error: String| SmtpError::CaFile { path: path.clone(), error };
-        let pem = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
-        // The parser takes a file without any certificate for an empty list.
-        if !pem.windows(BEGIN.len()).any(|window| window == BEGIN) {
-            return Err(bad("there is no certificate in it".to_owned()));
-        }
-        let certificate = Certificate::from_pem(&pem).map_err(|error| bad(error.to_string()))?;
-        builder = builder.add_root_certificate(certificate);
-    }
-    builder.build().map_err(failed)
 }
 
 impl SenderFactory for SmtpFactory {
     fn name(&self) -> &str {
-        "smtp"
+        &self.0.options.name
     }
 
     fn connections(&self) -> usize {
@@ -169,6 +159,10 @@ impl SmtpSender {
         let mail = match mail::build(envelope) {
             Ok(mail) => mail,
             Err(error) => return error.outcome(),
+        };
+        let mail = match dkim::sign(&self.shared.options.signers, mail.text, envelope.at) {
+            Ok(text) => Mail { text, ..mail },
+            Err(error) => return Outcome::Pause { reply: error.to_string(), pause: MISCONFIGURED },
         };
         let limit = self.shared.options.timeout;
         match tokio::time::timeout(limit, self.send_now(&mail)).await {
@@ -220,6 +214,10 @@ impl SmtpSender {
 }
 
 impl Sender for SmtpSender {
+    fn name(&self) -> &str {
+        &self.shared.options.name
+    }
+
     fn send<'a>(&'a mut self, envelope: &'a Envelope) -> BoxFuture<'a, Outcome> {
         Box::pin(self.send_within_deadline(envelope))
     }

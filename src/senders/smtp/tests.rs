@@ -82,6 +82,7 @@ fn word(outcome: &Outcome) -> String {
         Outcome::Retry { .. } => "retry".to_owned(),
         Outcome::Rejected { reason, suppress, .. } => format!("{reason}{}", if *suppress { " suppress" } else { "" }),
         Outcome::Pause { pause, .. } => format!("pause {}", pause.as_secs()),
+        Outcome::Later { .. } => "later".to_owned(),
         Outcome::Uncertain { .. } => "uncertain".to_owned(),
     }
 }

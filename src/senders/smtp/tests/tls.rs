@@ -1,5 +1,6 @@
-//! STARTTLS with a real handshake. The certificates beside this file were made for these tests:
-//! `server.pem` is for `localhost` and signed by `ca.pem`, which no system trusts.
+//! STARTTLS and implicit TLS with a real handshake. The certificates beside this file were made for
+//! these tests: `server.pem` is for `localhost` and signed by `ca.pem`, which no system trusts;
+//! `expired.pem` is the same from 2020.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -13,9 +14,13 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
 
-/// Offers STARTTLS, and takes one mail inside it. Ends with the mail, or with why there was none.
-fn serve() -> (u16, JoinHandle<std::io::Result<String>>) {
-    let chain = CertificateDer::pem_slice_iter(include_bytes!("server.pem")).collect::<Result<Vec<_>, _>>().unwrap();
+const SERVER: &[u8] = include_bytes!("server.pem");
+const EXPIRED: &[u8] = include_bytes!("expired.pem");
+
+/// Offers STARTTLS or encrypts at once, and takes one mail. Ends with the mail, or with why there was
+/// none.
+fn serve(tls: Tls, certificate: &'static [u8]) -> (u16, JoinHandle<std::io::Result<String>>) {
+    let chain = CertificateDer::pem_slice_iter(certificate).collect::<Result<Vec<_>, _>>().unwrap();
     let key = PrivateKeyDer::from_pem_slice(include_bytes!("server.key")).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -27,13 +32,19 @@ fn serve() -> (u16, JoinHandle<std::io::Result<String>>) {
     let port = listener.local_addr().unwrap().port();
     let thread = std::thread::spawn(move || {
         let mut plain = BufReader::new(listener.accept()?.0);
-        say(plain.get_mut(), "220 mx.test")?;
-        hear(&mut plain, "EHLO")?;
-        say(plain.get_mut(), "250-mx.test\r\n250 STARTTLS")?;
-        hear(&mut plain, "STARTTLS")?;
-        say(plain.get_mut(), "220 go on")?;
+        if tls == Tls::Starttls {
+            say(plain.get_mut(), "220 mx.test")?;
+            hear(&mut plain, "EHLO")?;
+            say(plain.get_mut(), "250-mx.test\r\n250 STARTTLS")?;
+            hear(&mut plain, "STARTTLS")?;
+            say(plain.get_mut(), "220 go on")?;
+        }
         let session = ServerConnection::new(Arc::new(config)).map_err(std::io::Error::other)?;
-        let mut tls = BufReader::new(StreamOwned::new(session, plain.into_inner()));
+        let mut tls_stream = BufReader::new(StreamOwned::new(session, plain.into_inner()));
+        if tls == Tls::Implicit {
+            say(tls_stream.get_mut(), "220 mx.test")?;
+        }
+        let mut tls = tls_stream;
         let offers = "250-mx.test\r\n250-AUTH PLAIN\r\n250 PIPELINING";
         for (expected, answer) in [
             ("EHLO", offers),
@@ -70,9 +81,9 @@ fn hear(stream: &mut BufReader<impl Read>, expected: &str) -> std::io::Result<()
     }
 }
 
-fn options(port: u16) -> SmtpOptions {
+fn options(port: u16, tls: Tls) -> SmtpOptions {
     SmtpOptions {
-        tls: Tls::Starttls,
+        tls,
         username: Some("shop".to_owned()),
         password: Some("s3cret".to_owned().into()),
         ca_file: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/senders/smtp/tests/ca.pem")),
@@ -82,36 +93,48 @@ fn options(port: u16) -> SmtpOptions {
 
 #[tokio::test]
 async fn a_mail_goes_out_encrypted_when_the_certificate_is_trusted() {
-    let (port, server) = serve();
-    let outcome = SmtpFactory::new(options(port)).unwrap().open().send(&envelope()).await;
-    assert_eq!(word(&outcome), "sent 1a-2b", "{outcome:?}");
-    assert!(server.join().unwrap().unwrap().contains("Subject: Hi"));
+    for tls in [Tls::Starttls, Tls::Implicit] {
+        let (port, server) = serve(tls, SERVER);
+        let outcome = SmtpFactory::new(options(port, tls)).unwrap().open().send(&envelope()).await;
+        assert_eq!(word(&outcome), "sent 1a-2b", "{tls:?} {outcome:?}");
+        assert!(server.join().unwrap().unwrap().contains("Subject: Hi"));
+    }
 }
 
 #[tokio::test]
 async fn a_certificate_that_does_not_convince_stops_everything() {
-    let check = async |change: fn(&mut SmtpOptions), expected: &str| {
-        let (port, server) = serve();
-        let mut options = options(port);
-        change(&mut options);
-        let outcome = SmtpFactory::new(options).unwrap().open().send(&envelope()).await;
-        let Outcome::Pause { reply, pause } = outcome else { panic!("{outcome:?}") };
-        assert!(reply.starts_with(expected), "{reply}");
-        assert_eq!(pause, Duration::from_secs(300));
-        assert!(server.join().unwrap().is_err(), "nothing was said inside");
+    let check = async |certificate, change: fn(&mut SmtpOptions), expected: &str| {
+        for tls in [Tls::Starttls, Tls::Implicit] {
+            let (port, server) = serve(tls, certificate);
+            let mut options = options(port, tls);
+            change(&mut options);
+            let outcome = SmtpFactory::new(options).unwrap().open().send(&envelope()).await;
+            let Outcome::Pause { reply, pause } = outcome else { panic!("{outcome:?}") };
+            assert!(reply.contains(expected), "{tls:?} {reply}");
+            assert_eq!(pause, Duration::from_secs(300));
+            assert!(server.join().unwrap().is_err(), "nothing was said inside");
+        }
     };
-    check(|options| options.ca_file = None, "STARTTLS: invalid peer certificate: UnknownIssuer").await;
-    check(
-        |options| options.host = "127.0.0.1".to_owned(),
-        "STARTTLS: invalid peer certificate: certificate not valid for name",
-    )
-    .await;
+    check(SERVER, |options| options.ca_file = None, "name that authority's certificate as `ca_file`").await;
+    let elsewhere = |options: &mut SmtpOptions| options.host = "127.0.0.1".to_owned();
+    check(SERVER, elsewhere, "certificate is not for `127.0.0.1`; write the name that it is for as `host`").await;
+    check(EXPIRED, |_| {}, "certificate has expired").await;
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_speak_tls_gets_nothing_in_the_clear() {
+    let (port, server) = super::serve(vec![Say("220 mx.test ESMTP")]).await;
+    let options = SmtpOptions { host: "localhost".to_owned(), ..options(port, Tls::Implicit) };
+    let outcome = SmtpFactory::new(options).unwrap().open().send(&envelope()).await;
+    let Outcome::Pause { reply, .. } = outcome else { panic!("{outcome:?}") };
+    assert!(reply.contains("does not speak TLS here; write `tls: starttls`"), "{reply}");
+    assert!(server.await.unwrap().mails.is_empty());
 }
 
 #[test]
 fn options_that_cannot_work_are_refused() {
     let check = |change: fn(&mut SmtpOptions), expected: &str| {
-        let mut options = options(25);
+        let mut options = options(25, Tls::Implicit);
         change(&mut options);
         let error = SmtpFactory::new(options).err().unwrap().to_string();
         assert!(error.contains(expected), "{error}");

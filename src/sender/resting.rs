@@ -1,0 +1,76 @@
+//! What rests, told to everybody: servers and domains go to the store for `status`, and to the metrics.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Running;
+use crate::domain::breaker::BreakerState;
+use crate::senders::Resting;
+use crate::store::StoreError;
+use crate::store::paces::{self, Report};
+
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// One that is to be tried next is shown for so long.
+const TRYING: Duration = Duration::from_secs(60);
+
+/// Two ends of a rest that are no further apart are the same.
+const SAME: Duration = Duration::from_secs(2);
+
+impl Running {
+    /// Tells what rests whenever it changes, and once more at the end.
+    pub(super) async fn report_resting(self: Arc<Self>, ended: CancellationToken) {
+        // Each channel of each process has its rows.
+        let process = self.clock.new_id().to_string();
+        let mut told: BTreeMap<String, (BreakerState, Instant)> = BTreeMap::new();
+        let mut goes_on = true;
+        while goes_on {
+            goes_on = tokio::time::timeout(LOOK, ended.cancelled()).await.is_err();
+            let resting: Vec<Resting> = self.factory.resting().into_iter().chain(self.pace.resting()).collect();
+            let now = Instant::now();
+            let is_told = |rests: &Resting| {
+                told.get(&rests.name).is_some_and(|(state, until)| {
+                    let apart = (now + rests.left).max(*until) - (now + rests.left).min(*until);
+                    *state == rests.state && (apart < SAME || rests.state == BreakerState::HalfOpen)
+                })
+            };
+            if resting.len() == told.len() && resting.iter().all(is_told) {
+                continue;
+            }
+            for name in told.keys().filter(|name| !resting.iter().any(|rests| rests.name == **name)) {
+                metrics::gauge!("rekindle_sender_state", "sender" => name.clone()).set(0.0);
+            }
+            for rests in &resting {
+                let state = if rests.state == BreakerState::Open { 1.0 } else { 0.5 };
+                metrics::gauge!("rekindle_sender_state", "sender" => rests.name.clone()).set(state);
+            }
+            match self.write_resting(&process, &resting).await {
+                Ok(()) => {
+                    told = resting.into_iter().map(|rests| (rests.name, (rests.state, now + rests.left))).collect();
+                }
+                Err(error) => tracing::warn!(channel = %self.channel, %error, "cannot record what rests"),
+            }
+        }
+    }
+
+    async fn write_resting(&self, process: &str, resting: &[Resting]) -> Result<(), StoreError> {
+        let row = |rests: &Resting| {
+            let left = if rests.state == BreakerState::HalfOpen { rests.left.max(TRYING) } else { rests.left };
+            Report {
+                name: rests.name.clone(),
+                state: rests.state.as_str(),
+                left_ms: i64::try_from(left.as_millis()).unwrap_or(i64::MAX),
+                reply: rests.reply.clone(),
+            }
+        };
+        let rows: Vec<Report> = resting.iter().map(row).collect();
+        let mut tx = self.store.begin().await?;
+        paces::report(&mut tx, process, &rows).await?;
+        tx.commit().await
+    }
+}

@@ -1,0 +1,424 @@
+//! The keys of `email` and `sms` that say by which servers messages go, at what pace, and how mail is
+//! signed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use crate::document::{Table, Value};
+use crate::domain::address;
+use crate::domain::message::Purpose;
+use crate::domain::pace::Rate;
+
+/// A mail server.
+#[derive(Debug, Clone)]
+pub struct Smtp {
+    pub host: String,
+    pub port: u16,
+    pub tls: Encryption,
+    pub ca_file: Option<PathBuf>,
+    pub username: Option<String>,
+    pub password: Option<SecretString>,
+    pub connections: usize,
+    /// Its share of the messages, where there are several.
+    pub weight: u32,
+    pub rate: Rate,
+}
+
+/// Whether the connection to a mail server is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encryption {
+    None,
+    Starttls,
+    /// From the first byte, as on port 465.
+    Implicit,
+}
+
+/// How SMS go out.
+#[derive(Debug, Clone, Default)]
+pub struct Sms {
+    /// None: capture.
+    pub providers: Vec<SmsProvider>,
+    /// What capture writes beside each SMS.
+    pub lines: Vec<Line>,
+}
+
+/// A provider of SMS.
+#[derive(Debug, Clone)]
+pub struct SmsProvider {
+    /// Its description's name.
+    pub name: String,
+    /// Another address of its API, for staging.
+    pub base_url: Option<String>,
+    pub lines: Vec<Line>,
+    pub credentials: Vec<(String, SecretString)>,
+    pub connections: usize,
+    /// For numbers that begin so; empty: for all others.
+    pub prefixes: Vec<String>,
+    pub weight: u32,
+    pub rate: Rate,
+}
+
+/// A number that SMS are sent from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    pub number: String,
+    pub purpose: Purpose,
+}
+
+/// A key that signs mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dkim {
+    pub domain: String,
+    pub selector: String,
+    /// A private key in PEM form.
+    pub key: PathBuf,
+}
+
+/// What holds for one recipients' domain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DomainRule {
+    pub rate: Rate,
+    /// Sends at once, of one process.
+    pub connections: Option<usize>,
+}
+
+/// What holds for recipients' domains: those that are named, and all others each by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DomainRules {
+    named: BTreeMap<String, DomainRule>,
+    default: Option<DomainRule>,
+}
+
+impl DomainRules {
+    /// The rule of a domain in lower case.
+    pub fn of(&self, domain: &str) -> Option<DomainRule> {
+        self.named.get(domain).copied().or(self.default)
+    }
+}
+
+/// One server, or a list of them.
+pub(super) fn decode_smtp(value: Value<'_>, folder: &Path) -> Option<Vec<Smtp>> {
+    if value.is_table() {
+        return Some(vec![decode_server(value, folder, false)?]);
+    }
+    let servers = value.list()?;
+    if servers.is_empty() {
+        value.problem("the list is empty; write at least one server: [{ host: …, port: … }]");
+        return None;
+    }
+    let servers = servers.into_iter().map(|server| decode_server(server, folder, true)).collect::<Vec<_>>();
+    servers.into_iter().collect()
+}
+
+fn decode_server(value: Value<'_>, folder: &Path, several: bool) -> Option<Smtp> {
+    let mut table = value.table()?;
+    let host = table.require("host").and_then(|value| value.text());
+    let port = table.get_or("port", None, |value| value.integer_in(1..=65535).map(Some));
+    let words = [("none", Encryption::None), ("starttls", Encryption::Starttls), ("implicit", Encryption::Implicit)];
+    let tls = table.get_or("tls", Encryption::None, |value| value.one_of(&words));
+    let ca_file = table.get_or("ca_file", None, |value| value.text().map(|text| Some(folder.join(text))));
+    let username = table.get_or("username", None, |value| value.text().map(Some));
+    let password = table.get_or("password", None, |value| value.text().map(|text| Some(SecretString::from(text))));
+    let connections = table.get_or("connections", 10, |value| value.integer_in(1..=500));
+    let weight = if several { table.get_or("weight", 1, |value| value.integer_in(1..=1000)) } else { Some(1) };
+    let rate = table.get_or("rate", Rate::default(), decode_rate);
+    table.finish();
+    let (tls, username, password) = (tls?, username?, password?);
+    if username.is_some() != password.is_some() {
+        value.problem("`username` and `password` come together; write both or neither");
+        return None;
+    }
+    let host = host?;
+    if username.is_some() && tls == Encryption::None && !super::is_loopback(&host) {
+        value.problem("the password would cross the network in the clear; write `tls: starttls` or `tls: implicit`");
+        return None;
+    }
+    let port = port?.unwrap_or(if tls == Encryption::Implicit { 465 } else { 25 });
+    Some(Smtp {
+        host,
+        port: u16::try_from(port).ok()?,
+        tls,
+        ca_file: ca_file?,
+        username,
+        password,
+        connections: usize::try_from(connections?).ok()?,
+        weight: u32::try_from(weight?).ok()?,
+        rate: rate?,
+    })
+}
+
+/// One provider by its name, or a list of several that say for themselves what differs.
+pub(super) fn decode_sms(value: Value<'_>) -> Option<Sms> {
+    let mut table = value.table()?;
+    let sender = table.get("sender");
+    let own = decode_provider(&mut table, None);
+    table.finish();
+    let own = own?;
+    let providers = match sender {
+        None => Vec::new(),
+        Some(list) if list.is_list() => {
+            let items = list.list()?;
+            if items.is_empty() {
+                list.problem("the list is empty; write capture, or at least one: [{ provider: kavenegar }]");
+                return None;
+            }
+            let several = items.into_iter().map(|item| {
+                let mut table = item.table()?;
+                let name = table.require("provider").and_then(|value| value.text());
+                let prefixes = table.get_or("prefixes", Vec::new(), decode_prefixes);
+                let weight = table.get_or("weight", 1, |value| value.integer_in(1..=1000));
+                let provider = decode_provider(&mut table, Some(&own));
+                table.finish();
+                let weight = u32::try_from(weight?).ok()?;
+                Some(SmsProvider { name: name?, prefixes: prefixes?, weight, ..provider? })
+            });
+            several.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()?
+        }
+        Some(one) => match one.text()? {
+            name if name == "capture" => Vec::new(),
+            name => vec![SmsProvider { name, ..own.clone() }],
+        },
+    };
+    Some(Sms { providers, lines: own.lines })
+}
+
+/// The keys of a provider; what is not there is as in `outer`, but for the base URL and credentials.
+fn decode_provider(table: &mut Table<'_>, outer: Option<&SmsProvider>) -> Option<SmsProvider> {
+    let base_url = table.get_or("base_url", None, |value| value.text().map(Some));
+    let lines = table.get_or("lines", outer.map_or_else(Vec::new, |outer| outer.lines.clone()), |value| {
+        let lines = value.list()?.into_iter().map(|item| {
+            let mut table = item.table()?;
+            let number = table.require("number").and_then(|value| value.text());
+            let purpose = table.require("purpose").and_then(|value| value.one_of(Purpose::WORDS));
+            table.not_yet(&["hours", "links", "footer"]);
+            table.finish();
+            Some(Line { number: number?, purpose: purpose? })
+        });
+        lines.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()
+    });
+    let credentials = table.get_or("credentials", Vec::new(), |value| {
+        let mut table = value.table()?;
+        let entries = table.entries().into_iter().map(|(name, value)| Some((name, SecretString::from(value.text()?))));
+        entries.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()
+    });
+    let default = outer.map_or(8, |outer| outer.connections);
+    let connections = table.get_or("connections", default, |value| usize::try_from(value.integer_in(1..=200)?).ok());
+    let rate = table.get_or("rate", outer.map_or_else(Rate::default, |outer| outer.rate), decode_rate);
+    Some(SmsProvider {
+        name: String::new(),
+        base_url: base_url?,
+        lines: lines?,
+        credentials: credentials?,
+        connections: connections?,
+        prefixes: Vec::new(),
+        weight: 1,
+        rate: rate?,
+    })
+}
+
+fn decode_prefixes(value: Value<'_>) -> Option<Vec<String>> {
+    let prefixes = value.list()?.into_iter().map(|item| {
+        item.parse(|text| {
+            let digits = text.strip_prefix('+').unwrap_or_default();
+            match !digits.is_empty() && digits.len() <= 15 && digits.bytes().all(|b| b.is_ascii_digit()) {
+                true => Ok(text.to_owned()),
+                false => Err(format!(
+                    "`{text}` is not the beginning of a number; write it in quotes with its country, such as \"+98\""
+                )),
+            }
+        })
+    });
+    prefixes.collect::<Vec<_>>().into_iter().collect()
+}
+
+/// `{ per_second: …, per_minute: …, per_day: … }`, any of them.
+pub(super) fn decode_rate(value: Value<'_>) -> Option<Rate> {
+    let mut table = value.table()?;
+    let mut number = |key, most| {
+        let read = table.get_or(key, None, |value: Value<'_>| value.integer_in(1..=most).map(Some))?;
+        Some(read.and_then(|number| u32::try_from(number).ok()))
+    };
+    let (second, minute) = (number("per_second", 10_000), number("per_minute", 100_000));
+    let day = number("per_day", 1_000_000_000);
+    table.finish();
+    Some(Rate { per_second: second?, per_minute: minute?, per_day: day? })
+}
+
+/// Rules by the recipients' domain; `default` is for each of the others.
+pub(super) fn decode_domains(value: Value<'_>) -> Option<DomainRules> {
+    let mut rules = DomainRules::default();
+    let mut table: Table<'_> = value.table()?;
+    let mut whole = true;
+    for (name, value) in table.entries() {
+        let rule = decode_domain(value);
+        whole &= rule.is_some();
+        let Some(rule) = rule else { continue };
+        if name == "default" {
+            rules.default = Some(rule);
+        } else if is_domain(&name) {
+            rules.named.insert(name.to_lowercase(), rule);
+        } else {
+            value.problem(format!("`{name}` is not a domain; write one like gmail.com, or default for all others"));
+            whole = false;
+        }
+    }
+    whole.then_some(rules)
+}
+
+fn decode_domain(value: Value<'_>) -> Option<DomainRule> {
+    let mut table = value.table()?;
+    let rate = table.get_or("rate", Rate::default(), decode_rate);
+    let connections = table.get_or("connections", None, |value| value.integer_in(1..=500).map(Some));
+    table.finish();
+    let connections = connections?.and_then(|number| usize::try_from(number).ok());
+    Some(DomainRule { rate: rate?, connections })
+}
+
+/// The keys, each of which signs every mail.
+pub(super) fn decode_dkim(value: Value<'_>, from: Option<&str>, folder: &Path) -> Option<Vec<Dkim>> {
+    let keys = value.list()?.into_iter().map(|item| {
+        let mut table = item.table()?;
+        let domain = table.require("domain").and_then(|value| value.parse(parse_domain));
+        let selector = table.require("selector").and_then(|value| {
+            value.parse(|text| match text.split('.').all(is_label) {
+                true => Ok(text.to_ascii_lowercase()),
+                false => Err(format!("`{text}` is not a selector; use letters, digits and hyphens, such as 2026a")),
+            })
+        });
+        let key = table.require("key").and_then(|value| value.text());
+        table.finish();
+        Some(Dkim { domain: domain?, selector: selector?, key: folder.join(key?) })
+    });
+    let keys = keys.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()?;
+    let sender = from.and_then(|from| from.rsplit_once('@')).map(|(_, domain)| domain.trim_end_matches(['>', ' ']));
+    // DMARC asks for a signature of the domain in From, or one above or below it.
+    if let Some(sender) = sender.map(str::to_lowercase)
+        && !keys.is_empty()
+        && !keys.iter().any(|key| is_within(&sender, &key.domain) || is_within(&key.domain, &sender))
+    {
+        value.problem(format!(
+            "no key is for {sender}, the domain in `from`, so receivers would not count the signatures (DMARC); add one with `domain: {sender}`"
+        ));
+        return None;
+    }
+    Some(keys)
+}
+
+/// The mailbox for bounces. A token is put behind its local part.
+pub(super) fn parse_return_path(text: &str) -> Result<String, String> {
+    let address = address::parse(text)?;
+    let local = address.split('@').next().unwrap_or_default();
+    // `+` and the 42 letters of a token; RFC 5321 allows 64 in all.
+    if local.len() > 21 || local.contains('+') {
+        return Err(format!(
+            "`{text}` cannot carry the token of a message: the part before @ must have at most 21 characters and no +; write it like bounces@example.com"
+        ));
+    }
+    Ok(address)
+}
+
+fn parse_domain(text: &str) -> Result<String, String> {
+    match is_domain(text) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err(format!("`{text}` is not a domain; write it like example.com")),
+    }
+}
+
+fn is_domain(text: &str) -> bool {
+    text.contains('.') && text.len() <= 253 && text.split('.').all(is_label)
+}
+
+fn is_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+fn is_within(domain: &str, above: &str) -> bool {
+    domain == above || domain.strip_suffix(above).is_some_and(|rest| rest.ends_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::settings::Settings;
+
+    fn email(keys: &str) -> Result<crate::settings::Email, String> {
+        let text = format!(
+            "brand: {{ name: Shop, base_url: \"https://shop.example\" }}\nemail:\n  sender: smtp\n  from: \"Shop <a@shop.example>\"\n{keys}"
+        );
+        let parsed = Settings::parse(Path::new("config/x.yaml"), &text, &|_| None);
+        parsed.map(|settings| settings.email).map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn one_server_or_several_with_weights() {
+        let one = email("  smtp: { host: localhost }\n").unwrap().smtp;
+        assert_eq!((one.len(), one[0].port, one[0].tls, one[0].weight), (1, 25, Encryption::None, 1));
+        let several =
+            email("  smtp:\n    - { host: a.example, tls: implicit, weight: 3, rate: { per_second: 10, per_day: 5000 } }\n    - { host: b.example, tls: starttls, port: 587 }\n")
+                .unwrap()
+                .smtp;
+        let found: Vec<_> = several.iter().map(|server| (server.port, server.tls, server.weight)).collect();
+        assert_eq!(found, [(465, Encryption::Implicit, 3), (587, Encryption::Starttls, 1)]);
+        assert_eq!(several[0].rate, Rate { per_second: Some(10), per_minute: None, per_day: Some(5000) });
+    }
+
+    #[test]
+    fn domains_have_rules_and_a_default() {
+        let rules = email("  smtp: { host: localhost }\n  domains:\n    Gmail.com: { rate: { per_minute: 600 }, connections: 4 }\n    default: { connections: 2 }\n")
+            .unwrap()
+            .domains;
+        let gmail = rules.of("gmail.com").unwrap();
+        assert_eq!((gmail.rate.per_minute, gmail.connections), (Some(600), Some(4)));
+        assert_eq!(rules.of("other.example").unwrap().connections, Some(2));
+        assert_eq!(DomainRules::default().of("gmail.com"), None);
+    }
+
+    #[test]
+    fn what_cannot_work_is_named_at_its_place() {
+        let found = |keys: &str| email(keys).map(|_| ()).unwrap_err();
+        for (keys, expected) in [
+            ("  smtp: []\n", "x.yaml:5:9: the list is empty"),
+            (
+                "  smtp: { host: a.example, username: x, password: y }\n",
+                "x.yaml:5:9: the password would cross the network in the clear",
+            ),
+            ("  smtp: { host: localhost, weight: 3 }\n", "unknown key `weight`"),
+            ("  smtp: { host: localhost, rate: { per_hour: 3 } }\n", "unknown key `per_hour`"),
+            (
+                "  smtp: { host: localhost, tls: ssl }\n",
+                "`ssl` is not known here; valid here: `none`, `starttls`, `implicit`",
+            ),
+            ("  smtp: { host: localhost }\n  domains: { gmail: { connections: 1 } }\n", "`gmail` is not a domain"),
+            (
+                "  smtp: { host: localhost }\n  dkim: [{ domain: other.example, selector: a, key: k.pem }]\n",
+                "x.yaml:6:9: no key is for shop.example",
+            ),
+            (
+                "  smtp: { host: localhost }\n  dkim: [{ domain: shop.example, selector: a_b, key: k.pem }]\n",
+                "`a_b` is not a selector",
+            ),
+            (
+                "  smtp: { host: localhost }\n  return_path: bounces+x@shop.example\n",
+                "cannot carry the token of a message",
+            ),
+        ] {
+            assert!(found(keys).contains(expected), "{expected}\nin\n{}", found(keys));
+        }
+        let dkim = email(
+            "  smtp: { host: localhost }\n  dkim: [{ domain: shop.example, selector: 2026A, key: keys/a.pem }]\n",
+        )
+        .unwrap()
+        .dkim;
+        assert_eq!(
+            dkim,
+            [Dkim { domain: "shop.example".to_owned(), selector: "2026a".to_owned(), key: "config/keys/a.pem".into() }]
+        );
+    }
+}
