@@ -27,6 +27,9 @@ mod smtp;
 #[path = "../support/mod.rs"]
 mod support;
 
+/// Lines to the mail server that the senders have together.
+const CONNECTIONS: f64 = 24.0;
+
 /// How one run is made.
 struct Plan {
     seed: u64,
@@ -46,7 +49,7 @@ impl Plan {
         let mut plan = Self {
             seed: 1,
             messages: 2_000,
-            chaos: Duration::from_secs(50),
+            chaos: Duration::from_secs(40),
             rest: Duration::from_secs(150),
             imports: 4,
             keep: false,
@@ -66,7 +69,7 @@ impl Plan {
                 "--keep" => plan.keep = true,
                 "--long" => {
                     plan.messages = 20_000;
-                    plan.chaos = Duration::from_secs(240);
+                    plan.chaos = Duration::from_secs(180);
                     plan.rest = Duration::from_secs(600);
                     plan.imports = 10;
                 }
@@ -96,7 +99,9 @@ async fn nothing_is_lost_and_nothing_doubled() {
 async fn run(plan: &Plan) -> bool {
     let began = Instant::now();
     let (postgres, rabbit) = tokio::task::block_in_place(|| (PostgresNode::start(), RabbitNode::start()));
-    let smtp = Smtp::start(plan.seed).await;
+    // Slow enough that messages are under way as long as faults happen.
+    let pace = plan.chaos.mul_f64(0.6 * CONNECTIONS / plan.messages as f64);
+    let smtp = Smtp::start(plan.seed, pace).await;
     let lines = Lines {
         store: vec![Proxy::before(&postgres.address()).await, Proxy::before(&postgres.address()).await],
         queue: vec![Proxy::before(&rabbit.address()).await, Proxy::before(&rabbit.address()).await],
@@ -199,7 +204,10 @@ async fn import(zoo: Arc<Zoo>, shop: Arc<Shop>, members: usize, parts: usize, wi
         loop {
             let mut command = shop.command(&["import", "members", file.to_str().unwrap()]);
             // Through a proxy, as everybody.
-            command.env("REKINDLE_STORE", zoo.store.replace(&address(&zoo.store), &zoo.lines.store[0].address.to_string()));
+            command.env(
+                "REKINDLE_STORE",
+                zoo.store.replace(&address(&zoo.store), &zoo.lines.store[0].address.to_string()),
+            );
             let output = tokio::task::block_in_place(|| command.output().unwrap());
             if output.status.success() {
                 break;

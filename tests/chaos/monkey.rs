@@ -65,6 +65,10 @@ pub async fn play(zoo: Arc<Zoo>, seed: u64, length: Duration) {
         let pause = if role == "sender" { 66 } else { 34 };
         lasting.spawn(pause_for(Arc::clone(&zoo), index, after, Duration::from_secs(pause)));
     }
+    // And a line on which nothing comes any more, for longer than anybody waits.
+    if length > Duration::from_secs(120) {
+        lasting.spawn(fall_silent(Arc::clone(&zoo), Duration::from_secs(20 + dice.below(40))));
+    }
     while Instant::now() < end {
         sleep(Duration::from_millis(300 + dice.below(2_200))).await;
         let mut roll = dice.below(FAULTS.iter().map(|(_, share)| share).sum());
@@ -96,6 +100,18 @@ async fn pause_for(zoo: Arc<Zoo>, index: usize, after: Duration, length: Duratio
         sleep(length).await;
         zoo.fleet.resume(index);
     }
+}
+
+async fn fall_silent(zoo: Arc<Zoo>, after: Duration) {
+    sleep(after).await;
+    zoo.note("one line to the database falls silent for 75 s".to_owned());
+    let end = Instant::now() + Duration::from_secs(75);
+    while Instant::now() < end {
+        // Other faults on the same line mend it when they are over.
+        zoo.lines.store[1].freeze();
+        sleep(Duration::from_millis(200)).await;
+    }
+    zoo.lines.store[1].mend();
 }
 
 async fn happen(zoo: Arc<Zoo>, fault: &'static str, some: u64) {

@@ -33,7 +33,8 @@ pub struct Verdict {
 /// How many messages are planned, under way, and in the ledger at all.
 pub async fn remaining(store: &str) -> sqlx::Result<(i64, i64, i64)> {
     let mut connection = PgConnection::connect(store).await?;
-    let sql = "SELECT (SELECT COUNT(*) FROM planned), (SELECT COUNT(*) FROM under_way), (SELECT COUNT(*) FROM messages)";
+    let sql =
+        "SELECT (SELECT COUNT(*) FROM planned), (SELECT COUNT(*) FROM under_way), (SELECT COUNT(*) FROM messages)";
     let counts = sqlx::query_as(sql).fetch_one(&mut connection).await?;
     connection.close().await?;
     Ok(counts)

@@ -70,14 +70,16 @@ struct Books {
 pub struct Smtp {
     pub address: SocketAddr,
     seed: u64,
+    /// How long a mail takes in the middle.
+    pace: Duration,
     books: Mutex<Books>,
 }
 
 impl Smtp {
-    pub async fn start(seed: u64) -> Arc<Self> {
+    pub async fn start(seed: u64, pace: Duration) -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server =
-            Arc::new(Self { address: listener.local_addr().unwrap(), seed, books: Mutex::new(Books::default()) });
+        let address = listener.local_addr().unwrap();
+        let server = Arc::new(Self { address, seed, pace, books: Mutex::default() });
         let accepting = Arc::clone(&server);
         tokio::spawn(async move {
             while let Ok((line, _)) = listener.accept().await {
@@ -123,6 +125,11 @@ impl Smtp {
         }
         *books.moods.entry(mood).or_default() += 1;
         mood
+    }
+
+    /// How many different mails there were.
+    fn count(&self) -> u64 {
+        self.books.lock().unwrap().taken.len() as u64
     }
 
     fn take(&self, mail: &str) {
@@ -188,6 +195,10 @@ impl Smtp {
                 return Ok(false);
             }
         }
+        tokio::time::sleep(
+            self.pace / 500 * u32::try_from(Dice(mail.len() as u64 ^ self.count()).below(1_000)).unwrap(),
+        )
+        .await;
         let mail = String::from_utf8_lossy(&mail);
         match mood {
             Mood::BusyAfterMail => say(output, "451 4.3.0 try again later").await?,

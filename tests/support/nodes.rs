@@ -158,7 +158,8 @@ impl PostgresNode {
     pub fn kill_a_backend(&self, which: u64) {
         let parent = self.server.id().to_string();
         let children = Command::new("pgrep").args(["-P", &parent]).output().unwrap();
-        let ids: Vec<i64> = String::from_utf8_lossy(&children.stdout).lines().filter_map(|id| id.parse().ok()).collect();
+        let ids: Vec<i64> =
+            String::from_utf8_lossy(&children.stdout).lines().filter_map(|id| id.parse().ok()).collect();
         if !ids.is_empty() {
             signal("KILL", ids[usize::try_from(which).unwrap() % ids.len()]);
         }
