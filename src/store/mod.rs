@@ -241,6 +241,9 @@ impl Store {
                 .pragma("temp_store", "memory");
             let pool = SqlitePoolOptions::new()
                 .max_connections(connections)
+                // On a full disk SQLite ends a transaction by itself; its connection then counts one that
+                // never ends, and could begin no other.
+                .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
                 .connect_with(options)
                 .await
                 .map_err(|error| cannot(error.to_string()))?;
