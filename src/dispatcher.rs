@@ -15,8 +15,8 @@ use crate::queue::{Queue, QueueError};
 use crate::rendering::{RenderError, Variables};
 use crate::settings::Redirect;
 use crate::store::facts::Surroundings;
-use crate::store::messages::{self, Decided, Message, Queued};
-use crate::store::{Store, StoreError, configuration, members};
+use crate::store::messages::{self, Decided, Dispatch, Message, Queued};
+use crate::store::{Store, StoreError, configuration, members, within};
 
 /// Messages decided in one transaction.
 pub const BATCH: i64 = 500;
@@ -73,7 +73,7 @@ impl Dispatcher<'_> {
     /// when it neither took nor published anything.
     pub async fn step(&mut self, catalog: &Catalog) -> Result<Dispatched, DispatchError> {
         let batch = std::mem::take(&mut self.prepared);
-        let (published, next) = tokio::join!(self.publish(&batch), self.prepare(catalog));
+        let (published, next) = tokio::join!(self.publish(&batch), within(self.prepare(catalog)));
         let (done, envelopes) = next?;
         self.prepared = envelopes;
         published?;
@@ -146,21 +146,27 @@ impl Dispatcher<'_> {
             return Ok(());
         }
         let published = self.queue.publish(envelopes).await;
-        let confirmed: Vec<Uuid> = published.as_ref().map(Clone::clone).unwrap_or_default();
-        let taken: HashSet<Uuid> = confirmed.iter().copied().collect();
-        let refused: Vec<Uuid> =
-            envelopes.iter().map(|envelope| envelope.message).filter(|id| !taken.contains(id)).collect();
+        let taken: HashSet<Uuid> = published.iter().flatten().copied().collect();
+        let (confirmed, refused): (Vec<Dispatch>, Vec<Dispatch>) = envelopes
+            .iter()
+            .map(|envelope| Dispatch { id: envelope.message, dispatch_no: envelope.dispatch_no })
+            .partition(|dispatch| taken.contains(&dispatch.id));
+        within(self.record(&confirmed, &refused)).await?;
+        published?;
+        Ok(())
+    }
+
+    /// Records which dispatches the queue has, and puts the others back.
+    async fn record(&self, confirmed: &[Dispatch], refused: &[Dispatch]) -> Result<(), StoreError> {
         let mut tx = self.store.begin().await?;
         if !confirmed.is_empty() {
             messages::confirm(&mut tx, confirmed, CONFIRMED_LEASE).await?;
         }
         if !refused.is_empty() {
-            tracing::warn!(count = refused.len(), "the queue did not confirm; these messages go back");
+            tracing::debug!(count = refused.len(), "the queue did not confirm; these messages go back");
             messages::unqueue(&mut tx, refused).await?;
         }
-        tx.commit().await?;
-        published?;
-        Ok(())
+        tx.commit().await
     }
 
     /// The channel and envelope of a message to send, or how it ends otherwise.

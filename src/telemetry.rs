@@ -1,6 +1,10 @@
 //! Logs: one readable line per event, to stderr; `RUST_LOG` narrows them, `REKINDLE_LOG=json` turns
 //! them into JSON. They carry ids, never addresses, numbers, codes or message text.
 
+use std::fmt::Display;
+use std::time::Duration;
+
+use tokio::time::Instant as Monotonic;
 use tracing_subscriber::EnvFilter;
 
 use crate::settings::environment;
@@ -23,4 +27,55 @@ pub fn start(verbose: u8) {
     } else {
         builder.with_ansi(false).try_init()
     };
+}
+
+/// How often trouble that goes on is said again.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// Trouble that lasts, such as a server that is away: said when it begins, once a minute while it goes
+/// on, and when it is over. What tries again every second would else fill the logs.
+pub struct Trouble {
+    /// What does not work meanwhile, as in "dispatching stopped".
+    what: String,
+    lasting: Option<Lasting>,
+}
+
+struct Lasting {
+    since: Monotonic,
+    said: Monotonic,
+    tries: u64,
+}
+
+impl Trouble {
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), lasting: None }
+    }
+
+    /// A try failed.
+    pub fn met(&mut self, error: &dyn Display) {
+        let now = Monotonic::now();
+        let what = &self.what;
+        match &mut self.lasting {
+            None => {
+                tracing::error!("{what} stopped: {error}; trying again");
+                self.lasting = Some(Lasting { since: now, said: now, tries: 1 });
+            }
+            Some(lasting) => {
+                lasting.tries += 1;
+                if lasting.said.elapsed() >= AGAIN {
+                    let (seconds, tries) = (lasting.since.elapsed().as_secs(), lasting.tries);
+                    tracing::error!(seconds, tries, "{what} is still stopped: {error}");
+                    lasting.said = now;
+                }
+            }
+        }
+    }
+
+    /// A try succeeded.
+    pub fn over(&mut self) {
+        if let Some(lasting) = self.lasting.take() {
+            let (seconds, tries) = (lasting.since.elapsed().as_secs(), lasting.tries);
+            tracing::warn!(seconds, tries, "{} goes on", self.what);
+        }
+    }
 }

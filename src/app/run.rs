@@ -15,9 +15,11 @@ use crate::fallback;
 use crate::queue::Queue;
 use crate::scheduler;
 use crate::store::claims::Recovered;
-use crate::store::leases;
+use crate::store::leases::{self, Lease};
+use crate::store::{StoreError, within};
+use crate::telemetry::Trouble;
 
-/// The lease of the process that scans; it is renewed every second.
+/// The lease of the process that scans; it is renewed every second, and with each page of a scan.
 const LEADER_LEASE: i64 = 30_000;
 
 /// After a failure of the store or the queue.
@@ -37,18 +39,19 @@ pub enum Role {
 impl App {
     /// The service: the given roles, until `shutdown`.
     pub async fn run(self: Arc<Self>, roles: &[Role], shutdown: CancellationToken) -> Result<(), AppError> {
-        let queue = self.queue().await?;
         let mut tasks: Vec<JoinHandle<()>> = Vec::new();
+        // A scheduler has nothing to do with the queue.
+        let queue = if roles.iter().any(|role| *role != Role::Scheduler) { Some(self.queue().await?) } else { None };
         if roles.contains(&Role::Scheduler) {
             tasks.push(tokio::spawn(Arc::clone(&self).schedule(shutdown.clone())));
         }
-        if roles.contains(&Role::Dispatcher) {
-            tasks.push(tokio::spawn(Arc::clone(&self).dispatch(Arc::clone(&queue), shutdown.clone())));
+        if let Some(queue) = queue.as_ref().filter(|_| roles.contains(&Role::Dispatcher)) {
+            tasks.push(tokio::spawn(Arc::clone(&self).dispatch(Arc::clone(queue), shutdown.clone())));
         }
-        if roles.contains(&Role::Sender) {
+        if let Some(queue) = queue.as_ref().filter(|_| roles.contains(&Role::Sender)) {
             match self.wait_for_catalog(&shutdown).await {
                 Ok(Some(catalog)) => {
-                    let started = self.start_senders(&queue, &catalog, &Pulse::default(), &shutdown);
+                    let started = self.start_senders(queue, &catalog, &Pulse::default(), &shutdown);
                     tasks.extend(started.inspect_err(|_| shutdown.cancel())?);
                 }
                 Ok(None) => {}
@@ -63,7 +66,9 @@ impl App {
                 tracing::error!(%error, "a role ended badly");
             }
         }
-        queue.close().await;
+        if let Some(queue) = queue {
+            queue.close().await;
+        }
         self.store.close().await;
         Ok(())
     }
@@ -89,11 +94,16 @@ impl App {
         let mut last: HashMap<String, Instant> = HashMap::new();
         let mut alerts = Alerts::default();
         let mut looked_at: Option<tokio::time::Instant> = None;
+        let mut trouble = Trouble::new("scanning");
         while !shutdown.is_cancelled() {
             match self.scan_what_is_due(&holder, &mut known, &mut last).await {
-                Ok(true) => {}
-                Ok(false) => last.clear(),
-                Err(error) => tracing::error!(%error, "scanning failed; trying again"),
+                Ok(leads) => {
+                    trouble.over();
+                    if !leads {
+                        last.clear();
+                    }
+                }
+                Err(error) => trouble.met(&error),
             }
             // A process that does not lead looks, too: the one that leads may be stuck.
             if looked_at.is_none_or(|at| at.elapsed() > alerts::EVERY)
@@ -121,10 +131,15 @@ impl App {
         known: &mut Option<Arc<Catalog>>,
         last: &mut HashMap<String, Instant>,
     ) -> Result<bool, AppError> {
-        let mut tx = self.store.begin().await?;
-        let token = leases::acquire(&mut tx, "scheduler", holder, LEADER_LEASE).await?;
-        tx.commit().await?;
+        let token = within(async {
+            let mut tx = self.store.begin().await?;
+            let token = leases::acquire(&mut tx, "scheduler", holder, LEADER_LEASE).await?;
+            tx.commit().await?;
+            Ok::<_, StoreError>(token)
+        })
+        .await?;
         let Some(token) = token else { return Ok(false) };
+        let lease = Lease { name: "scheduler", holder: holder.to_owned(), token, millis: LEADER_LEASE };
         let catalog = match self.applied(known.as_ref()).await {
             Ok(catalog) => catalog,
             Err(AppError::Catalog(CatalogError::NothingApplied)) => return Ok(true),
@@ -139,15 +154,12 @@ impl App {
             if !due {
                 continue;
             }
-            // Two that lead at once do no harm; not scanning what another scans saves work.
-            let mut tx = self.store.begin().await?;
-            let holds = leases::holds(&mut tx, "scheduler", holder, token).await?;
-            leases::acquire(&mut tx, "scheduler", holder, LEADER_LEASE).await?;
-            tx.commit().await?;
-            if !holds {
+            if scheduler::scan_campaign(&self.store, &catalog, &self.clock, campaign, now, Some(&lease))
+                .await?
+                .is_none()
+            {
                 return Ok(false);
             }
-            scheduler::scan_campaign(&self.store, &catalog, &self.clock, campaign, now).await?;
             last.insert(campaign.name.clone(), now);
         }
         Ok(true)
@@ -159,10 +171,11 @@ impl App {
         let mut known: Option<Arc<Catalog>> = None;
         let mut recovered_at: Option<tokio::time::Instant> = None;
         let mut fell_back_at: Option<tokio::time::Instant> = None;
+        let mut trouble = Trouble::new("dispatching");
         while !shutdown.is_cancelled() || !dispatcher.prepared.is_empty() {
             let step = async {
                 if recovered_at.is_none_or(|at| at.elapsed() > RECOVERY) {
-                    let recovered = self.recover(false).await?;
+                    let recovered = within(self.recover(false)).await?;
                     if recovered != Recovered::default() {
                         tracing::warn!(
                             replanned = recovered.replanned,
@@ -191,10 +204,14 @@ impl App {
                 Ok::<bool, AppError>(done.taken > 0 || done.published > 0)
             };
             match step.await {
-                Ok(true) => {}
-                Ok(false) => pause(&shutdown, IDLE).await,
+                Ok(busy) => {
+                    trouble.over();
+                    if !busy {
+                        pause(&shutdown, IDLE).await;
+                    }
+                }
                 Err(error) => {
-                    tracing::error!(%error, "dispatching failed; trying again");
+                    trouble.met(&error);
                     pause(&shutdown, BACKOFF).await;
                 }
             }

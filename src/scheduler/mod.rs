@@ -16,8 +16,9 @@ use crate::domain::occasion::{Candidate, Rows};
 use crate::domain::policy::{Late, first_attempt_at};
 use crate::store::audience_facts::AudienceFacts;
 use crate::store::configuration::{self, CampaignState, Cursor};
+use crate::store::leases::{self, Lease};
 use crate::store::messages::{self, NewMessage};
-use crate::store::{Store, StoreError, Tx, models, occasions, volumes};
+use crate::store::{Store, StoreError, Tx, models, occasions, volumes, within};
 
 pub mod backfill;
 
@@ -44,7 +45,7 @@ pub struct Scanned {
 pub async fn scan(store: &Store, catalog: &Catalog, clock: &Clock, until: Instant) -> Result<Scanned, StoreError> {
     let mut total = Scanned::default();
     for campaign in live(catalog) {
-        total.add(scan_campaign(store, catalog, clock, campaign, until).await?);
+        total.add(scan_campaign(store, catalog, clock, campaign, until, None).await?.unwrap_or_default());
     }
     Ok(total)
 }
@@ -54,22 +55,24 @@ pub fn live(catalog: &Catalog) -> impl Iterator<Item = &Campaign> {
     catalog.campaigns.values().map(AsRef::as_ref).filter(|campaign| campaign.status == Status::Live)
 }
 
-/// [`scan`] for one campaign.
+/// [`scan`] for one campaign. Who leads under a lease renews it with each page; `None` means that it
+/// leads no longer, and has left the rest to whoever does.
 pub async fn scan_campaign(
     store: &Store,
     catalog: &Catalog,
     clock: &Clock,
     campaign: &Campaign,
     until: Instant,
-) -> Result<Scanned, StoreError> {
-    let (campaign, state, change) = read_state(store, campaign).await?;
+    lease: Option<&Lease>,
+) -> Result<Option<Scanned>, StoreError> {
+    let (campaign, state, change) = within(read_state(store, campaign)).await?;
     let campaign = campaign.as_ref();
-    let Some(starts) = starts_at(campaign, state.as_ref()) else { return Ok(Scanned::default()) };
+    let Some(starts) = starts_at(campaign, state.as_ref()) else { return Ok(Some(Scanned::default())) };
     let from = state.as_ref().and_then(|state| state.cursor.scanned_to).map_or(starts, |at| at + JUST_BEFORE);
     let takes_up = backfill::is_due(campaign, state.as_ref(), starts, from, until + JUST_BEFORE);
     let cursor = state.map_or(Cursor { scanned_to: None, seen_change: 0 }, |state| state.cursor);
     let after = cursor.scanned_to.unwrap_or(starts - JUST_BEFORE).max(starts - JUST_BEFORE);
-    let mut scan = Scan::begin(store, catalog, clock, campaign, starts).await?;
+    let mut scan = Scan::begin(store, catalog, clock, campaign, starts, lease).await?;
     if takes_up {
         scan.backfill().await?;
     }
@@ -99,7 +102,7 @@ pub async fn scan_window(
         let (campaign, state, _) = read_state(store, campaign).await?;
         let campaign = campaign.as_ref();
         let Some(starts) = starts_at(campaign, state.as_ref()) else { continue };
-        let mut scan = Scan::begin(store, catalog, clock, campaign, starts).await?;
+        let mut scan = Scan::begin(store, catalog, clock, campaign, starts, None).await?;
         if backfill::is_due(campaign, state.as_ref(), starts, from, to) {
             scan.backfill().await?;
         }
@@ -108,7 +111,7 @@ pub async fn scan_window(
             .map(|state| state.cursor)
             .filter(|cursor| cursor.scanned_to.is_some_and(|at| after <= at && at < until));
         let moved = joined.map(|cursor| (cursor, Cursor { scanned_to: Some(until), ..cursor }));
-        total.add(scan.finish(moved).await?);
+        total.add(scan.finish(moved).await?.unwrap_or_default());
     }
     Ok(total)
 }
@@ -143,6 +146,9 @@ struct Scan<'a> {
     starts: Instant,
     id: String,
     done: Scanned,
+    lease: Option<&'a Lease>,
+    /// Somebody else leads by now, and scans the same: nothing more is written.
+    deposed: bool,
 }
 
 impl<'a> Scan<'a> {
@@ -152,12 +158,31 @@ impl<'a> Scan<'a> {
         clock: &'a Clock,
         campaign: &'a Campaign,
         starts: Instant,
+        lease: Option<&'a Lease>,
     ) -> Result<Self, StoreError> {
-        let id = clock.new_id().to_string();
-        let mut tx = store.begin().await?;
-        configuration::mark_scanning(&mut tx, &campaign.name, &id).await?;
-        tx.commit().await?;
-        Ok(Self { store, catalog, clock, campaign, starts, id, done: Scanned::default() })
+        let (id, done) = (clock.new_id().to_string(), Scanned::default());
+        let mut scan = Self { store, catalog, clock, campaign, starts, id, done, lease, deposed: false };
+        within(scan.mark()).await?;
+        Ok(scan)
+    }
+
+    async fn mark(&mut self) -> Result<(), StoreError> {
+        let mut tx = self.store.begin().await?;
+        if self.leads(&mut tx).await? {
+            configuration::mark_scanning(&mut tx, &self.campaign.name, &self.id).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Whether this scan may write in the transaction. A leader that was paused while another took over
+    /// learns it here, whatever it believes.
+    async fn leads(&mut self, tx: &mut Tx) -> Result<bool, StoreError> {
+        if let Some(lease) = self.lease
+            && !self.deposed
+        {
+            self.deposed = !leases::keep(tx, lease).await?;
+        }
+        Ok(!self.deposed)
     }
 
     /// Inserts what the campaign takes up of the time before it began, all of it or nothing.
@@ -167,7 +192,7 @@ impl<'a> Scan<'a> {
         let ranked = backfill::ranked(&mut tx, catalog, campaign, starts).await?;
         tx.commit().await?;
         let mut tx = self.store.begin().await?;
-        if !configuration::mark_backfilled(&mut tx, &campaign.name).await? {
+        if !self.leads(&mut tx).await? || !configuration::mark_backfilled(&mut tx, &campaign.name).await? {
             return Ok(());
         }
         for (page, taken) in ranked.chunks(PAGE as usize).enumerate() {
@@ -215,60 +240,88 @@ impl<'a> Scan<'a> {
         let brand = &self.catalog.brand;
         let Some(query) = self.campaign.trigger.query(rows, brand) else { return Ok(()) };
         let mut position = Some(occasions::START);
-        while let Some(from) = position {
-            let mut tx = self.store.read().await?;
-            let (candidates, next) = occasions::page(&mut tx, &query, from, PAGE).await?;
-            let new = due_messages(
-                &mut tx,
-                self.campaign,
-                &candidates,
-                (base_after, base_until),
-                self.starts,
-                self.catalog,
-                wanted,
-                &mut || self.clock.new_id(),
-            )
-            .await?;
-            tx.commit().await?;
-            self.done.candidates += candidates.len() as u64;
-            if !new.is_empty() {
-                let mut tx = self.store.begin().await?;
-                self.done.inserted += messages::insert(&mut tx, &new).await?;
+        while let Some(from) = position
+            && !self.deposed
+        {
+            let page = async {
+                let mut tx = self.store.read().await?;
+                let (candidates, next) = occasions::page(&mut tx, &query, from, PAGE).await?;
+                let new = due_messages(
+                    &mut tx,
+                    self.campaign,
+                    &candidates,
+                    (base_after, base_until),
+                    self.starts,
+                    self.catalog,
+                    wanted,
+                    &mut || self.clock.new_id(),
+                )
+                .await?;
                 tx.commit().await?;
-            }
+                Ok::<_, StoreError>((candidates.len() as u64, new, next))
+            };
+            let (candidates, new, next) = within(page).await?;
+            self.done.candidates += candidates;
+            within(self.insert(&new)).await?;
             position = next;
         }
         Ok(())
     }
 
-    /// Lets the campaign's messages go, or holds them all when there are more than its ceiling.
-    async fn finish(self, cursor: Option<(Cursor, Cursor)>) -> Result<Scanned, StoreError> {
-        let name = &self.campaign.name;
-        let mut tx = self.store.begin().await?;
-        if let Some((from, to)) = cursor
-            && from != to
-            && !configuration::move_cursor(&mut tx, name, from, to).await?
-        {
-            tracing::info!(campaign = %name, "another scan was faster");
+    async fn insert(&mut self, new: &[NewMessage]) -> Result<(), StoreError> {
+        if new.is_empty() && self.lease.is_none() {
+            return Ok(());
         }
-        let (limits, now) = (&self.campaign.limits, self.clock.now());
-        // A letter to everybody has no usual days.
-        let usual =
-            if self.campaign.trigger.is_for_everybody() { None } else { volumes::usual(&mut tx, name, now).await? };
-        let too_late = match limits.late {
-            Late::SendWithin(within) => now - within - STILL_GOING,
-            Late::Always => Instant::UNIX_EPOCH,
-        };
-        let limit = limits.a_day(usual);
-        let held = configuration::end_scanning(&mut tx, name, &self.id, limit, (too_late, now)).await?;
-        tx.commit().await?;
-        if held && self.done.inserted > 0 {
-            tracing::warn!(campaign = %name, limit, usual, "held: it would send more than that in a day; `campaigns approve` lets it go");
+        let mut tx = self.store.begin().await?;
+        if self.leads(&mut tx).await? && !new.is_empty() {
+            self.done.inserted += messages::insert(&mut tx, new).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Lets the campaign's messages go, or holds them all when there are more than its ceiling. A scan
+    /// that was deposed leaves that to the leader's.
+    async fn finish(mut self, cursor: Option<(Cursor, Cursor)>) -> Result<Option<Scanned>, StoreError> {
+        within(self.end(cursor)).await?;
+        let name = &self.campaign.name;
+        if self.deposed {
+            tracing::info!(campaign = %name, "another process leads by now; this scan stops");
+            return Ok(None);
         }
         if self.done.inserted > 0 {
             tracing::info!(campaign = %name, inserted = self.done.inserted, "scanned");
         }
-        Ok(self.done)
+        Ok(Some(self.done))
+    }
+
+    async fn end(&mut self, cursor: Option<(Cursor, Cursor)>) -> Result<(), StoreError> {
+        let name = &self.campaign.name;
+        let mut tx = self.store.begin().await?;
+        if self.leads(&mut tx).await? {
+            if let Some((from, to)) = cursor
+                && from != to
+                && !configuration::move_cursor(&mut tx, name, from, to).await?
+            {
+                tracing::info!(campaign = %name, "another scan was faster");
+            }
+            let (limits, now) = (&self.campaign.limits, self.clock.now());
+            // A letter to everybody has no usual days.
+            let usual = if self.campaign.trigger.is_for_everybody() {
+                None
+            } else {
+                volumes::usual(&mut tx, name, now).await?
+            };
+            let too_late = match limits.late {
+                Late::SendWithin(within) => now - within - STILL_GOING,
+                Late::Always => Instant::UNIX_EPOCH,
+            };
+            let limit = limits.a_day(usual);
+            let held = configuration::end_scanning(&mut tx, name, &self.id, limit, (too_late, now)).await?;
+            if held && self.done.inserted > 0 {
+                tracing::warn!(campaign = %name, limit, usual, "held: it would send more than that in a day; `campaigns approve` lets it go");
+            }
+        }
+        tx.commit().await
     }
 }
 

@@ -20,7 +20,8 @@ use crate::queue::{Consumer, Delivery, QueueError, Settle, Tag};
 use crate::senders::{Admission, Daily};
 use crate::store::claims::{self, Finished, Wanted};
 use crate::store::messages::Message;
-use crate::store::{StoreError, Tx, configuration, paces};
+use crate::store::{StoreError, Tx, configuration, paces, within};
+use crate::telemetry::Trouble;
 
 /// Messages claimed and not yet recorded: what waits for a recorder must not keep connections idle.
 const MOST_IN_FLIGHT: usize = 1_000;
@@ -77,11 +78,13 @@ impl Intake {
     /// Takes, claims and passes on until `shutdown`, then waits for what is under way.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let prefetch = u16::try_from(MOST_IN_FLIGHT + self.work.max_capacity()).unwrap_or(u16::MAX);
+        let mut trouble = Trouble::new(format!("taking messages ({})", self.role.channel));
         while !shutdown.is_cancelled() {
             let opened = self.role.queue.consume(self.role.channel, prefetch).await;
             let result = match opened {
                 Ok(mut consumer) => {
                     self.consumer += 1;
+                    trouble.over();
                     let result = self.consume(consumer.as_mut(), &shutdown).await;
                     consumer.close().await;
                     result
@@ -89,7 +92,7 @@ impl Intake {
                 Err(error) => Err(error.into()),
             };
             if let Err(error) = result {
-                tracing::warn!(channel = %self.role.channel, %error, "taking messages stopped; trying again");
+                trouble.met(&error);
                 tokio::select! {
                     () = tokio::time::sleep(BACKOFF) => {}
                     () = shutdown.cancelled() => {}
@@ -207,13 +210,16 @@ impl Intake {
         catalog: &mut Option<Arc<Catalog>>,
         shutdown: &CancellationToken,
     ) -> Result<(), IntakeError> {
+        // The same in every try: what was claimed already, should the answer be lost, is ours.
+        let token = self.role.clock.new_id();
+        let mut trouble = Trouble::new(format!("claiming messages ({})", self.role.channel));
         let claimed = loop {
-            match self.claim(&deliveries, catalog).await {
+            match within(self.claim(&deliveries, token, catalog)).await {
                 Ok(claimed) => break claimed,
                 // Held, not given back: each return would count towards the limit of deliveries.
                 Err(error) if !shutdown.is_cancelled() => {
                     let in_the_way = matches!(&error, IntakeError::Store(error) if error.is_transient());
-                    tracing::warn!(channel = %self.role.channel, %error, "cannot claim messages; trying again");
+                    trouble.met(&error);
                     tokio::select! {
                         () = tokio::time::sleep(if in_the_way { BACKOFF / 10 } else { BACKOFF }) => {}
                         () = shutdown.cancelled() => {}
@@ -226,6 +232,7 @@ impl Intake {
                 }
             }
         };
+        trouble.over();
         let mut work: HashMap<Uuid, Claimed> = claimed.into_iter().map(|claimed| (claimed.0.id, claimed)).collect();
         let mut settled = Vec::new();
         let mut passed = Vec::new();
@@ -254,11 +261,11 @@ impl Intake {
     async fn claim(
         &self,
         deliveries: &[Delivery],
+        token: Uuid,
         known: &mut Option<Arc<Catalog>>,
     ) -> Result<Vec<Claimed>, IntakeError> {
         let role = &self.role;
         let now = role.clock.now();
-        let token = role.clock.new_id();
         let wanted: Vec<Wanted> = deliveries
             .iter()
             .map(|delivery| Wanted { wanted: delivery.envelope.message, wanted_no: delivery.envelope.dispatch_no })

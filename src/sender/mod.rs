@@ -29,7 +29,8 @@ use crate::store::claims::{self, Finished, Starting};
 use crate::store::events::{self, Event};
 use crate::store::messages::Message;
 use crate::store::suppressions::{self, Suppression};
-use crate::store::{Store, StoreError, Tx};
+use crate::store::{Store, StoreError, Tx, within};
+use crate::telemetry::Trouble;
 
 use pace::{Entry, Pace};
 
@@ -287,9 +288,12 @@ impl Running {
             self.pace.heard(&work.envelope, &outcome);
         }
         if let Outcome::Pause { reply, pause: length } = &outcome {
-            let seconds = length.as_secs();
-            tracing::warn!(channel = %self.channel, sender = self.factory.name(), seconds, reply, "the sender pauses");
-            let _ = pause.send(Monotonic::now() + *length);
+            let until = Monotonic::now() + *length;
+            // The other connections meet the same at the same time.
+            if pause.send_replace(until) < Monotonic::now() {
+                let seconds = length.as_secs();
+                tracing::warn!(channel = %self.channel, sender = self.factory.name(), seconds, reply, "the sender pauses");
+            }
         }
         let full = matches!(outcome, Outcome::Retry { blame: Blame::Mailbox, .. });
         let (mut finished, suppress) = self.finished(&work, outcome);
@@ -417,17 +421,21 @@ impl Running {
     /// Marks attempts as started, as many as ask at the same time in one transaction.
     async fn record_starts(self: Arc<Self>, mut starts: mpsc::Receiver<Asked>) {
         let mut batch = Vec::new();
+        let mut trouble = Trouble::new(format!("recording the start of attempts ({})", self.channel));
         while starts.recv_many(&mut batch, RECORDS).await > 0 {
             let rows: Vec<Starting> = batch.iter().map(|asked: &Asked| asked.starting).collect();
-            let started = match self.write_starts(&rows).await {
-                Ok(started) => started,
-                // Nobody begins; the claims run out, and the messages go back.
-                Err(error) => {
-                    tracing::error!(channel = %self.channel, %error, "cannot record the start of attempts");
-                    tokio::time::sleep(BACKOFF).await;
-                    HashSet::new()
+            // Nobody begins meanwhile. What was marked already, should only the answer have been lost, is
+            // marked again; of a claim that runs out nothing starts.
+            let started = loop {
+                match within(self.write_starts(&rows)).await {
+                    Ok(started) => break started,
+                    Err(error) => {
+                        trouble.met(&error);
+                        tokio::time::sleep(again_after(&error)).await;
+                    }
                 }
             };
+            trouble.over();
             for asked in batch.drain(..) {
                 let _ = asked.go.send(started.contains(&asked.starting.id));
             }
@@ -444,6 +452,7 @@ impl Running {
     /// Writes outcomes, as many as are there in one transaction, and lets them be acknowledged.
     async fn record_ends(self: Arc<Self>, mut ends: mpsc::Receiver<Ended>, done: mpsc::UnboundedSender<Receipt>) {
         let mut batch: Vec<Ended> = Vec::new();
+        let mut trouble = Trouble::new(format!("recording outcomes ({})", self.channel));
         while ends.recv_many(&mut batch, RECORDS).await > 0 {
             // A moment more fills the transaction: its cost is by the transaction more than by the row.
             tokio::time::sleep(GATHER).await;
@@ -453,10 +462,11 @@ impl Running {
                 batch.push(more);
             }
             // Outcomes must not be lost: the servers have acted on them.
-            while let Err(error) = self.write_ends(&batch).await {
-                tracing::error!(channel = %self.channel, %error, "cannot record outcomes; trying again");
-                tokio::time::sleep(if error.is_transient() { BACKOFF / 10 } else { BACKOFF }).await;
+            while let Err(error) = within(self.write_ends(&batch)).await {
+                trouble.met(&error);
+                tokio::time::sleep(again_after(&error)).await;
             }
+            trouble.over();
             self.recorded
                 .fetch_add(batch.iter().filter(|ended| ended.finished.is_some()).count() as u64, Ordering::Relaxed);
             for ended in batch.drain(..) {
@@ -507,6 +517,11 @@ fn closed_to(address: &str, purposes: &[Purpose], reason: Reason, now: i64) -> V
         created_at: now,
     };
     purposes.iter().map(suppression).collect()
+}
+
+/// How long to wait after a failure of the store: not long where somebody was only in the way.
+fn again_after(error: &StoreError) -> Duration {
+    if error.is_transient() { BACKOFF / 10 } else { BACKOFF }
 }
 
 /// An address that does not exist is closed for everything; an operator's blacklist only for

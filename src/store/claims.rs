@@ -11,7 +11,7 @@ use crate::domain::message::{Channel, Reason, State};
 
 statements! {
     CLAIM = "UPDATE under_way SET claim = $2, lease_until = {now} + $3 FROM {rows $1: wanted UUID, wanted_no BIGINT} \
-        WHERE message_id = r.wanted AND dispatch_no = r.wanted_no AND claim IS NULL RETURNING message_id";
+        WHERE message_id = r.wanted AND dispatch_no = r.wanted_no AND (claim IS NULL OR claim = $2) RETURNING message_id";
     CLAIMED = concat!("SELECT ", message_columns!("m.state"), " FROM messages m WHERE m.id {in_uuid $1}");
     UNKNOWN = "SELECT COUNT(*) FROM {rows $1: wanted UUID, wanted_no BIGINT} LEFT JOIN messages m ON m.id = r.wanted \
         WHERE m.id IS NULL OR m.dispatch_no < r.wanted_no";
@@ -36,7 +36,8 @@ statements! {
         sent_at BIGINT, reply TEXT, outcome TEXT, spent BIGINT, tried TEXT} \
         WHERE messages.id = r.id AND messages.dispatch_no = r.dispatch_no AND \
         CASE messages.state WHEN 'uncertain' THEN r.state = 'sent' \
-        WHEN 'queued' THEN EXISTS (SELECT 1 FROM under_way u WHERE u.message_id = r.id AND u.claim = r.claim) ELSE FALSE END";
+        WHEN 'queued' THEN EXISTS (SELECT 1 FROM under_way u WHERE u.message_id = r.id AND u.claim = r.claim) ELSE FALSE END \
+        RETURNING messages.id, messages.state";
     UNCLAIM = "DELETE FROM under_way WHERE message_id {in_uuid $1} AND claim {in_uuid $2}";
     RELEASE = "DELETE FROM under_way WHERE message_id {in_uuid $1} AND claim = $2 AND started_at IS NULL RETURNING message_id";
     EXPIRED_UNSTARTED = "DELETE FROM under_way WHERE message_id IN (SELECT u.message_id FROM under_way u \
@@ -133,7 +134,8 @@ pub struct Attempt {
     pub uncertain: bool,
 }
 
-/// Claims messages for `lease` milliseconds under a token; those that another process claimed, or
+/// Claims messages for `lease` milliseconds under a token; asked again under the same one it gives the
+/// same messages, so that the answer to a commit may be lost. Those that another process claimed, or
 /// that were dispatched again, are not among the result.
 pub async fn claim(tx: &mut Tx, wanted: &[Wanted], token: Uuid, lease: i64) -> Result<Vec<Message>> {
     let claimed: Vec<(Uuid,)> = query!(fetch_all, (Uuid,), tx, CLAIM, JsonRows::of(wanted)?, token, lease)?;
@@ -156,22 +158,24 @@ pub async fn start(tx: &mut Tx, rows: &[Starting], sender: &str, now: Instant, l
 }
 
 /// Records outcomes, each under its claim's token. A mail whose answer was lost is planned again.
+/// Recording the same outcomes twice, should the answer to the first commit be lost, changes nothing.
 pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<()> {
     let at = now.timestamp_millis();
     let json = JsonRows::of(rows)?;
-    let ids = |wanted: &dyn Fn(&Finished) -> bool| -> Vec<Uuid> {
-        rows.iter().filter(|row| wanted(row)).map(|row| row.id).collect()
-    };
     execute!(tx, FINISH_ATTEMPTS, json.as_str(), at)?;
-    execute!(tx, FINISH, json.as_str(), at)?;
+    let moved: Vec<(Uuid, String)> = query!(fetch_all, (Uuid, String), tx, FINISH, json.as_str(), at)?;
+    // Only what was moved just now: the rest may be in the hands of somebody else by now.
+    let ids = |wanted: State| -> Vec<Uuid> {
+        moved.iter().filter(|(_, state)| state == wanted.as_str()).map(|(id, _)| *id).collect()
+    };
     let mut claims: Vec<Uuid> = rows.iter().map(|row| row.claim).collect();
     claims.sort_unstable();
     claims.dedup();
-    execute!(tx, UNCLAIM, Uuids(ids(&|_| true)), Uuids(claims))?;
-    messages::plan(tx, ids(&|row| row.state == State::Planned)).await?;
-    resend(tx, ids(&|row| row.state == State::Uncertain), at).await?;
+    execute!(tx, UNCLAIM, Uuids(rows.iter().map(|row| row.id).collect()), Uuids(claims))?;
+    messages::plan(tx, ids(State::Planned)).await?;
+    resend(tx, ids(State::Uncertain), at).await?;
     // A receipt can be faster than the answer.
-    let sent = ids(&|row| row.state == State::Sent);
+    let sent = ids(State::Sent);
     if !sent.is_empty() {
         events::catch_up(tx, sent).await?;
     }

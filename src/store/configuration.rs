@@ -21,10 +21,10 @@ statements! {
     CHANGE = "SELECT value FROM counters WHERE name = 'change'";
     MARK_SCANNING = "UPDATE campaigns SET scanning = $2 WHERE name = $1";
     // What is too late already will not go out, and does not count.
-    END_SCANNING = "UPDATE campaigns SET scanning = NULL, limit_a_day = $3, held = (approved_until IS NULL OR approved_until < $4) AND \
+    END_SCANNING = "UPDATE campaigns SET scanning = CASE WHEN scanning = $2 THEN NULL ELSE scanning END, limit_a_day = $3, held = (approved_until IS NULL OR approved_until < $4) AND \
         ((SELECT COUNT(*) FROM planned WHERE campaign = $1 AND next_at < $4 + 86400000 AND due_at > $5) > $3 OR \
         (SELECT COUNT(*) FROM planned WHERE campaign = $1 AND due_at <= $4 AND due_at > $5) + (SELECT COUNT(*) FROM messages WHERE campaign = $1 \
-        AND due_at > $4 - 604800000 AND queued_at > $4 - 86400000 AND state <> 'planned') > $3) WHERE name = $1 AND scanning = $2 RETURNING held";
+        AND due_at > $4 - 604800000 AND queued_at > $4 - 86400000 AND state <> 'planned') > $3) WHERE name = $1 RETURNING held";
     MARK_BACKFILLED = "UPDATE campaigns SET backfilled = TRUE WHERE name = $1 AND NOT backfilled";
     MOVE_CURSOR = "UPDATE campaigns SET scanned_to = $2, seen_change = $3 \
         WHERE name = $1 AND COALESCE(scanned_to, -1) = $4 AND seen_change = $5";
@@ -151,7 +151,7 @@ pub async fn mark_scanning(tx: &mut Tx, campaign: &str, scan: &str) -> Result<()
     Ok(())
 }
 
-/// Ends what [`mark_scanning`] began, and holds the campaign if what waits for the next day, or what
+/// Ends what [`mark_scanning`] began (another scan's mark stays), and holds the campaign if what waits for the next day, or what
 /// fell due and waits and what went out in the last day, are more than `limit` messages. What fell due
 /// by `too_late` is not counted. Gives whether the campaign is held.
 pub async fn end_scanning(

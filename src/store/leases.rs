@@ -8,7 +8,6 @@ statements! {
         token = leases.token + CASE WHEN leases.holder = excluded.holder THEN 0 ELSE 1 END \
         WHERE leases.holder = excluded.holder OR leases.expires_at < {now} RETURNING token";
     RELEASE = "UPDATE leases SET expires_at = 0 WHERE name = $1 AND holder = $2";
-    HOLDS = "SELECT token FROM leases WHERE name = $1 AND holder = $2 AND token = $3 AND expires_at >= {now} {lock}";
 }
 
 /// Takes or renews a lease for `millis`; gives its token, or `None` while somebody else holds it.
@@ -16,10 +15,21 @@ pub async fn acquire(tx: &mut Tx, name: &str, holder: &str, millis: i64) -> Resu
     Ok(query!(fetch_optional, (i64,), tx, ACQUIRE, name, holder, millis)?.map(|(token,)| token))
 }
 
-/// Whether the lease is still held under this token; on PostgreSQL nobody can take it before the
-/// transaction ends.
-pub async fn holds(tx: &mut Tx, name: &str, holder: &str, token: i64) -> Result<bool> {
-    Ok(query!(fetch_optional, (i64,), tx, HOLDS, name, holder, token)?.is_some())
+/// A lease as it was taken. Under its token whoever lost it meanwhile is told from the holder of now.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    pub name: &'static str,
+    pub holder: String,
+    /// Grows with each new holder.
+    pub token: i64,
+    /// How long it holds from the last renewal on.
+    pub millis: i64,
+}
+
+/// Renews a lease; false when somebody else has held it since it was taken. On PostgreSQL nobody can
+/// take it before the transaction ends: what is written in it is written by the holder.
+pub async fn keep(tx: &mut Tx, lease: &Lease) -> Result<bool> {
+    Ok(acquire(tx, lease.name, &lease.holder, lease.millis).await? == Some(lease.token))
 }
 
 /// Gives a lease up, so that the next one need not wait.

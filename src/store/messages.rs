@@ -59,10 +59,11 @@ statements! {
         SELECT id, dispatch_no, {now} + $2 FROM messages WHERE id {in_uuid $1}";
     // What a sender is claiming just now needs no confirmation, and must not be waited for.
     CONFIRM = "UPDATE under_way SET lease_until = {now} + $2 WHERE message_id IN \
-        (SELECT u.message_id FROM under_way u WHERE u.message_id {in_uuid $1} AND u.claim IS NULL {skip_locked u})";
+        (SELECT u.message_id FROM {rows $1: id UUID, dispatch_no BIGINT} JOIN under_way u ON u.message_id = r.id \
+        AND u.dispatch_no = r.dispatch_no WHERE u.claim IS NULL {skip_locked u})";
     UNQUEUE = "DELETE FROM under_way WHERE message_id IN \
-        (SELECT u.message_id FROM under_way u WHERE u.message_id {in_uuid $1} AND u.claim IS NULL {skip_locked u}) \
-        RETURNING message_id";
+        (SELECT u.message_id FROM {rows $1: id UUID, dispatch_no BIGINT} JOIN under_way u ON u.message_id = r.id \
+        AND u.dispatch_no = r.dispatch_no WHERE u.claim IS NULL {skip_locked u}) RETURNING message_id";
     REPLAN = "UPDATE messages SET state = 'planned' WHERE id {in_uuid $1} AND state = 'queued'";
     IN_QUEUE = "SELECT COUNT(*) FROM under_way";
     COUNT_PLANNED = "SELECT COUNT(*) FROM planned";
@@ -189,6 +190,13 @@ pub struct Queued {
     pub channel: Channel,
 }
 
+/// One dispatch of a message: a late word about it says nothing about the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Dispatch {
+    pub id: Uuid,
+    pub dispatch_no: i64,
+}
+
 /// A line of `messages`.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
 pub struct Listed {
@@ -278,14 +286,14 @@ pub async fn queue(tx: &mut Tx, rows: &[Queued], now: Instant, lease: i64) -> Re
 }
 
 /// Records that the broker has them: they may wait for a sender for `lease` milliseconds.
-pub async fn confirm(tx: &mut Tx, ids: Vec<Uuid>, lease: i64) -> Result<()> {
-    execute!(tx, CONFIRM, Uuids(ids), lease)?;
+pub async fn confirm(tx: &mut Tx, dispatches: &[Dispatch], lease: i64) -> Result<()> {
+    execute!(tx, CONFIRM, JsonRows::of(dispatches)?, lease)?;
     Ok(())
 }
 
 /// Puts back what the queue did not take.
-pub async fn unqueue(tx: &mut Tx, ids: Vec<Uuid>) -> Result<()> {
-    let back: Vec<(Uuid,)> = query!(fetch_all, (Uuid,), tx, UNQUEUE, Uuids(ids))?;
+pub async fn unqueue(tx: &mut Tx, dispatches: &[Dispatch]) -> Result<()> {
+    let back: Vec<(Uuid,)> = query!(fetch_all, (Uuid,), tx, UNQUEUE, JsonRows::of(dispatches)?)?;
     replan(tx, back.into_iter().map(|(id,)| id).collect()).await
 }
 

@@ -119,8 +119,11 @@ const POSTGRES_STORAGE: &[&str] = &[
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database cannot be reached or answers with an error. Never holds values of rows.
-    #[error("the store failed: {0}")]
+    #[error("the store failed: {}", explain(.0))]
     Database(#[from] sqlx::Error),
+    /// Neither an answer nor an error came.
+    #[error("the store failed: the database did not answer within {} s", SILENCE.as_secs())]
+    Silent,
     #[error("the store's schema could not be brought up to date: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
     /// It cannot be opened at all.
@@ -141,12 +144,15 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Database(sqlx::Error::Database(error)) => {
-                // Class 08: connection; 40: rollback, such as a deadlock; 53: out of resources;
-                // 57P0x: shutting down. SQLite: busy and locked.
+                // Class 08: connection; 25P03: held a transaction too long; 40: rollback, such as a
+                // deadlock; 53: out of resources; 57P0x: shutting down. SQLite: busy and locked.
                 error.code().is_some_and(|code| {
-                    ["08", "40", "53", "57P"].iter().any(|class| code.starts_with(class)) || code == "5" || code == "6"
+                    ["08", "25P03", "40", "53", "57P"].iter().any(|class| code.starts_with(class))
+                        || code == "5"
+                        || code == "6"
                 })
             }
+            Self::Silent => true,
             Self::Database(error) => {
                 matches!(
                     error,
@@ -162,6 +168,46 @@ impl StoreError {
 }
 
 type Result<T> = std::result::Result<T, StoreError>;
+
+/// How long a role waits for a transaction of its own; none takes so long. When a machine vanishes or a
+/// firewall forgets a line, no error ever comes.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Gives up on what the database does not answer. For short transactions: what is dropped rolls back.
+pub async fn within<T, E: From<StoreError>>(
+    work: impl Future<Output = std::result::Result<T, E>>,
+) -> std::result::Result<T, E> {
+    tokio::time::timeout(SILENCE, work).await.unwrap_or_else(|_| Err(StoreError::Silent.into()))
+}
+
+/// What the driver says, in words for a person.
+fn explain(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::PoolTimedOut => {
+            format!("no connection within {} s: the database is away, or has none to spare", CONNECTION_WAIT.as_secs())
+        }
+        other => other.to_string(),
+    }
+}
+
+/// How long to wait for a connection from the pool.
+const CONNECTION_WAIT: Duration = Duration::from_secs(10);
+
+/// What every session on PostgreSQL is opened with.
+const SESSION: &[(&str, &str)] = &[
+    // Every statement here joins a few rows by their keys. Without statistics of tables that have just
+    // grown, the planner would rather hash the whole ledger for them. And none of them runs long
+    // enough to be worth compiling.
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+    // A process that is paused, or whose machine is gone, in the middle of a transaction must not hold
+    // its rows for long: others wait for them.
+    ("idle_in_transaction_session_timeout", "30s"),
+    ("tcp_keepalives_idle", "20"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+];
 
 /// How long a database may take to let somebody in.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -199,6 +245,9 @@ impl Store {
                 .pragma("temp_store", "memory");
             let pool = SqlitePoolOptions::new()
                 .max_connections(connections)
+                // On a full disk SQLite ends a transaction by itself; its connection then counts one that
+                // never ends, and could begin no other.
+                .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
                 .connect_with(options)
                 .await
                 .map_err(|error| cannot(error.to_string()))?;
@@ -213,13 +262,10 @@ impl Store {
             }
             Err(_) => return Err(cannot(format!("no answer within {} s", CONNECT_LIMIT.as_secs()))),
         }
-        // Every statement here joins a few rows by their keys. Without statistics of tables that
-        // have just grown, the planner would rather hash the whole ledger for them. And none of
-        // them runs long enough to be worth compiling.
-        let options = options.options([("enable_hashjoin", "off"), ("enable_mergejoin", "off"), ("jit", "off")]);
+        let options = options.options(SESSION.iter().copied());
         let pool = PgPoolOptions::new()
             .max_connections(connections)
-            .acquire_timeout(Duration::from_secs(10))
+            .acquire_timeout(CONNECTION_WAIT)
             .connect_with(options)
             .await
             .map_err(|error| cannot(error.to_string()))?;

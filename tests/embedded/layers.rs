@@ -32,7 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 ];
 
 const PIPELINE: &[&str] =
-    &["catalog", "queue", "senders", "rendering", "triggers", "settings", "store", "domain", "clock"];
+    &["catalog", "queue", "senders", "rendering", "triggers", "settings", "store", "domain", "clock", "telemetry"];
 
 /// What would happen is computed by what makes it happen.
 const WITH_SCHEDULER: &[&str] =

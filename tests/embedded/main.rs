@@ -19,12 +19,15 @@ mod mistakes_contract;
 mod pipeline_contract;
 #[path = "../contract/queue.rs"]
 mod queue_contract;
+#[path = "../contract/recovery.rs"]
+mod recovery_contract;
 #[path = "../contract/statements.rs"]
 mod statements_contract;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod audiences;
+mod faults;
 mod import;
 mod launching;
 mod layers;

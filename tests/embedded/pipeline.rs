@@ -7,6 +7,7 @@ use crate::fallback_contract::fallback_contract;
 use crate::launching_contract::launching_contract;
 use crate::mistakes_contract::mistakes_contract;
 use crate::pipeline_contract::pipeline_contract;
+use crate::recovery_contract::recovery_contract;
 use crate::support::shop::Size;
 
 agreement_contract!(embedded);
@@ -16,6 +17,7 @@ at_risk_contract!(embedded);
 days_contract!(embedded);
 fallback_contract!(embedded);
 mistakes_contract!(embedded);
+recovery_contract!(embedded);
 
 async fn embedded<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
     test(Size::default()).await;

@@ -19,6 +19,8 @@ mod mistakes_contract;
 mod pipeline_contract;
 #[path = "../contract/queue.rs"]
 mod queue_contract;
+#[path = "../contract/recovery.rs"]
+mod recovery_contract;
 #[path = "../contract/statements.rs"]
 mod statements_contract;
 #[path = "../support/mod.rs"]

@@ -17,6 +17,7 @@ use crate::fallback_contract::fallback_contract;
 use crate::launching_contract::launching_contract;
 use crate::mistakes_contract::mistakes_contract;
 use crate::pipeline_contract::pipeline_contract;
+use crate::recovery_contract::recovery_contract;
 use crate::support::rabbitmq::Prefix;
 use crate::support::shop::{Dice, PLAIN, Shop, Size, at};
 use crate::support::{Database, tidied, until};
@@ -28,6 +29,7 @@ at_risk_contract!(on_servers);
 days_contract!(on_servers);
 fallback_contract!(on_servers);
 mistakes_contract!(on_postgres);
+recovery_contract!(on_postgres);
 
 async fn on_servers<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
     let (database, prefix) = (Database::create().await, Prefix::new());

@@ -2,11 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{broadcast, watch};
+
+/// How a client of PostgreSQL asks for the end of a transaction.
+const COMMIT: &[u8] = b"COMMIT";
 
 /// What happens to the lines.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,8 +29,13 @@ pub struct Proxy {
     injected: broadcast::Sender<Vec<u8>>,
     /// How many more bytes clients may send.
     allowance: AtomicU64,
+    /// How many more answers are lost.
+    answers_lost: AtomicUsize,
     accepted: AtomicUsize,
 }
+
+/// What is known of one line: whether the answer to what was asked last will be lost.
+type Doomed = Arc<AtomicBool>;
 
 impl Proxy {
     /// Starts one before `server`, which is `host:port`.
@@ -39,6 +47,7 @@ impl Proxy {
             cut: broadcast::Sender::new(16),
             injected: broadcast::Sender::new(16),
             allowance: AtomicU64::new(u64::MAX),
+            answers_lost: AtomicUsize::new(0),
             accepted: AtomicUsize::new(0),
         });
         let (server, accepting) = (server.to_owned(), proxy.clone());
@@ -48,7 +57,8 @@ impl Proxy {
                 if *accepting.mode.borrow() == Mode::Refusing {
                     continue;
                 }
-                let server = TcpStream::connect(&server).await.unwrap();
+                // A server that is away: the client finds its line cut.
+                let Ok(server) = TcpStream::connect(&server).await else { continue };
                 tokio::spawn(accepting.clone().join(client, server));
             }
         });
@@ -56,15 +66,16 @@ impl Proxy {
     }
 
     async fn join(self: Arc<Self>, client: TcpStream, server: TcpStream) {
-        client.set_nodelay(true).unwrap();
-        server.set_nodelay(true).unwrap();
+        // Where this fails, the line is gone.
+        let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let (client_in, client_out) = client.into_split();
         let (server_in, server_out) = server.into_split();
         let mut cut = self.cut.subscribe();
+        let doomed = Doomed::default();
         tokio::select! {
             _ = cut.recv() => {}
-            () = self.clone().carry(client_in, server_out, None) => {}
-            () = self.clone().carry(server_in, client_out, Some(self.injected.subscribe())) => {}
+            () = self.clone().carry(client_in, server_out, None, &doomed) => {}
+            () = self.clone().carry(server_in, client_out, Some(self.injected.subscribe()), &doomed) => {}
         }
     }
 
@@ -73,6 +84,7 @@ impl Proxy {
         mut from: tokio::net::tcp::OwnedReadHalf,
         mut to: tokio::net::tcp::OwnedWriteHalf,
         mut injected: Option<broadcast::Receiver<Vec<u8>>>,
+        doomed: &Doomed,
     ) {
         let mut mode = self.mode.subscribe();
         let mut buffer = vec![0; 64 * 1024];
@@ -90,7 +102,14 @@ impl Proxy {
                 },
                 extra = extra => extra,
             };
-            if injected.is_none() && self.spend(bytes.len() as u64) {
+            if injected.is_none() {
+                if self.spend(bytes.len() as u64) {
+                    return;
+                }
+                if self.is_doomed(&bytes) {
+                    doomed.store(true, Ordering::SeqCst);
+                }
+            } else if doomed.load(Ordering::SeqCst) {
                 return;
             }
             if mode.wait_for(|mode| *mode != Mode::Frozen).await.is_err() || to.write_all(&bytes).await.is_err() {
@@ -105,6 +124,16 @@ impl Proxy {
         left.is_err()
     }
 
+    /// Whether the answer to this will be lost.
+    fn is_doomed(&self, asked: &[u8]) -> bool {
+        let some = self.answers_lost.load(Ordering::SeqCst) > 0;
+        let doomed = some && asked.windows(COMMIT.len()).any(|part| part == COMMIT);
+        if doomed {
+            let _ = self.answers_lost.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        }
+        doomed
+    }
+
     /// How many lines there have been.
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
@@ -113,6 +142,11 @@ impl Proxy {
     /// Ends a line when so many more bytes have come from clients.
     pub fn cut_after(&self, bytes: u64) {
         self.allowance.store(bytes, Ordering::SeqCst);
+    }
+
+    /// Lets so many transactions of PostgreSQL's be committed, and cuts the line instead of saying so.
+    pub fn lose_answers_to_commits(&self, many: usize) {
+        self.answers_lost.store(many, Ordering::SeqCst);
     }
 
     /// Ends the lines there are.
@@ -134,6 +168,7 @@ impl Proxy {
     /// Lets everything through again.
     pub fn mend(&self) {
         self.cut_after(u64::MAX);
+        self.lose_answers_to_commits(0);
         self.mode.send_replace(Mode::Open);
     }
 

@@ -1,0 +1,244 @@
+//! Chaos: thousands of messages through several processes on PostgreSQL, RabbitMQ and SMTP, all of
+//! which are killed, paused, cut off and silenced by dice. In the end the mail server's ledger is held
+//! against the store: nothing lost, nothing doubled beyond what is recorded as uncertain.
+//! `./scripts/chaos` runs it; it starts servers of its own.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "its report")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use fleet::{CAMPAIGNS, Fleet, Lines, Shop};
+use monkey::Zoo;
+use proxy::Proxy;
+use smtp::Smtp;
+use support::nodes::{PostgresNode, RabbitNode};
+
+mod fleet;
+mod monkey;
+mod oracle;
+#[path = "../servers/proxy.rs"]
+#[allow(dead_code, reason = "faults that only tests of the queue use")]
+mod proxy;
+mod smtp;
+#[path = "../support/mod.rs"]
+mod support;
+
+/// Lines to the mail server that the senders have together.
+const CONNECTIONS: f64 = 24.0;
+
+/// How one run is made.
+struct Plan {
+    seed: u64,
+    messages: usize,
+    /// How long faults happen.
+    chaos: Duration,
+    /// How long what is left may take afterwards.
+    rest: Duration,
+    /// Members come in so many files.
+    imports: usize,
+    keep: bool,
+}
+
+impl Plan {
+    /// The script's arguments, which come in REKINDLE_CHAOS.
+    fn read() -> Self {
+        let mut plan = Self {
+            seed: 1,
+            messages: 2_000,
+            chaos: Duration::from_secs(40),
+            rest: Duration::from_secs(150),
+            imports: 4,
+            keep: false,
+        };
+        #[allow(clippy::disallowed_methods, reason = "the script calls the test so")]
+        let text = std::env::var("REKINDLE_CHAOS").unwrap_or_default();
+        let mut arguments = text.split_whitespace();
+        while let Some(argument) = arguments.next() {
+            let mut number = || -> u64 {
+                let number = arguments.next().and_then(|text| text.parse().ok());
+                number.unwrap_or_else(|| panic!("{argument} wants a number"))
+            };
+            match argument {
+                "--seed" => plan.seed = number(),
+                "--messages" => plan.messages = usize::try_from(number()).unwrap(),
+                "--seconds" => plan.chaos = Duration::from_secs(number()),
+                "--keep" => plan.keep = true,
+                "--long" => {
+                    plan.messages = 20_000;
+                    plan.chaos = Duration::from_secs(180);
+                    plan.rest = Duration::from_secs(600);
+                    plan.imports = 10;
+                }
+                other => {
+                    panic!("unknown: {other}; known are --long, --seed N, --messages N, --seconds N, --keep")
+                }
+            }
+        }
+        plan
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_lost_and_nothing_doubled() {
+    let plan = Plan::read();
+    println!("chaos: seed {}, {} messages, {:?} of faults", plan.seed, plan.messages, plan.chaos);
+    assert!(
+        run(&plan).await,
+        "chaos: the same dice again: scripts/chaos --seed {} --messages {} --seconds {}",
+        plan.seed,
+        plan.messages,
+        plan.chaos.as_secs()
+    );
+    println!("chaos: seed {} passed", plan.seed);
+}
+
+async fn run(plan: &Plan) -> bool {
+    let began = Instant::now();
+    let (postgres, rabbit) = tokio::task::block_in_place(|| (PostgresNode::start(), RabbitNode::start()));
+    // Slow enough that messages are under way as long as faults happen.
+    let pace = plan.chaos.mul_f64(0.6 * CONNECTIONS / plan.messages as f64);
+    let smtp = Smtp::start(plan.seed, pace).await;
+    let lines = Lines {
+        store: vec![Proxy::before(&postgres.address()).await, Proxy::before(&postgres.address()).await],
+        queue: vec![Proxy::before(&rabbit.address()).await, Proxy::before(&rabbit.address()).await],
+    };
+    let (store, queue) = (postgres.url(&postgres.address()), rabbit.url(&rabbit.address()));
+    let shop = Arc::new(Shop::new(&store, &queue, smtp.address.port()));
+    tokio::task::block_in_place(|| {
+        shop.succeed(&["migrate"]);
+        shop.succeed(&["campaigns", "apply"]);
+    });
+    println!("chaos: servers are up after {:?}", began.elapsed());
+    let addresses = lines
+        .store
+        .iter()
+        .zip(&lines.queue)
+        .map(|(store, queue)| (postgres.url(&store.address.to_string()), rabbit.url(&queue.address.to_string())))
+        .collect();
+    let fleet = Fleet::start(Arc::clone(&shop), &addresses);
+    let zoo = Arc::new(Zoo {
+        fleet: Arc::clone(&fleet),
+        lines,
+        postgres: postgres.into(),
+        rabbit: rabbit.into(),
+        store: store.clone(),
+        began: Instant::now(),
+        timeline: std::sync::Mutex::default(),
+    });
+
+    let members = plan.messages / CAMPAIGNS.len();
+    let importing = tokio::spawn(import(Arc::clone(&zoo), Arc::clone(&shop), members, plan.imports, plan.chaos / 2));
+    monkey::play(Arc::clone(&zoo), plan.seed, plan.chaos).await;
+    importing.await.unwrap();
+    zoo.note("chaos is over".to_owned());
+    // The next scan need not wait for the minute: a scheduler that begins looks at once.
+    for index in 0..fleet.len() {
+        let end = fleet.restart(index, Duration::from_secs(60)).await;
+        zoo.note(format!("restart {}: {end}", fleet.name(index)));
+    }
+    let expected = members * CAMPAIGNS.len();
+    let rested = rest(&zoo, expected, plan.rest).await;
+    let ends = fleet.stop().await;
+    let verdict = oracle::judge(&store, &smtp.taken(), expected).await.unwrap();
+
+    let timeline = zoo.timeline.lock().unwrap().clone();
+    for (at, what) in &timeline {
+        println!("  {:6.1} s  {what}", at.as_secs_f64());
+    }
+    for exit in fleet.exits() {
+        println!("  ended by itself: {exit}");
+    }
+    println!("  in the end: {}", ends.join(", "));
+    println!("the mail server: {}", smtp.summary());
+    println!("{}", verdict.show());
+    println!(
+        "  {} faults, {} ends of processes by themselves, at most {} MB in a process, {} lines logged, {:.0} s",
+        timeline.len(),
+        fleet.exits().len(),
+        fleet.most_memory() / 1_024,
+        fleet.lines_logged(),
+        began.elapsed().as_secs_f64()
+    );
+    if let Err(left) = &rested {
+        println!("  it did not come to rest: {left}");
+    }
+    for wrong in verdict.wrong.iter().take(50) {
+        println!("  WRONG: {wrong}");
+    }
+    let told: serde_json::Value =
+        serde_json::from_slice(&shop.succeed(&["--format", "json", "status"]).stdout).unwrap();
+    let told = told["uncertain_attempts"].as_i64();
+    if told != Some(verdict.uncertain_attempts) {
+        println!("  WRONG: `status` says that {told:?} attempts are uncertain");
+    }
+    let passed = verdict.wrong.is_empty() && told == Some(verdict.uncertain_attempts);
+    if plan.keep || !passed {
+        let kept = std::env::temp_dir().join(format!("rekindle-chaos-{}-{}", plan.seed, std::process::id()));
+        keep(&shop.folder.0.join("logs"), &kept);
+        println!("  logs: {}", kept.display());
+    }
+    passed
+}
+
+fn keep(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// Imports the members in parts, each until it succeeds: a file may come twice.
+async fn import(zoo: Arc<Zoo>, shop: Arc<Shop>, members: usize, parts: usize, within: Duration) {
+    for part in 0..parts {
+        let (from, to) = (members * part / parts, members * (part + 1) / parts);
+        let rows: String =
+            (from..to).map(|n| format!("m{n},m{n}@example.com,Sara,true,2026-01-01T00:00:00Z\n")).collect();
+        let file = shop.folder.0.join(format!("members-{part}.csv"));
+        std::fs::write(&file, format!("external_id,email,first_name,email_consent,joined_at\n{rows}")).unwrap();
+        let mut tries = 1;
+        loop {
+            let mut command = shop.command(&["import", "members", file.to_str().unwrap()]);
+            // Through a proxy, as everybody.
+            command.env(
+                "REKINDLE_STORE",
+                zoo.store.replace(&address(&zoo.store), &zoo.lines.store[0].address.to_string()),
+            );
+            let output = tokio::task::block_in_place(|| command.output().unwrap());
+            if output.status.success() {
+                break;
+            }
+            tries += 1;
+            assert!(tries < 200, "{}", String::from_utf8_lossy(&output.stderr));
+            sleep(Duration::from_millis(500)).await;
+        }
+        zoo.note(format!("imported {from} to {to} in {tries} tries"));
+        sleep(within / u32::try_from(parts).unwrap()).await;
+    }
+}
+
+/// `host:port` of a URL.
+fn address(url: &str) -> String {
+    url.split_once('@').unwrap().1.split('/').next().unwrap().to_owned()
+}
+
+/// Waits until nothing is planned or under way, at most for `limit`.
+async fn rest(zoo: &Zoo, expected: usize, limit: Duration) -> Result<(), String> {
+    let started = Instant::now();
+    loop {
+        let left = oracle::remaining(&zoo.store).await.map_err(|error| error.to_string())?;
+        let (planned, under_way, all) = left;
+        if planned == 0 && under_way == 0 && usize::try_from(all).unwrap() == expected {
+            zoo.note("at rest".to_owned());
+            return Ok(());
+        }
+        if started.elapsed() > limit {
+            return Err(format!("{planned} planned, {under_way} under way, {all} of {expected} messages"));
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+}

@@ -1,0 +1,138 @@
+//! Holds the store against the mail server's ledger.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use sqlx::types::Uuid;
+use sqlx::{Connection, PgConnection};
+
+/// A message as the store has it.
+struct Row {
+    id: Uuid,
+    state: String,
+    reason: Option<String>,
+    retries: i64,
+    next_at: i64,
+    /// Attempts that are recorded as uncertain.
+    uncertain: i64,
+}
+
+/// What came of it all.
+#[derive(Default)]
+pub struct Verdict {
+    pub states: BTreeMap<String, usize>,
+    pub uncertain_attempts: i64,
+    /// Mails that were taken once more than needed, each time counted.
+    pub doubled: usize,
+    /// Messages that came twice.
+    pub lost: usize,
+    /// What must not be, with the ids.
+    pub wrong: Vec<String>,
+}
+
+/// How many messages are planned, under way, and in the ledger at all.
+pub async fn remaining(store: &str) -> sqlx::Result<(i64, i64, i64)> {
+    let mut connection = PgConnection::connect(store).await?;
+    let sql =
+        "SELECT (SELECT COUNT(*) FROM planned), (SELECT COUNT(*) FROM under_way), (SELECT COUNT(*) FROM messages)";
+    let counts = sqlx::query_as(sql).fetch_one(&mut connection).await?;
+    connection.close().await?;
+    Ok(counts)
+}
+
+/// Compares both ledgers; `expected` messages must exist. `now` is in epoch milliseconds.
+pub async fn judge(store: &str, taken: &BTreeMap<String, usize>, expected: usize) -> sqlx::Result<Verdict> {
+    let mut connection = PgConnection::connect(store).await?;
+    type Found = (Uuid, String, Option<String>, i64, i64, i64);
+    let rows: Vec<Found> = sqlx::query_as(
+        "SELECT m.id, m.state, m.reason, m.retries, m.next_at, \
+         (SELECT COUNT(*) FROM attempts a WHERE a.message_id = m.id AND a.uncertain) FROM messages m",
+    )
+    .fetch_all(&mut connection)
+    .await?;
+    let (now,): (i64,) = sqlx::query_as("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)")
+        .fetch_one(&mut connection)
+        .await?;
+    let (twice,): (i64,) = sqlx::query_as(
+        "SELECT COUNT(*) FROM (SELECT 1 FROM messages GROUP BY member_id, campaign, occasion, step, slot HAVING COUNT(*) > 1) t",
+    )
+    .fetch_one(&mut connection)
+    .await?;
+    let (adrift,): (i64,) = sqlx::query_as(
+        "SELECT (SELECT COUNT(*) FROM planned p JOIN messages m ON m.id = p.message_id WHERE m.state <> 'planned') \
+         + (SELECT COUNT(*) FROM messages m WHERE m.state = 'planned' AND NOT EXISTS (SELECT 1 FROM planned p WHERE p.message_id = m.id)) \
+         + (SELECT COUNT(*) FROM messages m WHERE m.state = 'queued' AND NOT EXISTS (SELECT 1 FROM under_way u WHERE u.message_id = m.id))",
+    )
+    .fetch_one(&mut connection)
+    .await?;
+    connection.close().await?;
+
+    let mut verdict = Verdict::default();
+    let mut by_id: BTreeMap<Uuid, usize> = BTreeMap::new();
+    for (id, count) in taken {
+        let id = id.trim_matches(['<', '>']).split('@').next().unwrap_or_default();
+        by_id.insert(Uuid::parse_str(id).expect("a Message-ID is a message's id"), *count);
+    }
+    if rows.len() != expected {
+        verdict.wrong.push(format!("{} messages are in the store, {expected} should be", rows.len()));
+    }
+    if twice > 0 {
+        verdict.wrong.push(format!("{twice} occasions have two messages"));
+    }
+    if adrift > 0 {
+        verdict.wrong.push(format!("{adrift} messages stand in a state that nobody takes up"));
+    }
+    for (id, state, reason, retries, next_at, uncertain) in rows {
+        let row = Row { id, state, reason, retries, next_at, uncertain };
+        let taken = by_id.remove(&row.id).unwrap_or(0);
+        verdict.look(&row, taken, now);
+    }
+    for id in by_id.keys() {
+        verdict.wrong.push(format!("{id} was taken and is not in the store"));
+    }
+    Ok(verdict)
+}
+
+impl Verdict {
+    fn look(&mut self, row: &Row, taken: usize, now: i64) {
+        let id = row.id;
+        let name = match &row.reason {
+            Some(reason) => format!("{}({reason})", row.state),
+            None => row.state.clone(),
+        };
+        *self.states.entry(name.clone()).or_default() += 1;
+        self.uncertain_attempts += row.uncertain;
+        let needed = usize::from(row.state == "sent");
+        self.doubled += taken.saturating_sub(1);
+        if row.state == "sent" && taken == 0 {
+            self.lost += 1;
+            self.wrong.push(format!("{id} is sent and was not taken"));
+        }
+        if taken > needed + usize::try_from(row.uncertain).unwrap() {
+            self.wrong.push(format!("{id} is {name}, was taken {taken} times, {} attempts uncertain", row.uncertain));
+        }
+        let named = match row.state.as_str() {
+            "sent" => true,
+            "failed" | "skipped" | "cancelled" => row.reason.is_some(),
+            "uncertain" => row.uncertain > 0,
+            // It waits for its next attempt.
+            "planned" => row.retries > 0 && row.next_at > now,
+            _ => false,
+        };
+        if !named {
+            self.lost += 1;
+            self.wrong.push(format!("{id} is {name} and nothing says why"));
+        }
+    }
+
+    pub fn show(&self) -> String {
+        let mut text = String::new();
+        for (state, count) in &self.states {
+            let _ = writeln!(text, "  {state:28} {count}");
+        }
+        let _ = writeln!(text, "  uncertain attempts           {}", self.uncertain_attempts);
+        let _ = writeln!(text, "  doubled                      {}", self.doubled);
+        let _ = writeln!(text, "  lost                         {}", self.lost);
+        text
+    }
+}

@@ -1,0 +1,242 @@
+//! What a late word, or an answer that was lost, must not do: each writer of the ledger may be told
+//! twice, or too late, and nothing is lost or moved by it. `recovery_contract!` makes the tests; each
+//! gets a [`Size`] with nothing in it.
+
+#![allow(dead_code, reason = "each test target uses a part of it")]
+
+use rekindle::domain::message::{Channel, State};
+use rekindle::import::Kind;
+use rekindle::scheduler;
+use rekindle::store::claims::{self, Finished, Starting, Wanted};
+use rekindle::store::configuration;
+use rekindle::store::leases::{self, Lease};
+use rekindle::store::messages::{self, Dispatch, Message, NewMessage, Queued};
+use rekindle::store::{Store, Tx};
+use uuid::Uuid;
+
+use crate::support::shop::{PLAIN, Shop, Size, at};
+
+/// Makes a test of every rule; `$with` runs one on an empty size and cleans up.
+macro_rules! recovery_contract {
+    ($with:path) => {
+        recovery_contract!(
+            $with,
+            outcomes_that_are_recorded_twice_move_nothing_twice
+            a_claim_asked_again_under_its_token_is_given_again
+            an_attempt_that_is_started_twice_is_one_attempt
+            a_late_confirm_says_nothing_about_the_next_dispatch
+            a_leader_who_was_replaced_writes_nothing
+            a_scan_does_not_end_the_mark_of_another
+        );
+    };
+    ($with:path, $($rule:ident)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $rule() {
+                $with(crate::recovery_contract::$rule).await;
+            }
+        )+
+    };
+}
+pub(crate) use recovery_contract;
+
+const NOW: &str = "2024-05-02T10:00:00Z";
+const LEASE: i64 = 60_000;
+
+/// A shop with one member.
+async fn shop(size: &Size) -> Shop {
+    let shop = Shop::new(size, PLAIN);
+    shop.campaign("c", &format!("trigger: {{ kind: broadcast, at: {NOW} }}\nchannels: [email]"));
+    shop.import(Kind::Members, "external_id,email,email_consent\na,a@example.com,true\n").await;
+    shop
+}
+
+/// One message of that member's, planned.
+async fn planned(store: &Store) -> Uuid {
+    let (id, now) = (Uuid::now_v7(), at(NOW).timestamp_millis());
+    let mut tx = store.begin().await.unwrap();
+    let new = NewMessage {
+        id,
+        member_id: 1,
+        campaign: "c".to_owned(),
+        occasion: "broadcast".to_owned(),
+        step: "main".to_owned(),
+        slot: "main",
+        purchase_id: None,
+        years: None,
+        priority: 0,
+        turn: 0,
+        state: State::Planned,
+        reason: None,
+        first_due_at: now,
+        due_at: now,
+        next_at: now,
+    };
+    assert_eq!(messages::insert(&mut tx, &[new]).await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    id
+}
+
+async fn queue(tx: &mut Tx, id: Uuid) {
+    messages::queue(tx, &[Queued { id, channel: Channel::Email }], at(NOW), LEASE).await.unwrap();
+}
+
+async fn claim(tx: &mut Tx, id: Uuid, dispatch_no: i64, token: Uuid) -> Vec<Message> {
+    claims::claim(tx, &[Wanted { wanted: id, wanted_no: dispatch_no }], token, LEASE).await.unwrap()
+}
+
+/// What the dispatcher would take.
+async fn ready(tx: &mut Tx) -> Vec<Message> {
+    messages::take_planned(tx, at(NOW), &[], 10).await.unwrap()
+}
+
+fn outcome(id: Uuid, claim: Uuid, state: State, outcome: &'static str) -> Finished {
+    Finished {
+        id,
+        claim,
+        dispatch_no: 1,
+        sender: "smtp".to_owned(),
+        state,
+        reason: None,
+        next_at: None,
+        reference: None,
+        sent_at: None,
+        outcome: Some(outcome),
+        reply: None,
+        address: None,
+        uncertain: outcome == "uncertain",
+        spent: 0,
+        tried: None,
+    }
+}
+
+pub async fn outcomes_that_are_recorded_twice_move_nothing_twice(size: Size) {
+    let shop = shop(&size).await;
+    let store = shop.store().await;
+    let id = planned(store).await;
+    for (state, word) in [(State::Planned, "retry"), (State::Uncertain, "uncertain")] {
+        // What this one does is rolled back with it.
+        let mut tx = store.begin().await.unwrap();
+        let token = Uuid::now_v7();
+        queue(&mut tx, id).await;
+        assert_eq!(claim(&mut tx, id, 1, token).await.len(), 1);
+        let row = outcome(id, token, state, word);
+        claims::finish(&mut tx, &[&row], at(NOW)).await.unwrap();
+        assert_eq!(ready(&mut tx).await.len(), 1);
+        // Somebody has dispatched it again before the same is said again.
+        queue(&mut tx, id).await;
+        claims::finish(&mut tx, &[&row], at(NOW)).await.unwrap();
+        assert_eq!(ready(&mut tx).await, [], "a message that is under way is not planned as well");
+        assert_eq!(claim(&mut tx, id, 2, Uuid::now_v7()).await.len(), 1, "its new copy is good");
+        let attempts = claims::attempts(&mut tx, id).await.unwrap();
+        assert_eq!(attempts.iter().map(|attempt| attempt.uncertain).collect::<Vec<_>>(), [word == "uncertain"]);
+    }
+    shop.close().await;
+}
+
+pub async fn a_claim_asked_again_under_its_token_is_given_again(size: Size) {
+    let shop = shop(&size).await;
+    let store = shop.store().await;
+    let id = planned(store).await;
+    let mut tx = store.begin().await.unwrap();
+    let token = Uuid::now_v7();
+    queue(&mut tx, id).await;
+    assert_eq!(claim(&mut tx, id, 1, token).await.len(), 1);
+    assert_eq!(claim(&mut tx, id, 1, token).await.len(), 1, "its answer was lost");
+    assert_eq!(claim(&mut tx, id, 1, Uuid::now_v7()).await, [], "nobody else gets it");
+    drop(tx);
+    shop.close().await;
+}
+
+pub async fn an_attempt_that_is_started_twice_is_one_attempt(size: Size) {
+    let shop = shop(&size).await;
+    let store = shop.store().await;
+    let id = planned(store).await;
+    let mut tx = store.begin().await.unwrap();
+    let token = Uuid::now_v7();
+    queue(&mut tx, id).await;
+    claim(&mut tx, id, 1, token).await;
+    let starting = [Starting { id, token }];
+    for _ in 0..2 {
+        assert_eq!(claims::start(&mut tx, &starting, "smtp", at(NOW), LEASE / 2).await.unwrap(), [id]);
+    }
+    claims::finish(&mut tx, &[&outcome(id, token, State::Sent, "sent")], at(NOW)).await.unwrap();
+    assert_eq!(claims::attempts(&mut tx, id).await.unwrap().len(), 1);
+    // Its claim is gone: nothing starts under it any more.
+    assert!(claims::start(&mut tx, &starting, "smtp", at(NOW), LEASE / 2).await.unwrap().is_empty());
+    drop(tx);
+    shop.close().await;
+}
+
+pub async fn a_late_confirm_says_nothing_about_the_next_dispatch(size: Size) {
+    let shop = shop(&size).await;
+    let store = shop.store().await;
+    let id = planned(store).await;
+    let mut tx = store.begin().await.unwrap();
+    // Dispatched, taken back, and dispatched again for no time at all.
+    queue(&mut tx, id).await;
+    claims::recover(&mut tx, true, at(NOW)).await.unwrap();
+    messages::queue(&mut tx, &[Queued { id, channel: Channel::Email }], at(NOW), -1).await.unwrap();
+    let first = [Dispatch { id, dispatch_no: 1 }];
+    messages::unqueue(&mut tx, &first).await.unwrap();
+    assert_eq!(messages::in_queue(&mut tx).await.unwrap(), 1, "the second dispatch is still under way");
+    messages::confirm(&mut tx, &first, LEASE).await.unwrap();
+    let recovered = claims::recover(&mut tx, false, at(NOW)).await.unwrap();
+    assert_eq!(recovered.replanned, 1, "the second dispatch was never confirmed");
+    queue(&mut tx, id).await;
+    messages::unqueue(&mut tx, &[Dispatch { id, dispatch_no: 3 }]).await.unwrap();
+    assert_eq!(ready(&mut tx).await.len(), 1, "the word about the third is heard");
+    drop(tx);
+    shop.close().await;
+}
+
+pub async fn a_leader_who_was_replaced_writes_nothing(size: Size) {
+    let shop = shop(&size).await;
+    let app = shop.app(at(NOW)).await;
+    let catalog = app.applied(None).await.unwrap();
+    let campaign = &catalog.campaigns["c"];
+    let take = async |holder: &str, millis: i64| {
+        let mut tx = app.store.begin().await.unwrap();
+        let token = leases::acquire(&mut tx, "scheduler", holder, millis).await.unwrap();
+        tx.commit().await.unwrap();
+        let lease = |token| Lease { name: "scheduler", holder: holder.to_owned(), token, millis: LEASE };
+        token.map(lease)
+    };
+    let scan = async |lease: &Lease| {
+        let done = scheduler::scan_campaign(&app.store, &catalog, &app.clock, campaign, at(NOW), Some(lease)).await;
+        done.unwrap().map(|scanned| scanned.inserted)
+    };
+    let first = take("first", -1).await.unwrap();
+    let second = take("second", LEASE).await.unwrap();
+    assert!(take("first", LEASE).await.is_none());
+    assert_eq!(scan(&first).await, None);
+    let mut tx = app.store.begin().await.unwrap();
+    assert_eq!(ready(&mut tx).await, []);
+    assert_eq!(configuration::states(&mut tx).await.unwrap()["c"].cursor.scanned_to, None);
+    tx.commit().await.unwrap();
+    assert_eq!(scan(&second).await, Some(1));
+    let mut tx = app.store.begin().await.unwrap();
+    assert_eq!(ready(&mut tx).await.len(), 1, "and its mark is gone");
+    tx.commit().await.unwrap();
+    app.store.close().await;
+    shop.close().await;
+}
+
+pub async fn a_scan_does_not_end_the_mark_of_another(size: Size) {
+    let shop = shop(&size).await;
+    let app = shop.app(at(NOW)).await;
+    let store = &app.store;
+    planned(store).await;
+    let mut tx = store.begin().await.unwrap();
+    configuration::mark_scanning(&mut tx, "c", "first").await.unwrap();
+    configuration::mark_scanning(&mut tx, "c", "second").await.unwrap();
+    configuration::end_scanning(&mut tx, "c", "first", 0, (at("2000-01-01T00:00:00Z"), at(NOW))).await.unwrap();
+    assert!(configuration::states(&mut tx).await.unwrap()["c"].held, "its ceiling is judged all the same");
+    configuration::end_scanning(&mut tx, "c", "first", 10, (at("2000-01-01T00:00:00Z"), at(NOW))).await.unwrap();
+    assert_eq!(ready(&mut tx).await, [], "the second one is still inserting");
+    configuration::end_scanning(&mut tx, "c", "second", 10, (at("2000-01-01T00:00:00Z"), at(NOW))).await.unwrap();
+    assert_eq!(ready(&mut tx).await.len(), 1);
+    drop(tx);
+    app.store.close().await;
+    shop.close().await;
+}
