@@ -254,6 +254,8 @@ fn render(
         member,
         campaign: &campaign.name,
         message: message.id,
+        tokens: &catalog.tokens,
+        track: campaign.track,
         step: &message.step,
         due_at: message.due_at,
         years: message.years,

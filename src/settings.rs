@@ -11,7 +11,7 @@ use crate::document::{Document, Environment, Problem, Problems, Table, Value};
 use crate::domain::almanac::{Almanac, OnDay, WEEKDAYS};
 use crate::domain::calendar::{Calendar, QuietHours, parse_zone};
 use crate::domain::duration;
-use crate::domain::member::{Brand, FrequencyCap};
+use crate::domain::member::{Brand, FrequencyCap, Track};
 use crate::domain::message::Purpose;
 use crate::domain::{address, money, phone};
 
@@ -263,6 +263,7 @@ fn decode_brand(value: Value<'_>) -> Option<Brand> {
         table.finish();
         Some(Some(FrequencyCap { messages: u32::try_from(messages?).ok()?, per: per? }))
     });
+    let track = table.get_or("track", Track::default(), |value| Track::decode(value, Track::default()));
     let weekend = match table.get("weekend") {
         Some(value) => decode_weekend(value),
         None => Some(default_weekend(locale.as_deref().unwrap_or_default())),
@@ -280,6 +281,7 @@ fn decode_brand(value: Value<'_>) -> Option<Brand> {
         phone_region: region?,
         quiet_hours: quiet_hours?,
         frequency_cap: frequency_cap?,
+        track: track?,
         almanac: Almanac { weekend: weekend?, weekends, blackouts, ..Almanac::EMPTY },
     })
 }

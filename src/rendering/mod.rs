@@ -12,6 +12,7 @@ use crate::document::Problem;
 use crate::domain::message::{Channel, Content};
 
 mod helpers;
+pub mod links;
 pub mod sample;
 pub mod variables;
 
@@ -154,6 +155,7 @@ impl Renderer {
                     (None, Some(html)) => text_of_html(html),
                     (None, None) => self.part(content, Part::Text, locale, &context)?,
                 };
+                let html = html.map(|html| variables.tracked(html));
                 Ok(Content::Email {
                     from: from.to_owned(),
                     to_name: variables.full_name(),
@@ -253,7 +255,9 @@ mod tests {
     use super::*;
     use crate::domain::calendar::Calendar;
     use crate::domain::member::Member;
+    use crate::domain::member::Track;
     use crate::domain::member::samples::{self, brand};
+    use crate::domain::token::TokenKey;
 
     fn member(locale: &str, calendar: Calendar) -> Member {
         Member { locale: Some(locale.to_owned()), calendar: Some(calendar), ..samples::member() }
@@ -268,6 +272,8 @@ mod tests {
             member: &member,
             campaign: "c",
             message: Uuid::nil(),
+            tokens: &TokenKey::new([7; 32]),
+            track: Track::default(),
             step: "main",
             due_at: "2026-03-21T05:30:00Z".parse().unwrap(),
             years: None,
@@ -335,6 +341,8 @@ mod tests {
             member: &member,
             campaign: "c",
             message: Uuid::nil(),
+            tokens: &TokenKey::new([7; 32]),
+            track: Track::default(),
             step: "main",
             due_at: "2026-03-21T05:30:00Z".parse().unwrap(),
             years: None,
