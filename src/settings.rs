@@ -1,6 +1,8 @@
 //! `config/rekindle.yaml`: read, checked whole, paths resolved. The only file that reads the
 //! environment.
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use chrono::Weekday;
@@ -33,6 +35,7 @@ pub struct Settings {
     pub brand: Brand,
     pub email: Email,
     pub sms: Sms,
+    pub web: Web,
     pub redirect_all_to: Option<Redirect>,
     /// Where capture writes.
     pub outbox: PathBuf,
@@ -94,6 +97,28 @@ pub struct Sms {
 pub struct Line {
     pub number: String,
     pub purpose: Purpose,
+}
+
+/// What the web role serves, and to whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Web {
+    /// What messages link to, calls of providers, and health. Port 0: any free one.
+    pub listen: SocketAddr,
+    pub metrics: MetricsListen,
+    /// Whether the last entry of `X-Forwarded-For` says who asks: only behind a proxy of our own.
+    pub trust_forwarded_for: bool,
+    /// Requests a second from one network, a /24 or /64.
+    pub rate: NonZeroU32,
+}
+
+/// Where metrics are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsListen {
+    /// On an address of their own, since the pages face the internet.
+    Own(SocketAddr),
+    /// Beside the pages.
+    Same,
+    None,
 }
 
 /// Staging: one address and one number that get everything.
@@ -178,7 +203,8 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
     );
     let redirect = table.get_or("redirect_all_to", None, |value| decode_redirect(value, brand.as_ref()));
     let outbox = table.get_or("outbox", default_path("../var/outbox"), path);
-    table.not_yet(&["web", "alerts", "bounces"]);
+    let web = decode_web(table.get("web"));
+    table.not_yet(&["alerts", "bounces"]);
     table.finish();
     Some(Settings {
         file: file.to_owned(),
@@ -193,6 +219,7 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
         brand: brand?,
         email: email?,
         sms: sms?,
+        web: web?,
         redirect_all_to: redirect?,
         outbox: outbox?,
     })
@@ -450,6 +477,43 @@ fn decode_sms(value: Value<'_>) -> Option<Sms> {
         lines: lines?,
         credentials: credentials?,
         connections: usize::try_from(connections?).ok()?,
+    })
+}
+
+fn decode_web(value: Option<Value<'_>>) -> Option<Web> {
+    let mut web = Web {
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+        metrics: MetricsListen::Own(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))),
+        trust_forwarded_for: false,
+        rate: NonZeroU32::MIN.saturating_add(49),
+    };
+    let Some(value) = value else { return Some(web) };
+    let mut table = value.table()?;
+    let listen = table.get_or("listen", web.listen, |value| value.parse(parse_listen));
+    let metrics = table.get_or("metrics", web.metrics, |value| match value.text()?.as_str() {
+        "none" => Some(MetricsListen::None),
+        "same" => Some(MetricsListen::Same),
+        _ => value.parse(|text| {
+            parse_listen(text).map(MetricsListen::Own).map_err(|reason| format!("{reason}; or same, or none"))
+        }),
+    });
+    let trust = table.get_or("trust_forwarded_for", web.trust_forwarded_for, |value| value.boolean());
+    let rate = table.get_or("rate", i64::from(web.rate.get()), |value| value.integer_in(1..=100_000));
+    table.finish();
+    web.listen = listen?;
+    web.metrics = metrics?;
+    web.trust_forwarded_for = trust?;
+    web.rate = NonZeroU32::new(u32::try_from(rate?).ok()?)?;
+    if web.metrics == MetricsListen::Own(web.listen) && web.listen.port() != 0 {
+        value.problem("`metrics` has the address of `listen`; write `metrics: same` if that is meant");
+        return None;
+    }
+    Some(web)
+}
+
+fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("`{text}` is not an address to listen on; write an IP address and a port, such as 127.0.0.1:8080")
     })
 }
 

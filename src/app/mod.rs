@@ -24,6 +24,7 @@ use crate::senders::smtp::SmtpError;
 use crate::settings::{Apply, QueueSetting, Settings};
 use crate::store::claims::{self, Recovered};
 use crate::store::{Store, StoreError, configuration, messages, queue_items};
+use crate::web::BindError;
 
 pub use once::Passed;
 pub use run::Role;
@@ -53,6 +54,8 @@ pub enum AppError {
     Smtp(#[from] SmtpError),
     #[error(transparent)]
     Sms(#[from] SmsError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
     #[error("{0}")]
     Refused(String),
 }

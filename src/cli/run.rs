@@ -24,22 +24,22 @@ enum RoleName {
     Dispatcher,
     /// Takes from the queue and sends.
     Sender,
+    /// Serves what messages link to, health and metrics.
+    Web,
 }
 
 impl Run {
     pub(super) async fn execute(self, session: &Session) -> Result {
-        let roles: Vec<Role> = if self.role.is_empty() {
-            vec![Role::Scheduler, Role::Dispatcher, Role::Sender]
-        } else {
-            self.role
-                .iter()
-                .map(|role| match role {
-                    RoleName::Scheduler => Role::Scheduler,
-                    RoleName::Dispatcher => Role::Dispatcher,
-                    RoleName::Sender => Role::Sender,
-                })
-                .collect()
-        };
+        let roles: Vec<Role> = self
+            .role
+            .iter()
+            .map(|role| match role {
+                RoleName::Scheduler => Role::Scheduler,
+                RoleName::Dispatcher => Role::Dispatcher,
+                RoleName::Sender => Role::Sender,
+                RoleName::Web => Role::Web,
+            })
+            .collect();
         let app = Arc::new(App::open_to_send(session.settings()?, Clock::System).await?);
         let shutdown = CancellationToken::new();
         let stop =

@@ -16,6 +16,7 @@ pub mod links;
 pub mod sample;
 pub mod variables;
 
+pub use helpers::localised;
 pub use variables::Variables;
 
 /// Compiled templates.

@@ -22,6 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("scheduler", PIPELINE),
     ("dispatcher", PIPELINE),
     ("sender", PIPELINE),
+    ("web", PIPELINE),
     ("plan", WITH_SCHEDULER),
     ("occasion_search", WITH_PLAN),
     ("app", BELOW_APP),
@@ -56,6 +57,7 @@ const BELOW_APP: &[&str] = &[
     "scheduler",
     "dispatcher",
     "sender",
+    "web",
     "plan",
     "occasion_search",
     "catalog",
@@ -78,6 +80,7 @@ const BELOW_CLI: &[&str] = &[
     "scheduler",
     "dispatcher",
     "sender",
+    "web",
     "plan",
     "occasion_search",
     "catalog",
@@ -228,6 +231,9 @@ fn a_library_is_named_in_its_one_place() {
         ("handlebars", &["rendering/"]),
         ("reqwest", &["senders/sms/"]),
         ("sqlx", &["store/"]),
+        ("axum", &["web/"]),
+        ("maud", &["web/"]),
+        ("metrics_exporter_prometheus", &["web/"]),
         ("clap", &["cli/"]),
     ];
     let mut broken = Vec::new();
