@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use metrics::counter;
 use tokio::sync::Notify;
 
 use crate::catalog::{Catalog, CatalogError, Files};
@@ -156,6 +157,11 @@ impl App {
         }
         let recovered = claims::recover(&mut tx, alone, self.clock.now()).await?;
         tx.commit().await?;
+        for (result, count) in
+            [("replanned", recovered.replanned), ("uncertain", recovered.uncertain), ("resent", recovered.resent)]
+        {
+            counter!("rekindle_recovered_total", "result" => result).increment(count);
+        }
         Ok(recovered)
     }
 

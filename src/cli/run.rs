@@ -54,7 +54,8 @@ impl Run {
             tracing::info!("stopping: nothing new is taken, what is under way is finished");
             stopping.cancel();
         });
-        tracing::info!(?roles, "running");
+        let named: Vec<String> = roles.iter().map(|role| format!("{role:?}").to_lowercase()).collect();
+        tracing::info!(roles = if named.is_empty() { "all".to_owned() } else { named.join(", ") }, "running");
         app.run(&roles, shutdown).await?;
         tracing::info!("stopped");
         Ok(())

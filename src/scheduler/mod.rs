@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use chrono::Duration;
+use metrics::counter;
 use uuid::Uuid;
 
 use crate::catalog::{Catalog, starts_at};
@@ -250,6 +251,8 @@ impl<'a> Scan<'a> {
         }
         configuration::end_scanning(&mut tx, name, &self.id, self.campaign.limits.ceiling, self.clock.now()).await?;
         tx.commit().await?;
+        counter!("rekindle_scans_total", "campaign" => name.clone()).increment(1);
+        counter!("rekindle_planned_total", "campaign" => name.clone()).increment(self.done.inserted);
         if self.done.inserted > 0 {
             tracing::info!(campaign = %name, inserted = self.done.inserted, "scanned");
         }

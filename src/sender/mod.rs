@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use metrics::{counter, histogram};
 use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::time::Instant as Monotonic;
 use tokio_util::sync::CancellationToken;
@@ -212,11 +213,16 @@ impl SenderRole {
             let finished = self.put_back(&work, left, "the sender pauses".to_owned());
             return Ended { finished: Some(finished), suppress: vec![], receipt: work.receipt };
         }
+        let (channel, name) = (self.channel.as_str(), self.factory.name().to_owned());
+        let began = Monotonic::now();
         let outcome = sender.send(&work.envelope).await;
+        histogram!("rekindle_attempt_seconds", "channel" => channel, "sender" => name.clone())
+            .record(began.elapsed().as_secs_f64());
         if let Outcome::Pause { reply, pause: length } = &outcome {
             let seconds = length.as_secs();
             tracing::warn!(channel = %self.channel, sender = self.factory.name(), seconds, reply, "the sender pauses");
             let _ = pause.send(Monotonic::now() + *length);
+            counter!("rekindle_sender_pauses_total", "channel" => channel, "sender" => name).increment(1);
         }
         let (mut finished, suppress) = self.finished(&work, outcome);
         finished.address = Some(work.envelope.to.clone());
@@ -372,7 +378,18 @@ impl SenderRole {
         if !suppress.is_empty() {
             suppressions::insert(&mut tx, &suppress).await?;
         }
-        tx.commit().await
+        tx.commit().await?;
+        for row in finished {
+            let (channel, sender) = (self.channel.as_str(), row.sender.clone());
+            if let Some(outcome) = row.outcome {
+                counter!("rekindle_attempts_total", "channel" => channel, "sender" => sender.clone(), "outcome" => outcome)
+                    .increment(1);
+            }
+            if row.spent > 0 && row.state == State::Planned {
+                counter!("rekindle_retries_total", "channel" => channel, "sender" => sender).increment(1);
+            }
+        }
+        Ok(())
     }
 }
 

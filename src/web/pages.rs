@@ -140,8 +140,9 @@ pub(super) fn preferences(brand: &Brand, recipient: &Recipient, token: &str, now
     page(brand, words, words.preferences_title, content)
 }
 
+/// The brand's name in a text, kept together whichever way each of them is written.
 fn named(text: &str, brand: &Brand) -> String {
-    text.replace("{brand}", &brand.name)
+    text.replace("{brand}", &format!("\u{2068}{}\u{2069}", brand.name))
 }
 
 /// A date as the member reads it.

@@ -29,12 +29,7 @@ pub enum Kind {
 pub const METRICS: &[(Kind, &str, &str, &str)] = &[
     (Kind::Counter, "rekindle_scans_total", "campaign", "scans that ended"),
     (Kind::Counter, "rekindle_planned_total", "campaign", "messages that scans put into the ledger"),
-    (
-        Kind::Counter,
-        "rekindle_dispatched_total",
-        "campaign, decision",
-        "decisions of the dispatcher: queued, deferred, ended",
-    ),
+    (Kind::Counter, "rekindle_dispatched_total", "decision", "decisions of the dispatcher: queued, deferred, ended"),
     (Kind::Counter, "rekindle_ended_total", "stage, reason", "messages that policy ended, at dispatch or at the send"),
     (Kind::Counter, "rekindle_published_total", "result", "messages given to the queue: confirmed, refused"),
     (Kind::Counter, "rekindle_claimed_total", "channel", "messages that senders claimed"),

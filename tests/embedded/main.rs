@@ -19,6 +19,8 @@ mod queue_contract;
 mod statements_contract;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../contract/web.rs"]
+mod web_contract;
 
 mod audiences;
 mod import;
@@ -27,3 +29,4 @@ mod layers;
 mod pipeline;
 mod queue;
 mod statements;
+mod web;
