@@ -274,33 +274,44 @@ pub async fn an_open_ends_the_step_that_says_so(size: Size) {
 
 pub async fn metrics_say_what_waits(size: Size) {
     let (shop, _) = greeted(&size, WELCOME).await;
-    shop.campaign("held", "trigger: { kind: welcome, delay: 1h }\nlimits: { ceiling: 1, late: always }");
+    let web = web(&shop, "2024-05-01T12:40:00Z").await;
     shop.import(Kind::Members, HEAD.to_owned() + &row("m2") + &row("m3")).await;
+    shop.once("2024-05-01T10:40:00Z").await;
+    shop.campaign("over-its-ceiling", "trigger: { kind: welcome, delay: 1h }\nlimits: { ceiling: 1, late: always }");
     shop.campaign("soon", "trigger: { kind: welcome, delay: 2h }\nlimits: { late: always }");
     shop.pause_all(true).await;
     shop.once("2024-05-01T12:30:00Z").await;
     let mut tx = shop.store().await.read().await.unwrap();
     let all = gauges::read(&mut tx, at("2024-05-01T12:40:00Z"), &[]).await.unwrap();
-    assert_eq!((all.ready, all.held, all.queued, all.in_flight, all.uncertain), (5, 1, 0, 0, 0));
-    assert_eq!(all.oldest_ready, Some(at(JOINED)));
-    let silent = gauges::read(&mut tx, at("2024-05-01T12:40:00Z"), &["hello".to_owned()]).await.unwrap();
-    assert_eq!((silent.ready, silent.oldest_ready), (3, Some(at("2024-05-01T12:00:00Z"))));
+    assert_eq!((all.ready, all.held, all.queued, all.in_flight, all.uncertain), (3, 1, 0, 0, 0));
+    assert_eq!(all.oldest_ready, Some(at("2024-05-01T12:00:00Z")));
+    let silent = gauges::read(&mut tx, at("2024-05-01T12:40:00Z"), &["soon".to_owned()]).await.unwrap();
+    assert_eq!((silent.ready, silent.oldest_ready), (0, None));
     tx.commit().await.unwrap();
-    let web = web(&shop, "2024-05-01T12:40:00Z").await;
     let request = |path: &str| Request::builder().uri(path).body(Body::empty()).unwrap();
     let ready = web.operations().oneshot(request("/health/ready")).await.unwrap();
     assert_eq!(ready.status(), StatusCode::OK);
     let scraped = web.operations().oneshot(request("/metrics")).await.unwrap();
     let text = axum::body::to_bytes(scraped.into_body(), 1 << 20).await.unwrap();
     let text = String::from_utf8(text.to_vec()).unwrap();
-    for name in ["rekindle_ready_messages", "rekindle_lag_seconds", "rekindle_held_campaigns", "rekindle_suppressions"]
-    {
-        assert!(text.contains(&format!("\n{name} ")), "{name} in {text}");
+    for line in [
+        "rekindle_ready_messages ",
+        "rekindle_lag_seconds ",
+        "rekindle_held_campaigns ",
+        "rekindle_suppressions ",
+        "rekindle_planned_total{campaign=\"over-its-ceiling\"} 3\n",
+        "rekindle_attempts_total{channel=\"email\",sender=\"capture\",outcome=\"sent\"} ",
+        "rekindle_dispatched_total{decision=\"queued\"} ",
+        "rekindle_attempt_seconds_bucket{channel=\"email\",sender=\"capture\",le=\"0.1\"} ",
+    ] {
+        assert!(text.contains(&format!("\n{line}")), "{line} in {text}");
     }
     assert_eq!(ask(&web, Method::GET, "/metrics", "").await.0, StatusCode::NOT_FOUND, "not on the public address");
-    shop.store().await.close().await;
-    let down = web.operations().oneshot(request("/health/ready")).await.unwrap();
-    assert_eq!(down.status(), StatusCode::SERVICE_UNAVAILABLE);
+    shop.close().await;
+    until(StatusCode::SERVICE_UNAVAILABLE, async || {
+        web.operations().oneshot(request("/health/ready")).await.unwrap().status()
+    })
+    .await;
 }
 
 /// A running program, stopped with this value.
