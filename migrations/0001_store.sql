@@ -31,6 +31,7 @@ CREATE TABLE members (
     tier             TEXT,
     points           BIGINT,
     attributes       JSONB NOT NULL,
+    paused_until     BIGINT,  -- no marketing before it: the member's own wish, which no import changes
     changed          BIGINT NOT NULL,
     deleted_at       BIGINT
 );

@@ -379,11 +379,14 @@ fn check_rendering(
     for locale in renderer.locales(content) {
         let sample = crate::rendering::sample::member(&locale);
         let order = crate::rendering::sample::order(&settings.brand);
+        let tokens = TokenKey::new([0; 32]);
         let variables = Variables {
             brand: &settings.brand,
             member: &sample,
             campaign: &campaign.name,
             message: uuid::Uuid::nil(),
+            tokens: &tokens,
+            track: campaign.track,
             step: "main",
             due_at: order.purchased_at + chrono::Duration::days(60),
             years: Some(1),

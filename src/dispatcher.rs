@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use metrics::counter;
 use uuid::Uuid;
 
 use crate::catalog::Catalog;
@@ -130,6 +131,14 @@ impl Dispatcher<'_> {
         messages::queue(&mut tx, &queued, now, UNCONFIRMED_LEASE).await?;
         tx.commit().await?;
         let deferred = decided.iter().filter(|row| row.state == State::Planned).count() as u64;
+        for (decision, count) in
+            [("queued", queued.len() as u64), ("deferred", deferred), ("ended", decided.len() as u64 - deferred)]
+        {
+            counter!("rekindle_dispatched_total", "decision" => decision).increment(count);
+        }
+        for reason in decided.iter().filter_map(|row| row.reason) {
+            counter!("rekindle_ended_total", "stage" => "dispatch", "reason" => reason.as_str()).increment(1);
+        }
         let done = Dispatched {
             taken: batch.len() as u64,
             queued: queued.len() as u64,
@@ -166,7 +175,10 @@ impl Dispatcher<'_> {
             tracing::debug!(count = refused.len(), "the queue did not confirm; these messages go back");
             messages::unqueue(&mut tx, refused).await?;
         }
-        tx.commit().await
+        tx.commit().await?;
+        counter!("rekindle_published_total", "result" => "confirmed").increment(confirmed.len() as u64);
+        counter!("rekindle_published_total", "result" => "refused").increment(refused.len() as u64);
+        Ok(())
     }
 
     /// The channel and envelope of a message to send, or how it ends otherwise.
@@ -260,6 +272,8 @@ fn render(
         member,
         campaign: &campaign.name,
         message: message.id,
+        tokens: &catalog.tokens,
+        track: campaign.track,
         step: &message.step,
         due_at: message.due_at,
         years: message.years,

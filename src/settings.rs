@@ -1,6 +1,8 @@
 //! `config/rekindle.yaml`: read, checked whole, paths resolved. The only file that reads the
 //! environment.
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use chrono::Weekday;
@@ -14,7 +16,7 @@ use crate::document::{Document, Environment, Problem, Problems, Table, Value};
 use crate::domain::almanac::{Almanac, OnDay, WEEKDAYS};
 use crate::domain::calendar::{Calendar, QuietHours, parse_zone};
 use crate::domain::duration;
-use crate::domain::member::{Brand, FrequencyCap};
+use crate::domain::member::{Brand, FrequencyCap, Track};
 use crate::domain::{address, money, phone};
 
 /// Everything an operator sets.
@@ -35,6 +37,7 @@ pub struct Settings {
     pub brand: Brand,
     pub email: Email,
     pub sms: Sms,
+    pub web: Web,
     pub redirect_all_to: Option<Redirect>,
     /// Where capture writes.
     pub outbox: PathBuf,
@@ -71,6 +74,28 @@ pub struct Email {
     pub dkim: Vec<Dkim>,
     /// What holds for the recipients' domains.
     pub domains: DomainRules,
+}
+
+/// What the web role serves, and to whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Web {
+    /// What messages link to, calls of providers, and health. Port 0: any free one.
+    pub listen: SocketAddr,
+    pub metrics: MetricsListen,
+    /// Whether the last entry of `X-Forwarded-For` says who asks: only behind a proxy of our own.
+    pub trust_forwarded_for: bool,
+    /// Requests a second from one network, a /24 or /64.
+    pub rate: NonZeroU32,
+}
+
+/// Where metrics are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsListen {
+    /// On an address of their own, since the pages face the internet.
+    Own(SocketAddr),
+    /// Beside the pages.
+    Same,
+    None,
 }
 
 /// Staging: one address and one number that get everything.
@@ -154,7 +179,8 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
     let sms = table.get("sms").map_or(Some(Sms::default()), servers::decode_sms);
     let redirect = table.get_or("redirect_all_to", None, |value| decode_redirect(value, brand.as_ref()));
     let outbox = table.get_or("outbox", default_path("../var/outbox"), path);
-    table.not_yet(&["web", "alerts", "bounces"]);
+    let web = decode_web(table.get("web"));
+    table.not_yet(&["alerts", "bounces"]);
     table.finish();
     Some(Settings {
         file: file.to_owned(),
@@ -169,6 +195,7 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
         brand: brand?,
         email: email?,
         sms: sms?,
+        web: web?,
         redirect_all_to: redirect?,
         outbox: outbox?,
     })
@@ -239,6 +266,7 @@ fn decode_brand(value: Value<'_>) -> Option<Brand> {
         table.finish();
         Some(Some(FrequencyCap { messages: u32::try_from(messages?).ok()?, per: per? }))
     });
+    let track = table.get_or("track", Track::default(), |value| Track::decode(value, Track::default()));
     let weekend = match table.get("weekend") {
         Some(value) => decode_weekend(value),
         None => Some(default_weekend(locale.as_deref().unwrap_or_default())),
@@ -256,6 +284,7 @@ fn decode_brand(value: Value<'_>) -> Option<Brand> {
         phone_region: region?,
         quiet_hours: quiet_hours?,
         frequency_cap: frequency_cap?,
+        track: track?,
         almanac: Almanac { weekend: weekend?, weekends, blackouts, ..Almanac::EMPTY },
     })
 }
@@ -366,6 +395,43 @@ fn parse_from(text: &str) -> Result<String, String> {
     };
     address::parse(inner).map_err(|_| wrong())?;
     Ok(text.to_owned())
+}
+
+fn decode_web(value: Option<Value<'_>>) -> Option<Web> {
+    let mut web = Web {
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+        metrics: MetricsListen::Own(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))),
+        trust_forwarded_for: false,
+        rate: NonZeroU32::MIN.saturating_add(49),
+    };
+    let Some(value) = value else { return Some(web) };
+    let mut table = value.table()?;
+    let listen = table.get_or("listen", web.listen, |value| value.parse(parse_listen));
+    let metrics = table.get_or("metrics", web.metrics, |value| match value.text()?.as_str() {
+        "none" => Some(MetricsListen::None),
+        "same" => Some(MetricsListen::Same),
+        _ => value.parse(|text| {
+            parse_listen(text).map(MetricsListen::Own).map_err(|reason| format!("{reason}; or same, or none"))
+        }),
+    });
+    let trust = table.get_or("trust_forwarded_for", web.trust_forwarded_for, |value| value.boolean());
+    let rate = table.get_or("rate", i64::from(web.rate.get()), |value| value.integer_in(1..=100_000));
+    table.finish();
+    web.listen = listen?;
+    web.metrics = metrics?;
+    web.trust_forwarded_for = trust?;
+    web.rate = NonZeroU32::new(u32::try_from(rate?).ok()?)?;
+    if web.metrics == MetricsListen::Own(web.listen) && web.listen.port() != 0 {
+        value.problem("`metrics` has the address of `listen`; write `metrics: same` if that is meant");
+        return None;
+    }
+    Some(web)
+}
+
+fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("`{text}` is not an address to listen on; write an IP address and a port, such as 127.0.0.1:8080")
+    })
 }
 
 fn decode_redirect(value: Value<'_>, brand: Option<&Brand>) -> Option<Option<Redirect>> {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use metrics::counter;
 use tokio::sync::Notify;
 
 use crate::catalog::{Catalog, CatalogError, Files};
@@ -27,6 +28,7 @@ use crate::senders::smtp::SmtpError;
 use crate::settings::{Apply, QueueSetting, Settings};
 use crate::store::claims::{self, Recovered};
 use crate::store::{Store, StoreError, configuration, messages, queue_items};
+use crate::web::BindError;
 
 pub use once::Passed;
 pub use rehearsal::Rehearsed;
@@ -57,6 +59,8 @@ pub enum AppError {
     Smtp(#[from] SmtpError),
     #[error(transparent)]
     Sms(#[from] SmsError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
     #[error("{0}")]
     Refused(String),
 }
@@ -157,6 +161,11 @@ impl App {
         }
         let recovered = claims::recover(&mut tx, alone, self.clock.now()).await?;
         tx.commit().await?;
+        for (result, count) in
+            [("replanned", recovered.replanned), ("uncertain", recovered.uncertain), ("resent", recovered.resent)]
+        {
+            counter!("rekindle_recovered_total", "result" => result).increment(count);
+        }
         Ok(recovered)
     }
 

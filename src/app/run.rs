@@ -18,6 +18,7 @@ use crate::store::claims::Recovered;
 use crate::store::leases::{self, Lease};
 use crate::store::{StoreError, within};
 use crate::telemetry::Trouble;
+use crate::web::Web;
 
 /// The lease of the process that scans; it is renewed every second, and with each page of a scan.
 const LEADER_LEASE: i64 = 30_000;
@@ -34,31 +35,31 @@ pub enum Role {
     Scheduler,
     Dispatcher,
     Sender,
+    Web,
 }
 
 impl App {
-    /// The service: the given roles, until `shutdown`.
+    /// The service: the given roles, all where none is given, until `shutdown`.
     pub async fn run(self: Arc<Self>, roles: &[Role], shutdown: CancellationToken) -> Result<(), AppError> {
+        let does = |role| roles.is_empty() || roles.contains(&role);
         let mut tasks: Vec<JoinHandle<()>> = Vec::new();
-        // A scheduler has nothing to do with the queue.
-        let queue = if roles.iter().any(|role| *role != Role::Scheduler) { Some(self.queue().await?) } else { None };
-        if roles.contains(&Role::Scheduler) {
+        // A process that only scans or serves pages goes on without the queue.
+        let idle = |role: &Role| matches!(role, Role::Scheduler | Role::Web);
+        let queue = if !roles.is_empty() && roles.iter().all(idle) { None } else { Some(self.queue().await?) };
+        if does(Role::Web) {
+            let (settings, store) = (Arc::clone(&self.settings), self.store.clone());
+            let web = Web::new(settings, store, self.clock.clone(), queue.clone(), None).await?;
+            tasks.extend(web.run(roles.contains(&Role::Web), shutdown.clone()).await?);
+        }
+        if does(Role::Scheduler) {
             tasks.push(tokio::spawn(Arc::clone(&self).schedule(shutdown.clone())));
         }
-        if let Some(queue) = queue.as_ref().filter(|_| roles.contains(&Role::Dispatcher)) {
-            tasks.push(tokio::spawn(Arc::clone(&self).dispatch(Arc::clone(queue), shutdown.clone())));
-        }
-        if let Some(queue) = queue.as_ref().filter(|_| roles.contains(&Role::Sender)) {
-            match self.wait_for_catalog(&shutdown).await {
-                Ok(Some(catalog)) => {
-                    let started = self.start_senders(queue, &catalog, &Pulse::default(), &shutdown);
-                    tasks.extend(started.inspect_err(|_| shutdown.cancel())?);
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    shutdown.cancel();
-                    return Err(error);
-                }
+        if let Some(queue) = &queue {
+            if does(Role::Dispatcher) {
+                tasks.push(tokio::spawn(Arc::clone(&self).dispatch(Arc::clone(queue), shutdown.clone())));
+            }
+            if does(Role::Sender) {
+                tasks.extend(self.send(queue, &shutdown).await?);
             }
         }
         for task in tasks {
@@ -71,6 +72,20 @@ impl App {
         }
         self.store.close().await;
         Ok(())
+    }
+
+    /// Starts the senders as soon as there is a configuration.
+    async fn send(
+        &self,
+        queue: &Arc<dyn Queue>,
+        shutdown: &CancellationToken,
+    ) -> Result<Vec<JoinHandle<()>>, AppError> {
+        let started = match self.wait_for_catalog(shutdown).await {
+            Ok(Some(catalog)) => self.start_senders(queue, &catalog, &Pulse::default(), shutdown),
+            Ok(None) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        };
+        started.inspect_err(|_| shutdown.cancel())
     }
 
     /// The applied configuration, as soon as there is one; `None` when it is time to stop.

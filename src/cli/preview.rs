@@ -9,7 +9,7 @@ use super::{CommandError, Result, Session};
 use crate::app::{App, factories};
 use crate::catalog::Catalog;
 use crate::domain::campaign::{Campaign, MAIN};
-use crate::domain::member::Member;
+use crate::domain::member::{Member, Track};
 use crate::domain::message::{Channel, Content, ENVELOPE_VERSION, Envelope};
 use crate::domain::{address, phone};
 use crate::occasion_search;
@@ -112,6 +112,9 @@ impl Preview {
             member: &member,
             campaign: &campaign.name,
             message: uuid::Uuid::nil(),
+            tokens: &catalog.tokens,
+            // What somebody does with a preview is nobody's opening.
+            track: Track::default(),
             step: &step.id,
             due_at,
             years,

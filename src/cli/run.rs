@@ -28,22 +28,22 @@ enum RoleName {
     Dispatcher,
     /// Takes from the queue and sends.
     Sender,
+    /// Serves what messages link to, health and metrics.
+    Web,
 }
 
 impl Run {
     pub(super) async fn execute(self, session: &Session) -> Result {
-        let roles: Vec<Role> = if self.role.is_empty() {
-            vec![Role::Scheduler, Role::Dispatcher, Role::Sender]
-        } else {
-            self.role
-                .iter()
-                .map(|role| match role {
-                    RoleName::Scheduler => Role::Scheduler,
-                    RoleName::Dispatcher => Role::Dispatcher,
-                    RoleName::Sender => Role::Sender,
-                })
-                .collect()
-        };
+        let roles: Vec<Role> = self
+            .role
+            .iter()
+            .map(|role| match role {
+                RoleName::Scheduler => Role::Scheduler,
+                RoleName::Dispatcher => Role::Dispatcher,
+                RoleName::Sender => Role::Sender,
+                RoleName::Web => Role::Web,
+            })
+            .collect();
         let settings = session.settings()?;
         let app = if self.dry_run {
             App::open(settings, Clock::System).await?
@@ -68,7 +68,8 @@ impl Run {
             tracing::info!("a dry run: nothing is sent, nothing changes");
             return Ok(app.rehearse(&tell, shutdown).await?);
         }
-        tracing::info!(?roles, "running");
+        let named: Vec<String> = roles.iter().map(|role| format!("{role:?}").to_lowercase()).collect();
+        tracing::info!(roles = if named.is_empty() { "all".to_owned() } else { named.join(", ") }, "running");
         app.run(&roles, shutdown).await?;
         tracing::info!("stopped");
         Ok(())

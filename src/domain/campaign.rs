@@ -9,8 +9,8 @@ use super::audience::Audience;
 use super::calendar::{parse_instant, parse_time};
 use super::cron::Cron;
 use super::experiment::part_of;
-use super::member::{Brand, Member};
-use super::message::{Channel, Purpose, words};
+use super::member::{Brand, Member, Track};
+use super::message::{Channel, EventKind, Purpose, words};
 use super::occasion::Trigger;
 use super::policy::{Late, Rules};
 use super::{duration, occasion};
@@ -72,6 +72,8 @@ pub struct Campaign {
     /// With [`Reach::Fallback`]: an SMS without a receipt for so long has failed.
     pub undelivered_after: Option<Duration>,
     pub limits: Limits,
+    /// What is heard of its mails.
+    pub track: Track,
     /// The share of members that gets nothing, 0 to 1.
     pub holdout: f64,
     /// The first one is [`MAIN`] with `after` zero.
@@ -118,6 +120,8 @@ pub struct Step {
     pub after: Duration,
     /// Whether the goal (a purchase) ends it.
     pub unless_goal: bool,
+    /// What ends it when it was heard of an earlier step: [`EventKind::Opened`], [`EventKind::Clicked`].
+    pub unless_heard: Vec<EventKind>,
     /// The folder of its templates.
     pub content: String,
     /// Line and column where the file names it.
@@ -179,7 +183,11 @@ impl Campaign {
             }),
         };
         let holdout = table.get_or("experiment", 0.0, decode_experiment);
-        let later = table.get_or("steps", Vec::new(), decode_steps);
+        let track = table.get_or("track", brand.track, |value| Track::decode(value, brand.track));
+        let has_mail = channels.as_ref().is_none_or(|channels| channels.contains(&Channel::Email));
+        let later = table.get_or("steps", Vec::new(), |value| {
+            decode_steps(value, track.unwrap_or(Track { opens: true, clicks: true }), has_mail)
+        });
         let kind = trigger.as_ref().map(|(trigger, _)| Arc::clone(trigger));
         let spread = table.get_or("spread", Duration::zero(), |value| decode_spread(value, kind.as_deref()));
         let backfill = table.get_or("backfill", None, |value| decode_backfill(value, kind.as_deref()));
@@ -190,8 +198,14 @@ impl Campaign {
         let (_, delay) = trigger?;
         let (scan, send_at) = schedule?;
         let (content, content_at) = content?;
-        let mut steps =
-            vec![Step { id: MAIN.to_owned(), after: Duration::zero(), unless_goal: false, content, content_at }];
+        let mut steps = vec![Step {
+            id: MAIN.to_owned(),
+            after: Duration::zero(),
+            unless_goal: false,
+            unless_heard: Vec::new(),
+            content,
+            content_at,
+        }];
         steps.extend(later?);
         Some(Self {
             name: name?,
@@ -210,6 +224,7 @@ impl Campaign {
             reach: reach?,
             undelivered_after: undelivered_after?,
             limits: limits?,
+            track: track?,
             holdout: holdout?,
             steps,
         })
@@ -425,7 +440,38 @@ fn decode_experiment(value: Value<'_>) -> Option<f64> {
     holdout
 }
 
-fn decode_steps(value: Value<'_>) -> Option<Vec<Step>> {
+/// What ends a step: the goal, and what was heard of the steps before it.
+fn decode_unless(value: Value<'_>, track: Track, has_mail: bool) -> Option<(bool, Vec<EventKind>)> {
+    let (mut goal, mut heard) = (false, Vec::new());
+    for item in &value.list()? {
+        let (kind, key) = match item.one_of(&[
+            ("goal", None),
+            ("opened", Some(EventKind::Opened)),
+            ("clicked", Some(EventKind::Clicked)),
+        ])? {
+            None => {
+                goal = true;
+                continue;
+            }
+            Some(kind) => (kind, if kind == EventKind::Opened { "opens" } else { "clicks" }),
+        };
+        if !has_mail {
+            item.problem(format!("only mails are heard to be {kind}; add email to `channels`, or remove `{kind}`"));
+            return None;
+        }
+        let is_heard = if kind == EventKind::Opened { track.opens } else { track.clicks };
+        if !is_heard {
+            item.problem(format!(
+                "nothing says whether a mail was {kind}; add `track: {{ {key}: true }}` to the campaign, or remove `{kind}`"
+            ));
+            return None;
+        }
+        heard.push(kind);
+    }
+    Some((goal, heard))
+}
+
+fn decode_steps(value: Value<'_>, track: Track, has_mail: bool) -> Option<Vec<Step>> {
     let mut steps: Vec<Step> = Vec::new();
     let mut complete = true;
     for item in value.list()? {
@@ -443,22 +489,12 @@ fn decode_steps(value: Value<'_>) -> Option<Vec<Step>> {
             }
             Some(after)
         });
-        let unless_goal = table.get_or("unless", false, |value| {
-            let items = value.list()?;
-            let mut goal = false;
-            for item in &items {
-                if let Some("opened" | "clicked") = item.text().as_deref() {
-                    item.problem("`opened` and `clicked` are not in this version; write [goal]");
-                    return None;
-                }
-                goal |= item.one_of(&[("goal", true)])?;
-            }
-            Some(goal)
-        });
+        let unless = table.get_or("unless", (false, Vec::new()), |value| decode_unless(value, track, has_mail));
         let content = table.require("content").and_then(decode_content);
         table.not_yet(&["gift", "channels"]);
         table.finish();
-        let (Some(id), Some(after), Some(unless_goal), Some((content, content_at))) = (id, after, unless_goal, content)
+        let (Some(id), Some(after), Some((unless_goal, unless_heard)), Some((content, content_at))) =
+            (id, after, unless, content)
         else {
             complete = false;
             continue;
@@ -472,7 +508,7 @@ fn decode_steps(value: Value<'_>) -> Option<Vec<Step>> {
             complete = false;
             continue;
         }
-        steps.push(Step { id, after, unless_goal, content, content_at });
+        steps.push(Step { id, after, unless_goal, unless_heard, content, content_at });
     }
     complete.then_some(steps)
 }

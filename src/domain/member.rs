@@ -9,6 +9,7 @@ use super::Instant;
 use super::almanac::Almanac;
 use super::calendar::{Calendar, MonthDay, QuietHours, in_calendar};
 use super::message::Channel;
+use crate::document::Value;
 
 /// A customer in the member store.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +34,8 @@ pub struct Member {
     pub tier: Option<String>,
     pub points: Option<i64>,
     pub attributes: BTreeMap<String, String>,
+    /// No marketing before it, by the member's own wish.
+    pub paused_until: Option<Instant>,
     pub deleted: bool,
 }
 
@@ -141,6 +144,8 @@ pub struct Brand {
     pub phone_region: phonenumber::country::Id,
     pub quiet_hours: Option<QuietHours>,
     pub frequency_cap: Option<FrequencyCap>,
+    /// For campaigns that do not say it themselves.
+    pub track: Track,
     /// Its occasions come with the catalog; settings alone know none.
     pub almanac: Almanac,
 }
@@ -150,6 +155,27 @@ pub struct Brand {
 pub struct FrequencyCap {
     pub messages: u32,
     pub per: chrono::Duration,
+}
+
+/// What is heard of an HTML mail by ways that its reader does not see: nothing, unless the brand or
+/// the campaign wants it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Track {
+    /// A picture of one pixel says that it was opened.
+    pub opens: bool,
+    /// Its links lead through us.
+    pub clicks: bool,
+}
+
+impl Track {
+    /// Reads `{ opens: …, clicks: … }`; what is not said stays as in `default`.
+    pub fn decode(value: Value<'_>, default: Self) -> Option<Self> {
+        let mut table = value.table()?;
+        let opens = table.get_or("opens", default.opens, |value| value.boolean());
+        let clicks = table.get_or("clicks", default.clicks, |value| value.boolean());
+        table.finish();
+        Some(Self { opens: opens?, clicks: clicks? })
+    }
 }
 
 /// A brand and a member for the tests of several modules.
@@ -169,6 +195,7 @@ pub mod samples {
             phone_region: phonenumber::country::Id::IR,
             quiet_hours: None,
             frequency_cap: None,
+            track: Track::default(),
             almanac: Almanac::EMPTY,
         }
     }
@@ -193,6 +220,7 @@ pub mod samples {
             tier: None,
             points: Some(1_234_567),
             attributes: BTreeMap::new(),
+            paused_until: None,
             deleted: false,
         }
     }

@@ -67,6 +67,7 @@ pub struct ChannelFacts {
     pub channel: Channel,
     pub has_address: bool,
     pub has_consent: bool,
+    /// The address is closed for the purpose, or the member paused it.
     pub suppressed: bool,
     /// Other messages that count, of whatever member, by this channel to the same address, in the
     /// cap's time.

@@ -33,7 +33,7 @@ impl std::fmt::Debug for TokenKey {
 }
 
 /// How much of the signature a token carries: 80 bits, which nobody guesses over a network.
-const SIGNATURE: usize = 10;
+const SIGNATURE: usize = TokenKey::SIGNATURE;
 
 /// RFC 4648's base 32 in lower case, without padding: it survives mail servers and people that change
 /// the case of an address, and no letter needs an escape in a URL.
@@ -47,6 +47,9 @@ static LETTERS: std::sync::LazyLock<Encoding> = std::sync::LazyLock::new(|| {
 });
 
 impl TokenKey {
+    /// The bytes of a signature.
+    pub const SIGNATURE: usize = 10;
+
     pub const fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }

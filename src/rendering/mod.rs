@@ -17,6 +17,7 @@ pub mod links;
 pub mod sample;
 pub mod variables;
 
+pub use helpers::localised;
 pub use variables::Variables;
 
 /// Compiled templates.
@@ -156,6 +157,7 @@ impl Renderer {
                     (None, Some(html)) => text_of_html(html),
                     (None, None) => self.part(content, Part::Text, locale, &context)?,
                 };
+                let html = html.map(|html| variables.tracked(html));
                 Ok(Content::Email {
                     from: from.to_owned(),
                     to_name: variables.full_name(),
@@ -255,7 +257,9 @@ mod tests {
     use super::*;
     use crate::domain::calendar::Calendar;
     use crate::domain::member::Member;
+    use crate::domain::member::Track;
     use crate::domain::member::samples::{self, brand};
+    use crate::domain::token::TokenKey;
 
     fn member(locale: &str, calendar: Calendar) -> Member {
         Member { locale: Some(locale.to_owned()), calendar: Some(calendar), ..samples::member() }
@@ -270,6 +274,8 @@ mod tests {
             member: &member,
             campaign: "c",
             message: Uuid::nil(),
+            tokens: &TokenKey::new([7; 32]),
+            track: Track::default(),
             step: "main",
             due_at: "2026-03-21T05:30:00Z".parse().unwrap(),
             years: None,
@@ -337,6 +343,8 @@ mod tests {
             member: &member,
             campaign: "c",
             message: Uuid::nil(),
+            tokens: &TokenKey::new([7; 32]),
+            track: Track::default(),
             step: "main",
             due_at: "2026-03-21T05:30:00Z".parse().unwrap(),
             years: None,

@@ -26,6 +26,7 @@ pub fn member(locale: &str) -> Member {
         tier: Some("gold".to_owned()),
         points: Some(1200),
         attributes: BTreeMap::new(),
+        paused_until: None,
         deleted: false,
     }
 }

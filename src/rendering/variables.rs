@@ -6,6 +6,7 @@
 //! | `member.points`, `.joined_at`, `.birth_date` | number, instant, date; null where the member lacks it |
 //! | `member.attributes.NAME` | text; missing where the member lacks it: use `{{default member.attributes.size "your size"}}` |
 //! | `brand.name`, `brand.base_url` | text |
+//! | `unsubscribe_url`, `preferences_url` | where the member stops such messages, and says what to get |
 //! | `campaign.name`, `message.id`, `message.step` | text |
 //! | `occasion.date` | the local date on which the message is due |
 //! | `occasion.years` | which anniversary; else null |
@@ -18,10 +19,12 @@ use handlebars::Context;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::links;
 use crate::domain::Instant;
 use crate::domain::calendar::local_date;
-use crate::domain::member::{Brand, Member};
+use crate::domain::member::{Brand, Member, Track};
 use crate::domain::purchase::Purchase;
+use crate::domain::token::TokenKey;
 
 /// Every variable with a fixed name, for suggestions.
 pub const NAMES: &[&str] = &[
@@ -39,6 +42,8 @@ pub const NAMES: &[&str] = &[
     "member.birth_date",
     "brand.name",
     "brand.base_url",
+    "unsubscribe_url",
+    "preferences_url",
     "campaign.name",
     "message.id",
     "message.step",
@@ -58,6 +63,10 @@ pub struct Variables<'a> {
     pub member: &'a Member,
     pub campaign: &'a str,
     pub message: Uuid,
+    /// Signs the message's links.
+    pub tokens: &'a TokenKey,
+    /// What is to be heard of an HTML mail.
+    pub track: Track,
     pub step: &'a str,
     pub due_at: Instant,
     pub years: Option<i64>,
@@ -78,6 +87,11 @@ impl Variables<'_> {
             .map(String::as_str)
             .collect::<Vec<_>>()
             .join(" ")
+    }
+
+    /// The HTML of the message, as far as it is tracked.
+    pub(super) fn tracked(&self, html: String) -> String {
+        links::tracked(html, &self.brand.base_url, self.tokens, self.message, self.track)
     }
 
     pub(super) fn context(&self) -> Context {
@@ -102,6 +116,8 @@ impl Variables<'_> {
                 "attributes": member.attributes,
             },
             "brand": { "name": self.brand.name, "base_url": self.brand.base_url },
+            "unsubscribe_url": links::unsubscribe_url(&self.brand.base_url, self.tokens, self.message),
+            "preferences_url": links::preferences_url(&self.brand.base_url, self.tokens, self.message),
             "campaign": { "name": self.campaign },
             "message": { "id": self.message.to_string(), "step": self.step },
             "occasion": {

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use chrono::Duration;
+use metrics::counter;
 use uuid::Uuid;
 
 use crate::catalog::{Catalog, starts_at};
@@ -288,6 +289,8 @@ impl<'a> Scan<'a> {
             tracing::info!(campaign = %name, "another process leads by now; this scan stops");
             return Ok(None);
         }
+        counter!("rekindle_scans_total", "campaign" => name.clone()).increment(1);
+        counter!("rekindle_planned_total", "campaign" => name.clone()).increment(self.done.inserted);
         if self.done.inserted > 0 {
             tracing::info!(campaign = %name, inserted = self.done.inserted, "scanned");
         }

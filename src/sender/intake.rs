@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::counter;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant as Monotonic;
 use tokio_util::sync::CancellationToken;
@@ -320,6 +321,10 @@ impl Intake {
             claims::release(&mut tx, released, token).await?;
         }
         tx.commit().await?;
+        counter!("rekindle_claimed_total", "channel" => role.channel.as_str()).increment(pass.len() as u64);
+        for reason in finished.iter().filter_map(|row| row.reason) {
+            counter!("rekindle_ended_total", "stage" => "send", "reason" => reason.as_str()).increment(1);
+        }
         Ok(pass)
     }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use metrics::{counter, histogram};
 use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::time::Instant as Monotonic;
 use tokio_util::sync::CancellationToken;
@@ -283,7 +284,11 @@ impl Running {
             let finished = self.put_back(&work, left, "the recipient's domain wants less".to_owned());
             return Ended::new(Some(finished), work.receipt);
         }
+        let (channel, name) = (self.channel.as_str(), self.factory.name().to_owned());
+        let began = Monotonic::now();
         let outcome = sender.send(&work.envelope).await;
+        histogram!("rekindle_attempt_seconds", "channel" => channel, "sender" => name.clone())
+            .record(began.elapsed().as_secs_f64());
         if !self.clock.is_simulated() {
             self.pace.heard(&work.envelope, &outcome);
         }
@@ -293,6 +298,7 @@ impl Running {
             if pause.send_replace(until) < Monotonic::now() {
                 let seconds = length.as_secs();
                 tracing::warn!(channel = %self.channel, sender = self.factory.name(), seconds, reply, "the sender pauses");
+                counter!("rekindle_sender_pauses_total", "channel" => channel, "sender" => name).increment(1);
             }
         }
         let full = matches!(outcome, Outcome::Retry { blame: Blame::Mailbox, .. });
@@ -491,7 +497,18 @@ impl Running {
         if !suppress.is_empty() {
             suppressions::insert(&mut tx, &suppress).await?;
         }
-        tx.commit().await
+        tx.commit().await?;
+        for row in finished {
+            let (channel, sender) = (self.channel.as_str(), row.sender.clone());
+            if let Some(outcome) = row.outcome {
+                counter!("rekindle_attempts_total", "channel" => channel, "sender" => sender.clone(), "outcome" => outcome)
+                    .increment(1);
+            }
+            if row.spent > 0 && row.state == State::Planned {
+                counter!("rekindle_retries_total", "channel" => channel, "sender" => sender).increment(1);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 //! key of its source, so that hearing it twice changes nothing, and it may come in any order, even
 //! before the outcome of the attempt.
 
+use metrics::counter;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -65,6 +66,9 @@ pub async fn record(tx: &mut Tx, events: &[Event]) -> Result<Vec<String>> {
     let new: Vec<(String,)> = query!(fetch_all, (String,), tx, INSERT, JsonRows::of(events)?)?;
     let new: Vec<String> = new.into_iter().map(|(key,)| key).collect();
     let heard = events.iter().filter(|event| new.contains(&event.key));
+    for kind in heard.clone().filter_map(|event| event.kind.parse::<EventKind>().ok()) {
+        counter!("rekindle_events_total", "kind" => kind.as_str()).increment(1);
+    }
     advance(tx, heard.filter_map(|event| event.message_id).collect()).await?;
     Ok(new)
 }

@@ -9,7 +9,7 @@ use super::{Ids, Result, Tx, members, query, statements, suppressions};
 use crate::domain::campaign::{Campaign, MAIN};
 use crate::domain::experiment::held_out;
 use crate::domain::member::{Brand, Member};
-use crate::domain::message::{Channel, Purpose, Reason, State};
+use crate::domain::message::{Channel, EventKind, Purpose, Reason, State};
 use crate::domain::policy::{ChannelFacts, Facts, GREETING_DISTANCE};
 use crate::domain::purchase::{OrderStatus, Placed, Purchase, chain};
 use crate::domain::{Instant, instant};
@@ -28,6 +28,9 @@ statements! {
     THANKED = "SELECT m.member_id, m.campaign, m.step, p.id, p.order_id, p.purchased_at FROM messages m \
         JOIN purchases p ON p.id = m.purchase_id WHERE m.member_id {in $1} AND m.campaign {in $2} \
         AND m.state IN ('queued', 'sending', 'sent', 'uncertain', 'delivered', 'bounced', 'complained')";
+    HEARD = "SELECT m.member_id, m.campaign, m.occasion, m.step, e.kind, MIN(e.at) FROM messages m \
+        JOIN events e ON e.message_id = m.id WHERE m.member_id {in $1} AND m.campaign {in $2} \
+        AND e.kind IN ('opened', 'clicked') GROUP BY 1, 2, 3, 4, 5";
     ORDERS = "SELECT id, order_id, purchased_at, amount, currency, status, delivered_at, items FROM purchases WHERE id {in $1}";
 }
 
@@ -49,6 +52,8 @@ pub struct Surroundings {
     /// Greetings that went out, by (member, campaign): (occasion, due).
     greetings: HashMap<(i64, String), Vec<(String, Instant)>>,
     first_steps: HashMap<(i64, String, String), Reason>,
+    /// What was heard of the messages of an occasion, by (member, campaign, occasion).
+    heard: HashMap<(i64, String, String), Vec<Heard>>,
     suppressions: HashSet<(String, String)>,
     /// Valid orders by member, where a campaign takes several as one occasion.
     close_orders: HashMap<i64, Vec<Placed>>,
@@ -65,6 +70,14 @@ struct Counted {
     /// Whether it counts for the frequency cap.
     counts: bool,
     channel: Option<Channel>,
+    at: Instant,
+}
+
+/// That a message was opened or clicked, and when first.
+#[derive(Debug)]
+struct Heard {
+    step: String,
+    kind: EventKind,
     at: Instant,
 }
 
@@ -120,6 +133,7 @@ impl Surroundings {
         found.audiences = AudienceFacts::load(tx, audiences, true).await?;
         found.load_greetings(tx, subjects).await?;
         found.load_first_steps(tx, subjects).await?;
+        found.load_heard(tx, subjects).await?;
         found.load_close_orders(tx, subjects).await?;
         Ok(found)
     }
@@ -186,6 +200,25 @@ impl Surroundings {
         Ok(())
     }
 
+    async fn load_heard(&mut self, tx: &mut Tx, subjects: &[Subject<'_>]) -> Result<()> {
+        let listens = |campaign: &Campaign| campaign.steps.iter().any(|step| !step.unless_heard.is_empty());
+        let (ids, campaigns) =
+            keys(subjects.iter().filter(|subject| subject.is_later_step && listens(subject.campaign)));
+        if ids.is_empty() {
+            return Ok(());
+        }
+        type Row = (i64, String, String, String, String, i64);
+        for (member, campaign, occasion, step, kind, at) in
+            query!(fetch_all, Row, tx, HEARD, Ids(ids), super::Texts(campaigns))?
+        {
+            if let Ok(kind) = kind.parse() {
+                let heard = Heard { step, kind, at: instant(at) };
+                self.heard.entry((member, campaign, occasion)).or_default().push(heard);
+            }
+        }
+        Ok(())
+    }
+
     async fn load_close_orders(&mut self, tx: &mut Tx, subjects: &[Subject<'_>]) -> Result<()> {
         let (ids, campaigns) = keys(subjects.iter().filter(|subject| subject.campaign.trigger.collapse().is_some()));
         if ids.is_empty() {
@@ -232,7 +265,8 @@ impl Surroundings {
         facts.order_cancelled = order.is_some_and(|order| order.status != OrderStatus::Paid);
         facts.collapsed = self.collapsed(message, campaign, now);
         facts.in_audience = self.in_audience(message, campaign, member, brand, now);
-        facts.goal_reached = self.goal_reached(message, campaign, step.unless_goal, now);
+        facts.goal_reached = self.goal_reached(message, campaign, step.unless_goal, now)
+            || self.was_heard(message, campaign, &step.unless_heard, now);
         if campaign.trigger.is_yearly() {
             let others = self.greetings.get(&(member.id, campaign.name.clone()));
             facts.already_greeted = others.into_iter().flatten().any(|(occasion, due)| {
@@ -247,7 +281,7 @@ impl Surroundings {
             .channels_of(&message.slot)
             .into_iter()
             .filter(|channel| !message.tried.contains(channel))
-            .map(|channel| self.channel(member, channel, campaign.purpose))
+            .map(|channel| self.channel(member, channel, campaign.purpose, now))
             .collect();
         facts.held_out = held_out(&campaign.name, &member.external_id, campaign.holdout);
         if let Some(cap) = brand.frequency_cap.filter(|_| campaign.limits.counts_for_cap) {
@@ -374,6 +408,16 @@ impl Surroundings {
         seen.any(|at| since.is_none_or(|since| *at > since))
     }
 
+    /// Whether one of these was heard of an earlier step of the occasion. Who clicked has opened it.
+    fn was_heard(&self, message: &Message, campaign: &Campaign, kinds: &[EventKind], now: Instant) -> bool {
+        let earlier = campaign.steps.iter().take_while(|step| step.id != message.step).map(|step| &step.id);
+        let earlier: Vec<&String> = if kinds.is_empty() { return false } else { earlier.collect() };
+        let key = (message.member_id, message.campaign.clone(), message.occasion.clone());
+        let says = |kind| kinds.contains(&kind) || (kind == EventKind::Clicked && kinds.contains(&EventKind::Opened));
+        let heard = self.heard.get(&key).into_iter().flatten();
+        heard.filter(|heard| heard.at <= now && says(heard.kind)).any(|heard| earlier.contains(&&heard.step))
+    }
+
     /// Whether the occasion is not this order's, or no longer. An order that was thanked for and then
     /// cancelled still stands for those close to it.
     fn collapsed(&self, message: &Message, campaign: &Campaign, now: Instant) -> bool {
@@ -390,13 +434,15 @@ impl Surroundings {
         thanked.iter().any(|order| order.id != id && chain.contains(&order.id))
     }
 
-    fn channel(&self, member: &Member, channel: Channel, purpose: Purpose) -> ChannelFacts {
+    fn channel(&self, member: &Member, channel: Channel, purpose: Purpose, now: Instant) -> ChannelFacts {
         let key = suppression_key(member, channel);
+        let paused = purpose == Purpose::Marketing && member.paused_until.is_some_and(|until| now < until);
         ChannelFacts {
             channel,
             has_address: key.is_some(),
             has_consent: member.consents(channel),
-            suppressed: key.is_some_and(|address| self.suppressions.contains(&(address, purpose.as_str().to_owned()))),
+            suppressed: paused
+                || key.is_some_and(|address| self.suppressions.contains(&(address, purpose.as_str().to_owned()))),
             counted: 0,
         }
     }

@@ -14,7 +14,8 @@ use crate::domain::{Instant, instant};
 macro_rules! member_columns {
     () => {
         "m.id, m.external_id, m.email, m.phone, m.title, m.first_name, m.last_name, m.birth_date, m.joined_at, \
-         m.locale, m.timezone, m.calendar, m.email_consent, m.sms_consent, m.tier, m.points, m.attributes, m.deleted_at"
+         m.locale, m.timezone, m.calendar, m.email_consent, m.sms_consent, m.tier, m.points, m.attributes, \
+         m.paused_until, m.deleted_at"
     };
 }
 pub(super) use member_columns;
@@ -31,6 +32,7 @@ statements! {
     SHARING = "SELECT o.id, o.email, o.phone FROM members m JOIN members o ON LOWER(o.email) = LOWER(m.email) \
         WHERE m.id {in $1} UNION SELECT o.id, o.email, o.phone FROM members m JOIN members o ON o.phone = m.phone \
         WHERE m.id {in $1}";
+    PAUSE = "UPDATE members SET paused_until = $2 WHERE id = $1";
     TOUCH = "UPDATE members SET changed = $2 WHERE id {in $1}";
 }
 
@@ -211,6 +213,12 @@ pub async fn by_ids(tx: &mut Tx, ids: Vec<i64>) -> Result<HashMap<i64, Member>> 
     found.into_iter().map(|row| row.into_member().map(|member| (member.id, member))).collect()
 }
 
+/// Keeps marketing from a member until an instant; `None` ends that.
+pub async fn pause(tx: &mut Tx, member: i64, until: Option<Instant>) -> Result<()> {
+    execute!(tx, PAUSE, member, until.map(|at| at.timestamp_millis()))?;
+    Ok(())
+}
+
 /// One member by the shop's id.
 pub async fn by_external_id(tx: &mut Tx, external_id: &str) -> Result<Option<Member>> {
     let found = query!(fetch_optional, StoredMember, tx, BY_EXTERNAL_ID, external_id)?;
@@ -249,6 +257,7 @@ pub(super) struct StoredMember {
     tier: Option<String>,
     points: Option<i64>,
     attributes: Json<BTreeMap<String, String>>,
+    paused_until: Option<i64>,
     deleted_at: Option<i64>,
 }
 
@@ -276,6 +285,7 @@ impl StoredMember {
             tier: self.tier,
             points: self.points,
             attributes: self.attributes.0,
+            paused_until: self.paused_until.map(instant),
             deleted: self.deleted_at.is_some(),
         })
     }

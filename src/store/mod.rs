@@ -21,6 +21,7 @@ pub mod dates;
 pub mod dialect;
 pub mod events;
 pub mod facts;
+pub mod gauges;
 pub mod leases;
 pub mod members;
 pub mod messages;
@@ -80,6 +81,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
         ("dates", dates::STATEMENTS),
         ("events", events::STATEMENTS),
         ("facts", facts::STATEMENTS),
+        ("gauges", gauges::STATEMENTS),
         ("leases", leases::STATEMENTS),
         ("members", members::STATEMENTS),
         ("messages", messages::STATEMENTS),

@@ -23,6 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("dispatcher", PIPELINE),
     ("fallback", PIPELINE),
     ("sender", PIPELINE),
+    ("web", PIPELINE),
     ("plan", WITH_SCHEDULER),
     ("occasion_search", WITH_PLAN),
     ("app", BELOW_APP),
@@ -58,6 +59,7 @@ const BELOW_APP: &[&str] = &[
     "dispatcher",
     "fallback",
     "sender",
+    "web",
     "plan",
     "occasion_search",
     "catalog",
@@ -81,6 +83,7 @@ const BELOW_CLI: &[&str] = &[
     "dispatcher",
     "fallback",
     "sender",
+    "web",
     "plan",
     "occasion_search",
     "catalog",
@@ -231,6 +234,9 @@ fn a_library_is_named_in_its_one_place() {
         ("handlebars", &["rendering/"]),
         ("reqwest", &["senders/sms/"]),
         ("sqlx", &["store/"]),
+        ("axum", &["web/"]),
+        ("maud", &["web/"]),
+        ("metrics_exporter_prometheus", &["web/"]),
         ("clap", &["cli/"]),
     ];
     let mut broken = Vec::new();

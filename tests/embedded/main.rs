@@ -25,6 +25,8 @@ mod recovery_contract;
 mod statements_contract;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../contract/web.rs"]
+mod web_contract;
 
 mod audiences;
 mod faults;
@@ -35,3 +37,4 @@ mod pipeline;
 mod queue;
 mod sending;
 mod statements;
+mod web;

@@ -25,6 +25,8 @@ mod recovery_contract;
 mod statements_contract;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../contract/web.rs"]
+mod web_contract;
 
 mod audiences;
 mod mail;

@@ -21,6 +21,7 @@ use crate::recovery_contract::recovery_contract;
 use crate::support::rabbitmq::Prefix;
 use crate::support::shop::{Dice, PLAIN, Shop, Size, at};
 use crate::support::{Database, tidied, until};
+use crate::web_contract::web_contract;
 
 agreement_contract!(on_servers, plan_run_and_evaluator_agree_in_spring);
 pipeline_contract!(on_servers);
@@ -30,6 +31,7 @@ days_contract!(on_servers);
 fallback_contract!(on_servers);
 mistakes_contract!(on_postgres);
 recovery_contract!(on_postgres);
+web_contract!(on_postgres);
 
 async fn on_servers<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
     let (database, prefix) = (Database::create().await, Prefix::new());

@@ -116,21 +116,26 @@ impl Shop {
     }
 
     pub fn settings(&self) -> Arc<Settings> {
+        let file = self.folder.0.join("rekindle.yaml");
+        let text = self.settings_text();
+        Arc::new(Settings::parse(&file, &text, &|_| None).unwrap_or_else(|problems| panic!("{problems}")))
+    }
+
+    /// The settings file of a program that works on this shop.
+    pub fn settings_text(&self) -> String {
         let sender = match self.size.smtp {
             _ if self.email.is_some() => self.email.clone().unwrap_or_default(),
             Some(port) => format!("sender: smtp, smtp: {{ host: 127.0.0.1, port: {port}, connections: 8 }}"),
             None => "sender: capture".to_owned(),
         };
-        let text = format!(
+        format!(
             "store: {}\nqueue: {}\nbrand: {}\nemail: {{ {sender}, from: \"Shop <hello@shop.example>\" }}\ntemplates: {}\noutbox: outbox\n{}",
             self.size.store,
             self.size.queue,
             self.brand,
             self.templates.display(),
             self.more
-        );
-        let file = self.folder.0.join("rekindle.yaml");
-        Arc::new(Settings::parse(&file, &text, &|_| None).unwrap_or_else(|problems| panic!("{problems}")))
+        )
     }
 
     /// The migrated store.

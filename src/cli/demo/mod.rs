@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::domain::calendar::local_midnight;
+use crate::domain::member::Track;
 use crate::domain::message::{Channel, State};
 use crate::import::Kind;
 use crate::rendering::Variables;
@@ -227,6 +228,8 @@ async fn render(app: &App, catalog: &Catalog, listed: &Listed) -> Result<Option<
         member: &member,
         campaign: &campaign.name,
         message: message.id,
+        tokens: &catalog.tokens,
+        track: Track::default(),
         step: &message.step,
         due_at: message.due_at,
         years: message.years,

@@ -33,6 +33,7 @@ fn member() -> Member {
             ("size".to_owned(), "12".to_owned()),
             ("renewal".to_owned(), "1403/02/21".to_owned()),
         ]),
+        paused_until: None,
         deleted: false,
     }
 }

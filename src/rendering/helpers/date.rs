@@ -45,8 +45,8 @@ pub(super) fn date(
     Ok(())
 }
 
-/// A date in words; `None` when the language or calendar cannot be written.
-fn localised(date: NaiveDate, locale: &str, calendar: &str) -> Option<String> {
+/// A date in words of a language (`fa`) and calendar (`persian`); `None` when they cannot be written.
+pub fn localised(date: NaiveDate, locale: &str, calendar: &str) -> Option<String> {
     let iso: Date<Iso> = Date::try_new_iso(date.year(), date.month() as u8, date.day() as u8).ok()?;
     Some(formatter(locale, calendar)?.format(&iso).to_string())
 }

@@ -8,6 +8,8 @@ mod default;
 mod money;
 mod number;
 
+pub use date::localised;
+
 /// Makes every helper known to a registry.
 pub(super) fn register(registry: &mut Handlebars<'static>) {
     registry.register_helper("date", Box::new(date::date));
