@@ -17,14 +17,12 @@ use crate::pipeline_contract::pipeline_contract;
 use crate::support::rabbitmq::Prefix;
 use crate::support::shop::{Dice, PLAIN, Shop, Size, at};
 use crate::support::{Database, tidied};
-use crate::web_contract::web_contract;
 
 agreement_contract!(on_servers, plan_run_and_evaluator_agree_in_spring);
 pipeline_contract!(on_servers);
 launching_contract!(on_postgres);
 at_risk_contract!(on_servers);
 days_contract!(on_servers);
-web_contract!(on_postgres);
 
 async fn on_servers<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
     let (database, prefix) = (Database::create().await, Prefix::new());
