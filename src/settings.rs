@@ -84,7 +84,7 @@ pub struct Web {
     pub metrics: MetricsListen,
     /// Whether the last entry of `X-Forwarded-For` says who asks: only behind a proxy of our own.
     pub trust_forwarded_for: bool,
-    /// Requests a second from one network, a /24 or /64.
+    /// Requests of pages a second from one network, a /24 or /64.
     pub rate: NonZeroU32,
 }
 

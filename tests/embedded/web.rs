@@ -167,6 +167,8 @@ async fn limits_hold_and_pages_keep_to_themselves() {
         last = ask(&web, Method::GET, &path, "").await.0;
     }
     assert_eq!(last, StatusCode::TOO_MANY_REQUESTS, "ten seconds' worth at once, and no more");
+    let (status, _) = ask(&web, Method::POST, "/hooks/nobody", "").await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "providers' calls have no such limit");
     shop.close().await;
 }
 

@@ -38,3 +38,4 @@ mod queue_postgres;
 mod queue_rabbitmq;
 mod queue_rabbitmq_failures;
 mod statements;
+mod web;

@@ -21,7 +21,6 @@ use crate::recovery_contract::recovery_contract;
 use crate::support::rabbitmq::Prefix;
 use crate::support::shop::{Dice, PLAIN, Shop, Size, at};
 use crate::support::{Database, tidied, until};
-use crate::web_contract::web_contract;
 
 agreement_contract!(on_servers, plan_run_and_evaluator_agree_in_spring);
 pipeline_contract!(on_servers);
@@ -31,7 +30,6 @@ days_contract!(on_servers);
 fallback_contract!(on_servers);
 mistakes_contract!(on_postgres);
 recovery_contract!(on_postgres);
-web_contract!(on_postgres);
 
 async fn on_servers<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
     let (database, prefix) = (Database::create().await, Prefix::new());
