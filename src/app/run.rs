@@ -43,7 +43,7 @@ impl App {
         if roles.contains(&Role::Sender) {
             match self.wait_for_catalog(&shutdown).await {
                 Ok(Some(catalog)) => {
-                    let started = self.start_senders(&queue, &catalog, &Pulse::default(), &shutdown);
+                    let started = self.start_senders(&queue, &catalog, &Pulse::default(), false, &shutdown);
                     tasks.extend(started.inspect_err(|_| shutdown.cancel())?);
                 }
                 Ok(None) => {}

@@ -45,8 +45,9 @@ fn keys() -> Vec<Signer> {
     ];
     let signers = made.into_iter().map(|(selector, arguments)| {
         let file = folder.0.join(selector);
-        let made = Command::new("openssl").args(&arguments).arg("-out").arg(&file).stderr(Stdio::null()).status();
-        assert!(made.unwrap().success(), "openssl {arguments:?}");
+        let mut openssl = Command::new("openssl");
+        openssl.arg(arguments[0]).arg("-out").arg(&file).args(&arguments[1..]);
+        assert!(openssl.stderr(Stdio::null()).status().unwrap().success(), "openssl {arguments:?}");
         Signer::from_pem("example.com", selector, &std::fs::read(file).unwrap()).unwrap()
     });
     signers.collect()

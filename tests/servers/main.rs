@@ -23,6 +23,7 @@ mod support;
 mod audiences;
 mod mail;
 mod pipeline;
+mod postfix;
 mod processes;
 mod proxy;
 mod query_plans;

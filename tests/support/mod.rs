@@ -9,6 +9,7 @@ pub mod features;
 pub mod generated;
 pub mod mail_server;
 pub mod naive;
+pub mod postfix;
 pub mod rabbitmq;
 pub mod shop;
 pub mod sink;
