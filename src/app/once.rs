@@ -98,7 +98,7 @@ impl Work {
         let queue = app.queue().await?;
         let catalog = app.applied(None).await?;
         let (pulse, shutdown) = (Pulse::default(), CancellationToken::new());
-        let senders = app.start_senders(&queue, &catalog, &pulse, &shutdown)?;
+        let senders = app.start_senders(&queue, &catalog, &pulse, true, &shutdown)?;
         Ok(Self { queue, pulse, senders, shutdown, passed: Passed::default() })
     }
 

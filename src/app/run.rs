@@ -81,7 +81,7 @@ impl App {
         shutdown: &CancellationToken,
     ) -> Result<Vec<JoinHandle<()>>, AppError> {
         let started = match self.wait_for_catalog(shutdown).await {
-            Ok(Some(catalog)) => self.start_senders(queue, &catalog, &Pulse::default(), shutdown),
+            Ok(Some(catalog)) => self.start_senders(queue, &catalog, &Pulse::default(), false, shutdown),
             Ok(None) => Ok(Vec::new()),
             Err(error) => Err(error),
         };

@@ -21,12 +21,14 @@ use crate::senders::smtp::{SmtpFactory, SmtpOptions, Tls};
 use crate::settings::{self, Encryption, Settings};
 
 impl App {
-    /// Starts a sender of each channel, until `shutdown`.
+    /// Starts a sender of each channel, until `shutdown`. `single_pass`: somebody waits for the queue to be
+    /// empty.
     pub(super) fn start_senders(
         &self,
         queue: &Arc<dyn Queue>,
         catalog: &Catalog,
         pulse: &Pulse,
+        single_pass: bool,
         shutdown: &CancellationToken,
     ) -> Result<Vec<JoinHandle<()>>, AppError> {
         let (email, sms) = factories(&self.settings, catalog)?;
@@ -38,6 +40,7 @@ impl App {
                 settings: Arc::clone(&self.settings),
                 channel,
                 factory,
+                single_pass,
                 progress: Arc::clone(&pulse.progress),
                 recorded: Arc::clone(&pulse.recorded),
             };

@@ -69,6 +69,9 @@ pub struct SenderRole {
     pub settings: Arc<Settings>,
     pub channel: Channel,
     pub factory: Arc<dyn SenderFactory>,
+    /// Whether somebody waits until nothing is queued: then a pause sends everything back to the store
+    /// instead of leaving it in the queue.
+    pub single_pass: bool,
     /// Told after each batch of recorded outcomes.
     pub progress: Arc<Notify>,
     /// Counts recorded outcomes.
@@ -201,15 +204,13 @@ impl Running {
         // What this connection takes along from domains that it has left.
         let mut parked: VecDeque<Work> = VecDeque::new();
         loop {
-            let mut chunk = Vec::with_capacity(CHUNK);
-            chunk.extend(parked.pop_front());
-            {
+            let mut chunk: Vec<Work> = parked.drain(..parked.len().min(CHUNK)).collect();
+            // Who waits for work holds the lock: nobody with work of their own may wait for it.
+            if chunk.is_empty() {
                 let mut work = work.lock().await;
-                if chunk.is_empty() {
-                    chunk.extend(work.recv().await);
-                }
+                chunk.extend(work.recv().await);
                 while chunk.len() < CHUNK {
-                    let Some(more) = parked.pop_front().or_else(|| work.try_recv().ok()) else { break };
+                    let Ok(more) = work.try_recv() else { break };
                     chunk.push(more);
                 }
             }

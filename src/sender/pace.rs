@@ -26,6 +26,9 @@ const PARKED: usize = 50;
 /// How long what finds no room there stays away.
 const CROWDED: Duration = Duration::from_secs(5);
 
+/// What stands before a domain where servers are named as well.
+pub(super) const DOMAIN: &str = "domain ";
+
 /// Domains that are remembered before idle ones are forgotten.
 const REMEMBERED: usize = 1_000;
 
@@ -98,7 +101,7 @@ impl Pace {
         let admitted = self.with(&name, false, |domain, now| match domain.breaker.left(now) {
             Some(left) => Admission::Wait(left),
             None => match domain.meter.take(now) {
-                Ok(()) => Admission::Go(domain.per_day.map(|most| Daily { name: format!("domain {name}"), most })),
+                Ok(()) => Admission::Go(domain.per_day.map(|most| Daily { name: format!("{DOMAIN}{name}"), most })),
                 Err(wait) => Admission::Wait(wait),
             },
         });
@@ -179,7 +182,7 @@ impl Pace {
         let resting = domains.iter().filter_map(|(name, domain)| {
             let state = domain.breaker.state(now);
             (state != BreakerState::Closed).then(|| Resting {
-                name: format!("domain {name}"),
+                name: format!("{DOMAIN}{name}"),
                 state,
                 left: domain.breaker.left(now).unwrap_or_default(),
                 reply: domain.reply.clone(),

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Running;
+use super::pace::DOMAIN;
 use crate::domain::breaker::BreakerState;
 use crate::senders::Resting;
 use crate::store::StoreError;
@@ -42,12 +43,16 @@ impl Running {
             if resting.len() == told.len() && resting.iter().all(is_told) {
                 continue;
             }
-            for name in told.keys().filter(|name| !resting.iter().any(|rests| rests.name == **name)) {
-                metrics::gauge!("rekindle_sender_state", "sender" => name.clone()).set(0.0);
-            }
-            for rests in &resting {
-                let state = if rests.state == BreakerState::Open { 1.0 } else { 0.5 };
-                metrics::gauge!("rekindle_sender_state", "sender" => rests.name.clone()).set(state);
+            // Servers are few; domains would be too many for a metric each.
+            let servers = told.keys().chain(resting.iter().map(|rests| &rests.name));
+            for name in servers.filter(|name| !name.starts_with(DOMAIN)) {
+                let state = resting.iter().find(|rests| rests.name == *name).map(|rests| rests.state);
+                let value = match state {
+                    None | Some(BreakerState::Closed) => 0.0,
+                    Some(BreakerState::HalfOpen) => 0.5,
+                    Some(BreakerState::Open) => 1.0,
+                };
+                metrics::gauge!("rekindle_sender_state", "sender" => name.clone()).set(value);
             }
             match self.write_resting(&process, &resting).await {
                 Ok(()) => {

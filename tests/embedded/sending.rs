@@ -159,7 +159,7 @@ async fn a_server_takes_over_for_one_that_is_away() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_wants_another_password_rests_and_no_attempt_is_spent() {
     let server = MailServer::start(|_| "530 5.7.0 authentication required").await;
-    let shop = shop(&with_rules(server.port, ""), &[("one.example", 20)]).await;
+    let shop = shop(&with_rules(server.port, ""), &[("one.example", 600)]).await;
     shop.once_now().await;
     for row in shop.ledger().await {
         assert_eq!((row.state.as_str(), row.reason.as_deref()), ("planned", None));

@@ -31,6 +31,7 @@ mod web_contract;
 mod audiences;
 mod mail;
 mod pipeline;
+mod postfix;
 mod processes;
 mod proxy;
 mod query_plans;

@@ -10,6 +10,7 @@ pub mod generated;
 pub mod mail_server;
 pub mod naive;
 pub mod nodes;
+pub mod postfix;
 pub mod rabbitmq;
 pub mod shop;
 pub mod sink;
