@@ -23,6 +23,7 @@ mod statements_contract;
 mod support;
 
 mod audiences;
+mod faults;
 mod pipeline;
 mod processes;
 mod proxy;
