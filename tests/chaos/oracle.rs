@@ -143,3 +143,33 @@ impl Verdict {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an oracle says of one message that was taken so often.
+    fn wrong(state: &str, reason: Option<&str>, retries: i64, uncertain: i64, taken: usize) -> bool {
+        let (state, reason) = (state.to_owned(), reason.map(ToOwned::to_owned));
+        let mut verdict = Verdict::default();
+        verdict.look(&Row { id: Uuid::nil(), state, reason, retries, uncertain }, taken);
+        !verdict.wrong.is_empty()
+    }
+
+    #[test]
+    fn it_tells_good_from_bad() {
+        assert!(!wrong("sent", None, 0, 0, 1));
+        assert!(wrong("sent", None, 0, 0, 0), "lost");
+        assert!(wrong("sent", None, 0, 0, 2), "doubled");
+        assert!(!wrong("sent", None, 1, 1, 2), "doubled, and recorded");
+        assert!(wrong("sent", None, 1, 1, 3));
+        assert!(!wrong("failed", Some("refused"), 1, 0, 0));
+        assert!(wrong("failed", Some("refused"), 1, 0, 1), "taken, and said to have failed");
+        assert!(wrong("failed", None, 1, 0, 0), "nothing says why");
+        assert!(!wrong("uncertain", None, 0, 1, 1));
+        assert!(wrong("uncertain", None, 0, 0, 0));
+        assert!(!wrong("planned", None, 1, 0, 0));
+        assert!(wrong("planned", None, 0, 0, 0), "nobody takes it up");
+        assert!(wrong("queued", None, 0, 0, 0));
+    }
+}
