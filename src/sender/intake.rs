@@ -249,14 +249,15 @@ impl Intake {
                 None => settled.push((tag, Settle::Acknowledge)),
             }
         }
-        if !settled.is_empty() {
-            consumer.settle(settled).await?;
-        }
+        // What is claimed is sent, whether or not the queue can still be told of the rest.
         for work in passed {
             self.in_flight += 1;
             if self.work.send(work).await.is_err() {
                 self.in_flight -= 1;
             }
+        }
+        if !settled.is_empty() {
+            consumer.settle(settled).await?;
         }
         Ok(())
     }

@@ -12,7 +12,6 @@ struct Row {
     state: String,
     reason: Option<String>,
     retries: i64,
-    next_at: i64,
     /// Attempts that are recorded as uncertain.
     uncertain: i64,
 }
@@ -30,29 +29,37 @@ pub struct Verdict {
     pub wrong: Vec<String>,
 }
 
-/// How many messages are planned, under way, and in the ledger at all.
-pub async fn remaining(store: &str) -> sqlx::Result<(i64, i64, i64)> {
-    let mut connection = PgConnection::connect(store).await?;
-    let sql =
-        "SELECT (SELECT COUNT(*) FROM planned), (SELECT COUNT(*) FROM under_way), (SELECT COUNT(*) FROM messages)";
-    let counts = sqlx::query_as(sql).fetch_one(&mut connection).await?;
-    connection.close().await?;
-    Ok(counts)
+/// What is still to be done.
+#[derive(sqlx::FromRow)]
+pub struct Remaining {
+    pub planned: i64,
+    /// Those of them that wait for their next attempt.
+    pub retrying: i64,
+    pub under_way: i64,
+    /// Messages in the ledger, whatever their state.
+    pub all: i64,
 }
 
-/// Compares both ledgers; `expected` messages must exist. `now` is in epoch milliseconds.
+pub async fn remaining(store: &str) -> sqlx::Result<Remaining> {
+    let mut connection = PgConnection::connect(store).await?;
+    let sql = "SELECT (SELECT COUNT(*) FROM planned) AS planned, (SELECT COUNT(*) FROM under_way) AS under_way, \
+        (SELECT COUNT(*) FROM messages) AS \"all\", (SELECT COUNT(*) FROM planned p JOIN messages m ON m.id = p.message_id \
+        WHERE m.retries > 0 AND p.next_at > EXTRACT(EPOCH FROM clock_timestamp()) * 1000) AS retrying";
+    let remaining = sqlx::query_as(sql).fetch_one(&mut connection).await?;
+    connection.close().await?;
+    Ok(remaining)
+}
+
+/// Compares both ledgers; `expected` messages must exist.
 pub async fn judge(store: &str, taken: &BTreeMap<String, usize>, expected: usize) -> sqlx::Result<Verdict> {
     let mut connection = PgConnection::connect(store).await?;
-    type Found = (Uuid, String, Option<String>, i64, i64, i64);
+    type Found = (Uuid, String, Option<String>, i64, i64);
     let rows: Vec<Found> = sqlx::query_as(
-        "SELECT m.id, m.state, m.reason, m.retries, m.next_at, \
+        "SELECT m.id, m.state, m.reason, m.retries, \
          (SELECT COUNT(*) FROM attempts a WHERE a.message_id = m.id AND a.uncertain) FROM messages m",
     )
     .fetch_all(&mut connection)
     .await?;
-    let (now,): (i64,) = sqlx::query_as("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)")
-        .fetch_one(&mut connection)
-        .await?;
     let (twice,): (i64,) = sqlx::query_as(
         "SELECT COUNT(*) FROM (SELECT 1 FROM messages GROUP BY member_id, campaign, occasion, step, slot HAVING COUNT(*) > 1) t",
     )
@@ -82,10 +89,10 @@ pub async fn judge(store: &str, taken: &BTreeMap<String, usize>, expected: usize
     if adrift > 0 {
         verdict.wrong.push(format!("{adrift} messages stand in a state that nobody takes up"));
     }
-    for (id, state, reason, retries, next_at, uncertain) in rows {
-        let row = Row { id, state, reason, retries, next_at, uncertain };
+    for (id, state, reason, retries, uncertain) in rows {
+        let row = Row { id, state, reason, retries, uncertain };
         let taken = by_id.remove(&row.id).unwrap_or(0);
-        verdict.look(&row, taken, now);
+        verdict.look(&row, taken);
     }
     for id in by_id.keys() {
         verdict.wrong.push(format!("{id} was taken and is not in the store"));
@@ -94,7 +101,7 @@ pub async fn judge(store: &str, taken: &BTreeMap<String, usize>, expected: usize
 }
 
 impl Verdict {
-    fn look(&mut self, row: &Row, taken: usize, now: i64) {
+    fn look(&mut self, row: &Row, taken: usize) {
         let id = row.id;
         let name = match &row.reason {
             Some(reason) => format!("{}({reason})", row.state),
@@ -116,7 +123,7 @@ impl Verdict {
             "failed" | "skipped" | "cancelled" => row.reason.is_some(),
             "uncertain" => row.uncertain > 0,
             // It waits for its next attempt.
-            "planned" => row.retries > 0 && row.next_at > now,
+            "planned" => row.retries > 0,
             _ => false,
         };
         if !named {
@@ -134,5 +141,35 @@ impl Verdict {
         let _ = writeln!(text, "  doubled                      {}", self.doubled);
         let _ = writeln!(text, "  lost                         {}", self.lost);
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an oracle says of one message that was taken so often.
+    fn wrong(state: &str, reason: Option<&str>, retries: i64, uncertain: i64, taken: usize) -> bool {
+        let (state, reason) = (state.to_owned(), reason.map(ToOwned::to_owned));
+        let mut verdict = Verdict::default();
+        verdict.look(&Row { id: Uuid::nil(), state, reason, retries, uncertain }, taken);
+        !verdict.wrong.is_empty()
+    }
+
+    #[test]
+    fn it_tells_good_from_bad() {
+        assert!(!wrong("sent", None, 0, 0, 1));
+        assert!(wrong("sent", None, 0, 0, 0), "lost");
+        assert!(wrong("sent", None, 0, 0, 2), "doubled");
+        assert!(!wrong("sent", None, 1, 1, 2), "doubled, and recorded");
+        assert!(wrong("sent", None, 1, 1, 3));
+        assert!(!wrong("failed", Some("refused"), 1, 0, 0));
+        assert!(wrong("failed", Some("refused"), 1, 0, 1), "taken, and said to have failed");
+        assert!(wrong("failed", None, 1, 0, 0), "nothing says why");
+        assert!(!wrong("uncertain", None, 0, 1, 1));
+        assert!(wrong("uncertain", None, 0, 0, 0));
+        assert!(!wrong("planned", None, 1, 0, 0));
+        assert!(wrong("planned", None, 0, 0, 0), "nobody takes it up");
+        assert!(wrong("queued", None, 0, 0, 0));
     }
 }

@@ -29,6 +29,7 @@ mod support;
 mod web_contract;
 
 mod audiences;
+mod faults;
 mod mail;
 mod pipeline;
 mod postfix;

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::proxy::Proxy;
 use crate::queue_rabbitmq::Prefix;
+use crate::queue_rabbitmq_failures::{address, through};
 use crate::support::sink::Sink;
-use crate::support::{Database, Folder};
+use crate::support::{Database, Folder, server, until};
 
 /// How many messages each test sends.
 const MESSAGES: usize = 5_000;
@@ -201,4 +203,34 @@ async fn an_embedded_process_that_was_killed_goes_on_where_it_was() {
     shop.until_sent(MESSAGES);
     assert_eq!(terminate(process), Some(0));
     shop.check_ledgers(&sink);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_goes_away_is_waited_for_and_logged_once() {
+    let (database, prefix, sink) = (Database::create().await, Prefix::new(), Sink::start());
+    let (host, port) = address(&server("REKINDLE_TEST_RABBITMQ"));
+    let proxy = Proxy::before(&format!("{host}:{port}")).await;
+    let shop = Shop::new(&database.url, &through(&proxy, &prefix), sink.port);
+    let log = shop.path("log");
+    let mut command = shop.command(&["run"]);
+    let process = command.stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
+    shop.until_sent(MESSAGES / 10);
+    proxy.refuse();
+    let problem = shop.status()["queue"][0]["problem"].as_str().unwrap_or_default().to_owned();
+    assert!(problem.contains("cannot be used"), "`status` says: {problem}");
+    // Several tries of everybody.
+    let before = proxy.accepted();
+    until(true, async || proxy.accepted() > before + 30).await;
+    proxy.mend();
+    shop.until_sent(MESSAGES);
+    assert_eq!(terminate(process), Some(0));
+    let text = std::fs::read_to_string(log).unwrap();
+    for what in ["taking messages (email)", "taking messages (sms)"] {
+        for (word, times) in [("stopped", 1), ("goes on", 1)] {
+            assert_eq!(text.matches(&format!("{what} {word}")).count(), times, "{what} {word}: {text}");
+        }
+    }
+    shop.check_ledgers(&sink);
+    prefix.remove().await;
+    database.remove().await;
 }

@@ -29,9 +29,7 @@ async fn through_a_proxy<F: Future<Output = ()>>(limits: Limits, test: impl FnOn
     let (host, port) = address(&url);
     let proxy = Proxy::before(&format!("{host}:{port}")).await;
     let prefix = Arc::new(Prefix::new());
-    let user = authority(&url).rsplit_once('@').map_or("guest:guest", |(user, _)| user);
-    let through = url.replacen(authority(&url), &format!("{user}@{}", proxy.address), 1);
-    let url = with_prefix(&through, &prefix.0);
+    let url = through(&proxy, &prefix);
     let queue = Arc::new(RabbitMq::connect_within(&url, limits).await.unwrap());
     let bench = Bench { queue: queue.clone(), proxy: proxy.clone(), prefix: prefix.clone() };
     tidied(test(bench), async {
@@ -43,7 +41,14 @@ async fn through_a_proxy<F: Future<Output = ()>>(limits: Limits, test: impl FnOn
     .await;
 }
 
-fn address(url: &str) -> (String, u16) {
+/// The URL of the broker behind a proxy.
+pub fn through(proxy: &Proxy, prefix: &Prefix) -> String {
+    let url = server("REKINDLE_TEST_RABBITMQ");
+    let user = authority(&url).rsplit_once('@').map_or("guest:guest", |(user, _)| user);
+    with_prefix(&url.replacen(authority(&url), &format!("{user}@{}", proxy.address), 1), &prefix.0)
+}
+
+pub fn address(url: &str) -> (String, u16) {
     let host = authority(url).rsplit('@').next().unwrap();
     let (host, port) = host.split_once(':').unwrap_or((host, "5672"));
     (host.to_owned(), port.parse().unwrap())
