@@ -131,7 +131,7 @@ impl Explain {
                 backfill: backfill(&mut tx, &catalog, campaign, state, member.id, at).await?,
                 in_audience: campaign.audience.verdict(&view) == Some(true),
                 audience: campaign.audience.terms(&view).into_iter().map(line).collect(),
-                messages: found.iter().map(|found| row(found, zone)).collect(),
+                messages: found.iter().map(|found| row(found, zone, campaign.status)).collect(),
             });
         }
         tx.commit().await?;
@@ -176,13 +176,14 @@ fn line(term: Term) -> Line {
     Line { depth: term.depth, term: term.text, holds: term.holds == Some(true), value: term.value }
 }
 
-fn row(found: &Found, zone: chrono_tz::Tz) -> Row {
+fn row(found: &Found, zone: chrono_tz::Tz, status: Status) -> Row {
     let message = &found.message;
     let (state, channel, reason): (String, Option<Channel>, Option<Reason>) =
         if found.exists && message.state.is_final() {
             (message.state.to_string(), message.channel, message.reason)
         } else {
-            let prefix = if found.exists { format!("{}: ", message.state) } else { String::new() };
+            let stored = if found.exists { format!("{}: ", message.state) } else { String::new() };
+            let prefix = if status == Status::Live { stored } else { format!("{stored}were it live, ") };
             match found.decision {
                 Decision::Send(channel) => (format!("{prefix}would be sent"), Some(channel), None),
                 Decision::Defer(until) => (format!("{prefix}would wait until {}", rfc3339(until)), None, None),

@@ -28,7 +28,7 @@ impl Trigger for Birthday {
 
     fn counts_from(&self, member: &Member) -> String {
         let born = member.birth_date.map_or_else(|| UNKNOWN.to_owned(), |date| date.to_string());
-        format!("the birthday{}, {born}", days_before(self.days_before))
+        format!("{}the birthday, {born}", days_before(self.days_before))
     }
 
     fn query(&self, rows: Rows, brand: &Brand) -> Option<Query> {

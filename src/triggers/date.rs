@@ -41,7 +41,7 @@ impl Trigger for OnDate {
 
     fn counts_from(&self, member: &Member) -> String {
         let returns = if self.every_year { " and its yearly returns" } else { "" };
-        format!("{}{returns}{}", attribute(member, &self.attribute), days_before(self.days_before))
+        format!("{}{}{returns}", days_before(self.days_before), attribute(member, &self.attribute))
     }
 
     fn query(&self, rows: Rows, brand: &Brand) -> Option<Query> {

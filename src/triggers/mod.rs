@@ -174,8 +174,8 @@ fn attribute(member: &Member, name: &str) -> String {
 fn days_before(days: u64) -> String {
     match days {
         0 => String::new(),
-        1 => ", a day before".to_owned(),
-        days => format!(", {days} days before"),
+        1 => "a day before ".to_owned(),
+        days => format!("{days} days before "),
     }
 }
 

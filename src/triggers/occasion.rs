@@ -62,7 +62,7 @@ impl Trigger for Occasion {
     }
 
     fn counts_from(&self, _: &Member) -> String {
-        format!("each {}{}", self.name, days_before(self.days_before))
+        format!("{}each {}", days_before(self.days_before), self.name)
     }
 
     fn query(&self, rows: Rows, brand: &Brand) -> Option<Query> {
