@@ -340,6 +340,9 @@ impl<'d> Table<'d> {
     }
 }
 
+/// Names that an error lists.
+const LISTED: usize = 20;
+
 /// "did you mean …?" for a near miss, else the list of what is valid.
 pub fn expected(found: &str, valid: &[&str]) -> String {
     let nearest = valid
@@ -347,8 +350,12 @@ pub fn expected(found: &str, valid: &[&str]) -> String {
         .map(|name| (strsim::damerau_levenshtein(found, name), *name))
         .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
         .min();
-    let list = valid.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let listed = valid.iter().take(LISTED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let more = valid.len().saturating_sub(LISTED);
+    let list = if more > 0 { format!("{listed} and {more} more") } else { listed };
     match nearest {
+        // Whoever mistyped a name knows it: a long list would hide the answer.
+        Some((_, name)) if more > 0 => format!("did you mean `{name}`?"),
         Some((_, name)) => format!("did you mean `{name}`? Valid here: {list}"),
         None if valid.is_empty() => "no keys are valid here".to_owned(),
         None => format!("valid here: {list}"),

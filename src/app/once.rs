@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{App, AppError, IDLE, Pulse, RECOVERY};
 use crate::catalog::Catalog;
-use crate::dispatcher::IN_QUEUE;
+use crate::dispatcher::{BATCH, IN_QUEUE};
 use crate::domain::Instant;
 use crate::domain::policy::LONGEST_REST;
 use crate::fallback;
@@ -153,10 +153,13 @@ impl Work {
             self.passed.ended += done.ended;
             self.passed.deferred += done.deferred;
             told(&self.passed);
-            if done.taken > 0 || done.published > 0 {
+            if done.taken > 0 && done.taken < BATCH.unsigned_abs() {
+                // That was everything: only outcomes can make more of it.
+                dispatcher.finish().await?;
+            } else if done.taken > 0 || done.published > 0 {
                 continue;
             }
-            if under_way == 0 && !done.full {
+            if done.taken == 0 && under_way == 0 && !done.full {
                 return Ok(());
             }
             loop {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::output::{self, Format, complain};
+use super::output::{self, Format, complain, counted};
 use super::{CommandError, Result, Session, forecast};
 use crate::app::{factories, signers};
 use crate::catalog::{Catalog, Files};
@@ -19,8 +19,7 @@ pub(super) async fn execute(session: &Session) -> Result {
         Ok(catalog) => catalog,
         Err(problems) => {
             complain(&problems.to_string());
-            let count = problems.0.len();
-            complain(&format!("\n{count} problem{} found", if count == 1 { "" } else { "s" }));
+            complain(&format!("\n{} found", counted(problems.0.len(), "problem")));
             return Err(CommandError::Silent);
         }
     };
@@ -38,7 +37,12 @@ pub(super) async fn execute(session: &Session) -> Result {
         return output::json(&found);
     }
     let Checked { campaigns, templates, providers, forecast } = found;
-    output::say(&format!("All good: {campaigns} campaigns, {templates} templates, {providers} providers."))?;
+    output::say(&format!(
+        "All good: {}, {}, {}.",
+        counted(campaigns, "campaign"),
+        counted(templates, "template"),
+        counted(providers, "SMS provider")
+    ))?;
     forecast.map_or(Ok(()), |rows| forecast::show(&rows))
 }
 

@@ -5,13 +5,17 @@ use serde::Serialize;
 
 use super::output::{self, Format};
 use super::{CommandError, Result, Session, instant_of, rfc3339};
+use crate::catalog::{Catalog, starts_at};
 use crate::domain::audience::Term;
-use crate::domain::campaign::Status;
+use crate::domain::campaign::{Campaign, Status};
 use crate::domain::message::{Channel, Reason};
 use crate::domain::policy::Decision;
+use crate::domain::{Instant, duration};
 use crate::occasion_search::{self, Found};
+use crate::scheduler::backfill;
 use crate::store::audience_facts::AudienceFacts;
-use crate::store::{configuration, members};
+use crate::store::configuration::CampaignState;
+use crate::store::{Tx, configuration, members, models};
 
 /// How far back and ahead occasions are looked for.
 const BEFORE: Duration = Duration::days(90);
@@ -34,11 +38,25 @@ pub(super) struct Explain {
 struct Explained {
     campaign: String,
     trigger: &'static str,
+    /// What the trigger counts from, with the member's own date.
+    counts_from: String,
     status: String,
+    /// What the campaign will take up of the time before it began; absent where it takes up nothing, or has.
+    backfill: Option<Backfill>,
     /// At the instant that is asked about.
     in_audience: bool,
     audience: Vec<Line>,
     messages: Vec<Row>,
+}
+
+/// What is still to be taken up, at the campaign's first scan.
+#[derive(Serialize)]
+struct Backfill {
+    begins_at: String,
+    /// The member's occasion, and when it had fallen due; absent where the member has none.
+    occasion: Option<String>,
+    was_due_at: Option<String>,
+    because: String,
 }
 
 /// One term of the audience.
@@ -108,10 +126,12 @@ impl Explain {
             all.push(Explained {
                 campaign: campaign.name.clone(),
                 trigger: campaign.trigger.kind(),
+                counts_from: campaign.trigger.counts_from(&member),
                 status,
+                backfill: backfill(&mut tx, &catalog, campaign, state, member.id, at).await?,
                 in_audience: campaign.audience.verdict(&view) == Some(true),
                 audience: campaign.audience.terms(&view).into_iter().map(line).collect(),
-                messages: found.iter().map(|found| row(found, zone)).collect(),
+                messages: found.iter().map(|found| row(found, zone, campaign.status)).collect(),
             });
         }
         tx.commit().await?;
@@ -122,17 +142,48 @@ impl Explain {
     }
 }
 
+/// What the campaign's first scan will take up for the member, as far as it is still to come at `at`.
+async fn backfill(
+    tx: &mut Tx,
+    catalog: &Catalog,
+    campaign: &Campaign,
+    state: Option<&CampaignState>,
+    member: i64,
+    at: Instant,
+) -> Result<Option<Backfill>> {
+    let Some(configured) = &campaign.backfill else { return Ok(None) };
+    let starts = starts_at(campaign, state).unwrap_or(at);
+    // Where the next scan begins.
+    let from = state.and_then(|state| state.cursor.scanned_to).unwrap_or(starts);
+    if !backfill::is_due(campaign, state, starts, from, Instant::MAX_UTC) {
+        return Ok(None);
+    }
+    let campaign = &*models::informed(tx, campaign).await?;
+    let taken = backfill::of_member(tx, catalog, campaign, starts, member).await?;
+    let span = duration::display(configured.up_to);
+    let because = match &taken {
+        Some(_) => format!(
+            "its first scan takes it up, {} members a day, those who fell due last first; `rekindle plan` says the day",
+            configured.per_day
+        ),
+        None => format!("the member has no occasion of the {span} before it began that still counts"),
+    };
+    let (occasion, was_due_at) = taken.map(|(occasion, due)| (occasion, rfc3339(due))).unzip();
+    Ok(Some(Backfill { begins_at: rfc3339(starts), occasion, was_due_at, because }))
+}
+
 fn line(term: Term) -> Line {
     Line { depth: term.depth, term: term.text, holds: term.holds == Some(true), value: term.value }
 }
 
-fn row(found: &Found, zone: chrono_tz::Tz) -> Row {
+fn row(found: &Found, zone: chrono_tz::Tz, status: Status) -> Row {
     let message = &found.message;
     let (state, channel, reason): (String, Option<Channel>, Option<Reason>) =
         if found.exists && message.state.is_final() {
             (message.state.to_string(), message.channel, message.reason)
         } else {
-            let prefix = if found.exists { format!("{}: ", message.state) } else { String::new() };
+            let stored = if found.exists { format!("{}: ", message.state) } else { String::new() };
+            let prefix = if status == Status::Live { stored } else { format!("{stored}were it live, ") };
             match found.decision {
                 Decision::Send(channel) => (format!("{prefix}would be sent"), Some(channel), None),
                 Decision::Defer(until) => (format!("{prefix}would wait until {}", rfc3339(until)), None, None),
@@ -184,11 +235,17 @@ fn show(member: &str, all: &[Explained]) -> Result {
     output::say(&format!("Member {member}"))?;
     for explained in all {
         output::say(&format!("\n{} ({}, {})", explained.campaign, explained.trigger, explained.status))?;
+        output::say(&format!("  counts from {}", explained.counts_from))?;
         output::say(if explained.in_audience { "  in the audience:" } else { "  not in the audience:" })?;
         for line in &explained.audience {
             let mark = if line.holds { "✓" } else { "✗" };
             let value = line.value.as_ref().map(|value| format!(" ({value})")).unwrap_or_default();
             output::say(&format!("  {}{mark} {}{value}", "  ".repeat(line.depth + 1), line.term))?;
+        }
+        if let Some(Backfill { begins_at, occasion, was_due_at, because }) = &explained.backfill {
+            let what = occasion.as_ref().zip(was_due_at.as_ref());
+            let what = what.map_or("nothing".to_owned(), |(occasion, due)| format!("{occasion}, due {due}"));
+            output::say(&format!("  backfill from {begins_at}: {what}: {because}"))?;
         }
         if explained.messages.is_empty() {
             output::say("  no occasion in the last 90 or the next 400 days")?;

@@ -46,6 +46,9 @@ struct Row {
 const COLUMNS: &[&str] =
     &["id", "member", "campaign", "step", "channel", "state", "reason", "due_at", "attempts", "sent_at"];
 
+/// What people see: times to the minute, in UTC, and no ids.
+const TABLE: &[&str] = &["due (UTC)", "member", "campaign", "step", "channel", "state", "sent (UTC)", "attempts"];
+
 impl Messages {
     pub(super) async fn execute(self, session: &Session) -> Result {
         let app = session.open().await?;
@@ -64,7 +67,11 @@ impl Messages {
         }
         tx.commit().await?;
         let cut = session.format == Format::Table && rows.len() == limit;
-        output::rows(session.format, &rows, COLUMNS, cells)?;
+        if session.format == Format::Table {
+            output::table(TABLE, &rows.iter().map(shown).collect::<Vec<_>>())?;
+        } else {
+            output::rows(session.format, &rows, COLUMNS, cells)?;
+        }
         if cut {
             output::say(&format!("… the first {limit}; --limit shows more, --format csv or json everything."))?;
         }
@@ -85,6 +92,23 @@ fn row(listed: Listed) -> Row {
         attempts: listed.attempts,
         sent_at: listed.sent_at.map(|at| rfc3339(instant(at))),
     }
+}
+
+fn shown(row: &Row) -> Vec<String> {
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    // 2027-03-21T06:30:00Z as 2027-03-21 06:30.
+    let minute = |at: &str| at.chars().take(16).collect::<String>().replace('T', " ");
+    let reason = row.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    vec![
+        minute(&row.due_at),
+        row.member.clone(),
+        row.campaign.clone(),
+        row.step.clone(),
+        text(&row.channel),
+        format!("{}{reason}", row.state),
+        row.sent_at.as_deref().map(minute).unwrap_or_default(),
+        row.attempts.to_string(),
+    ]
 }
 
 fn cells(row: &Row) -> Vec<String> {

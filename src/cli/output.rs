@@ -107,6 +107,11 @@ pub(super) fn grouped(number: u64) -> String {
     out
 }
 
+/// A number with the word for what is counted: `1 provider`, `2,000 messages`.
+pub(super) fn counted(count: usize, what: &str) -> String {
+    format!("{} {what}{}", grouped(count as u64), if count == 1 { "" } else { "s" })
+}
+
 /// Shows how far long work is: a bar on a terminal, now and then a line elsewhere.
 pub(super) struct Progress {
     bar: Option<ProgressBar>,

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
 use serde::Serialize;
 
-use super::output::{self, Format, Progress, grouped};
+use super::output::{self, Format, Progress, counted, grouped};
 use super::{CommandError, Result, Session, instant_of, rfc3339};
+use crate::catalog::Catalog;
+use crate::domain::calendar::local_date;
+use crate::domain::message::Reason;
 use crate::plan::{self, Planned};
 
 /// Rows that a table shows before it only counts.
@@ -23,6 +27,9 @@ pub(super) struct Plan {
     #[arg(long)]
     include_skipped: bool,
 }
+
+/// How many messages of each campaign are to go out on a date of the brand's calendar.
+type Days = BTreeMap<String, BTreeMap<NaiveDate, usize>>;
 
 #[derive(Serialize)]
 struct Row {
@@ -49,7 +56,13 @@ impl Plan {
         let catalog = app.catalog().await?;
         let mut rows: Vec<Planned> = Vec::new();
         let mut progress = Progress::new("planning", (to - from).num_days().unsigned_abs().max(1));
+        let mut days = Days::new();
         let mut emit = |planned: Planned| {
+            // A scan counts what it puts into the ledger to wait, so also what policy will skip later.
+            if planned.reason != Some(Reason::OutsideAudience) {
+                let day = local_date(catalog.brand.timezone, planned.next_at);
+                *days.entry(planned.campaign.clone()).or_default().entry(day).or_default() += 1;
+            }
             if self.include_skipped || planned.reason.is_none() {
                 rows.push(planned);
             }
@@ -75,7 +88,7 @@ impl Plan {
                 ["member", "campaign", "step", "channel", "due_at", "next_at", "local_time", "variant", "reason"];
             return output::rows(session.format, &rows, &columns, Row::cells);
         }
-        show(&rows)
+        show(&rows, &above_ceiling(&days, &catalog))
     }
 }
 
@@ -109,8 +122,25 @@ impl Row {
     }
 }
 
+/// Says of which campaigns more than their ceiling falls due on a day, with the fullest day.
+fn above_ceiling(days: &Days, catalog: &Catalog) -> Vec<String> {
+    let line = |(name, days): (&String, &BTreeMap<NaiveDate, usize>)| {
+        let ceiling = catalog.campaigns.get(name)?.limits.ceiling;
+        let (day, count) = days.iter().rev().max_by_key(|(_, count)| **count)?;
+        (*count as i64 > ceiling).then(|| {
+            format!(
+                "{name}: {} on {day} are above its ceiling of {}. It would stop before the first of them, and wait for \
+                 `rekindle campaigns approve {name}`.",
+                counted(*count, "message"),
+                grouped(ceiling.unsigned_abs())
+            )
+        })
+    };
+    days.iter().filter_map(line).collect()
+}
+
 /// For people: the sums, then the first ones.
-fn show(rows: &[Row]) -> Result {
+fn show(rows: &[Row], above: &[String]) -> Result {
     let mut sums: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
     for row in rows {
         let what = row.reason.or(row.channel).unwrap_or_default();
@@ -123,8 +153,15 @@ fn show(rows: &[Row]) -> Result {
         })
         .collect();
     output::table(&["campaign", "step", "channel or reason", "messages"], &sums)?;
-    let total = rows.iter().filter(|row| row.reason.is_none()).count() as u64;
-    output::say(&format!("\n{} messages would be sent. Nothing was sent or changed.\n", grouped(total)))?;
+    let total = rows.iter().filter(|row| row.reason.is_none()).count();
+    output::say(&format!("\n{} would be sent. Nothing was sent or changed.", counted(total, "message")))?;
+    for line in above {
+        output::say(line)?;
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    output::say("")?;
     let first: Vec<Vec<String>> = rows
         .iter()
         .take(SHOWN)

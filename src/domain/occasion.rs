@@ -68,6 +68,9 @@ pub trait Trigger: Debug + Send + Sync {
     /// The word in `trigger: { kind: … }`.
     fn kind(&self) -> &'static str;
 
+    /// What its occasions count from, in words for people, with the member's own date where there is one.
+    fn counts_from(&self, member: &Member) -> String;
+
     /// The SQL for the rows; `None` where none can be.
     fn query(&self, rows: Rows, brand: &Brand) -> Option<Query>;
 

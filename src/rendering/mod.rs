@@ -298,6 +298,7 @@ mod tests {
         check("{{number member.points}}", "fa", Calendar::Persian, "۱٬۲۳۴٬۵۶۷");
         check("{{date member.joined_at}}", "en", Calendar::Gregorian, "March 21, 2026");
         check("{{date member.joined_at}}", "fa", Calendar::Persian, "۱ فروردین ۱۴۰۵");
+        check("{{date \"1405/01/01\"}}", "en", Calendar::Gregorian, "March 21, 2026");
         check("{{date occasion.date}}", "fa-IR", Calendar::Persian, "۱ فروردین ۱۴۰۵");
         check("{{money \"1250000\" \"IRR\"}}", "fa", Calendar::Persian, "۱٬۲۵۰٬۰۰۰ ریال");
         check("{{money \"29.33\" \"USD\"}}", "en", Calendar::Gregorian, "$29.33");

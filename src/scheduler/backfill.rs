@@ -43,10 +43,35 @@ pub async fn ranked(
     campaign: &Campaign,
     starts: Instant,
 ) -> Result<Vec<Taken>, StoreError> {
+    let mut all = latest(tx, catalog, campaign, starts, None).await?;
+    all.sort_by(|a, b| b.due.cmp(&a.due).then_with(|| a.member.cmp(&b.member)));
+    Ok(all)
+}
+
+/// The key of the member's occasion that is taken up, and when it had fallen due.
+pub async fn of_member(
+    tx: &mut Tx,
+    catalog: &Catalog,
+    campaign: &Campaign,
+    starts: Instant,
+    member: i64,
+) -> Result<Option<(String, Instant)>, StoreError> {
+    let taken = latest(tx, catalog, campaign, starts, Some(member)).await?;
+    Ok(taken.into_iter().next().map(|taken| (taken.occasion.key, taken.due)))
+}
+
+/// Of each member, or of one, the latest occasion of the time before the campaign's start.
+async fn latest(
+    tx: &mut Tx,
+    catalog: &Catalog,
+    campaign: &Campaign,
+    starts: Instant,
+    member: Option<i64>,
+) -> Result<Vec<Taken>, StoreError> {
     let Some(Backfill { up_to, .. }) = campaign.backfill else { return Ok(Vec::new()) };
     let (from, until) = (starts - up_to, starts - JUST_BEFORE);
     let (base_after, base_until) = campaign.base_window(0, from - JUST_BEFORE, until);
-    let rows = Rows::Base { after: base_after, until: base_until };
+    let rows = member.map_or(Rows::Base { after: base_after, until: base_until }, Rows::Member);
     let Some(query) = campaign.trigger.query(rows, &catalog.brand) else { return Ok(Vec::new()) };
     let mut latest: HashMap<i64, Taken> = HashMap::new();
     let mut position = Some(occasions::START);
@@ -65,9 +90,7 @@ pub async fn ranked(
         }
         position = next;
     }
-    let mut all: Vec<Taken> = latest.into_values().collect();
-    all.sort_by(|a, b| b.due.cmp(&a.due).then_with(|| a.member.cmp(&b.member)));
-    Ok(all)
+    Ok(latest.into_values().collect())
 }
 
 /// When members bought last before the campaign began, where a purchase ends its occasions.

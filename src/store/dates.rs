@@ -1,7 +1,7 @@
 //! Dates of members from which their occasions count, beside birth and joining: kept by imports, with
 //! the keys by which a day's members are found.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::NaiveDate;
 use serde::Serialize;
@@ -17,8 +17,8 @@ statements! {
         FROM {rows $1: member_id BIGINT, name TEXT, date TEXT, gregorian BIGINT, persian BIGINT} WHERE TRUE \
         ON CONFLICT (member_id, name) DO UPDATE SET date = excluded.date, gregorian = excluded.gregorian, \
         persian = excluded.persian WHERE member_dates.date <> excluded.date";
-    CLEAR = "DELETE FROM member_dates WHERE (member_id, name) IN \
-        (SELECT r.member_id, r.name FROM {rows $1: member_id BIGINT, name TEXT})";
+    // By the members' key alone: an index by name would lead through the dates of all members.
+    CLEAR = "DELETE FROM member_dates WHERE member_id {in $1} AND {bytes name} = $2";
     FIRST_PURCHASES = "SELECT member_id, MIN(purchased_at) FROM purchases \
         WHERE member_id {in $1} AND status = 'paid' GROUP BY member_id";
 }
@@ -33,12 +33,6 @@ struct Row {
     date: String,
     gregorian: i64,
     persian: i64,
-}
-
-#[derive(Debug, Serialize)]
-struct Key {
-    member_id: i64,
-    name: String,
 }
 
 /// Keeps the dates among the attributes of an imported batch.
@@ -69,10 +63,10 @@ pub(super) async fn keep_first_purchases(tx: &mut Tx, members: &[i64]) -> Result
 /// Sets dates, and removes those that are no longer one.
 async fn keep(tx: &mut Tx, dates: Vec<(i64, String, Option<NaiveDate>)>) -> Result<()> {
     let mut set = Vec::new();
-    let mut clear = Vec::new();
+    let mut clear: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     for (member_id, name, date) in dates {
         let Some(date) = date else {
-            clear.push(Key { member_id, name });
+            clear.entry(name).or_default().push(member_id);
             continue;
         };
         let key = |calendar| in_calendar(date, calendar).1.number();
@@ -82,8 +76,8 @@ async fn keep(tx: &mut Tx, dates: Vec<(i64, String, Option<NaiveDate>)>) -> Resu
     if !set.is_empty() {
         execute!(tx, SET, JsonRows::of(&set)?)?;
     }
-    if !clear.is_empty() {
-        execute!(tx, CLEAR, JsonRows::of(&clear)?)?;
+    for (name, members) in clear {
+        execute!(tx, CLEAR, Ids(members), name)?;
     }
     Ok(())
 }

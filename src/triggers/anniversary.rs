@@ -3,11 +3,11 @@
 
 use chrono::NaiveDate;
 
-use super::{date_attribute, decode_leap_day, filled_yearly, named, parse_attribute, years_between};
+use super::{attribute, date_attribute, decode_leap_day, filled_yearly, joined, named, parse_attribute, years_between};
 use crate::document::{Table, Value};
 use crate::domain::Instant;
 use crate::domain::calendar::{LeapDay, in_calendar, local_date, local_midnight, yearly_date};
-use crate::domain::member::Brand;
+use crate::domain::member::{Brand, Member};
 use crate::domain::occasion::{Candidate, Occasion, Query, Rows, Trigger};
 
 #[derive(Debug)]
@@ -58,6 +58,14 @@ impl Anniversary {
 impl Trigger for Anniversary {
     fn kind(&self) -> &'static str {
         "anniversary"
+    }
+
+    fn counts_from(&self, member: &Member) -> String {
+        match &self.of {
+            Of::JoinedAt => format!("the yearly return of joining, {}", joined(member)),
+            Of::FirstPurchase => "the yearly return of the first order".to_owned(),
+            Of::Attribute(name) => format!("the yearly return of {}", attribute(member, name)),
+        }
     }
 
     fn query(&self, rows: Rows, brand: &Brand) -> Option<Query> {

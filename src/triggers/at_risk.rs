@@ -7,13 +7,13 @@ use std::sync::Arc;
 use chrono::Duration;
 use serde::Serialize;
 
-use super::filled;
+use super::{filled, joined};
 use crate::document::{Table, Value};
 use crate::domain::Instant;
 use crate::domain::duration;
 use crate::domain::history::History;
 use crate::domain::lifetime::Lifetimes;
-use crate::domain::member::Brand;
+use crate::domain::member::{Brand, Member};
 use crate::domain::occasion::{Bind, Candidate, Occasion, Query, Rows, Trigger};
 
 #[derive(Debug, Clone)]
@@ -239,6 +239,20 @@ impl AtRisk {
 impl Trigger for AtRisk {
     fn kind(&self) -> &'static str {
         "at_risk"
+    }
+
+    fn counts_from(&self, member: &Member) -> String {
+        let days = |span: &Duration| duration::display(*span);
+        match self {
+            Self::After(after) => format!("an order with no later one for {}", days(after)),
+            Self::NeverBought(after) => format!("joining, {}, with no order for {}", joined(member), days(after)),
+            Self::Rhythm(Rhythm { times, .. }) => {
+                format!("an order with no later one for {times} times the usual time between visits")
+            }
+            Self::Probability(Probability { below, .. }) => {
+                format!("an order after which the probability of another falls below {below}")
+            }
+        }
     }
 
     fn query(&self, rows: Rows, _: &Brand) -> Option<Query> {

@@ -2,11 +2,11 @@
 
 use chrono::Days;
 
-use super::{decode_leap_day, filled_yearly, years_between};
+use super::{UNKNOWN, days_before, decode_leap_day, filled_yearly, years_between};
 use crate::document::Table;
 use crate::domain::Instant;
 use crate::domain::calendar::{LeapDay, local_midnight, yearly_date};
-use crate::domain::member::Brand;
+use crate::domain::member::{Brand, Member};
 use crate::domain::occasion::{Candidate, Occasion, Query, Rows, Trigger};
 
 #[derive(Debug)]
@@ -24,6 +24,11 @@ pub(super) fn decode(table: &mut Table<'_>) -> Option<Birthday> {
 impl Trigger for Birthday {
     fn kind(&self) -> &'static str {
         "birthday"
+    }
+
+    fn counts_from(&self, member: &Member) -> String {
+        let born = member.birth_date.map_or_else(|| UNKNOWN.to_owned(), |date| date.to_string());
+        format!("{}the birthday, {born}", days_before(self.days_before))
     }
 
     fn query(&self, rows: Rows, brand: &Brand) -> Option<Query> {

@@ -6,7 +6,7 @@ use super::{filled, filled_zones};
 use crate::document::Table;
 use crate::domain::Instant;
 use crate::domain::calendar::{local_instant, parse_instant, parse_local};
-use crate::domain::member::Brand;
+use crate::domain::member::{Brand, Member};
 use crate::domain::occasion::{Candidate, Occasion, Query, Rows, Trigger};
 
 #[derive(Debug)]
@@ -41,6 +41,13 @@ impl Broadcast {
 impl Trigger for Broadcast {
     fn kind(&self) -> &'static str {
         "broadcast"
+    }
+
+    fn counts_from(&self, _: &Member) -> String {
+        match self.at {
+            At::Instant(at) => format!("{}", at.format("%Y-%m-%d %H:%M UTC")),
+            At::Local(local) => format!("{} on the member's clock", local.format("%Y-%m-%d %H:%M")),
+        }
     }
 
     fn query(&self, rows: Rows, brand: &Brand) -> Option<Query> {

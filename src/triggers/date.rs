@@ -2,11 +2,14 @@
 
 use chrono::Days;
 
-use super::{date_attribute, decode_leap_day, filled_dates, filled_yearly, named, parse_attribute, years_between};
+use super::{
+    attribute, date_attribute, days_before, decode_leap_day, filled_dates, filled_yearly, named, parse_attribute,
+    years_between,
+};
 use crate::document::Table;
 use crate::domain::Instant;
 use crate::domain::calendar::{LeapDay, in_calendar, local_midnight, yearly_date};
-use crate::domain::member::Brand;
+use crate::domain::member::{Brand, Member};
 use crate::domain::occasion::{Candidate, Occasion, Query, Rows, Trigger};
 
 #[derive(Debug)]
@@ -34,6 +37,11 @@ pub(super) fn decode(table: &mut Table<'_>) -> Option<OnDate> {
 impl Trigger for OnDate {
     fn kind(&self) -> &'static str {
         "date"
+    }
+
+    fn counts_from(&self, member: &Member) -> String {
+        let returns = if self.every_year { " and its yearly returns" } else { "" };
+        format!("{}{}{returns}", days_before(self.days_before), attribute(member, &self.attribute))
     }
 
     fn query(&self, rows: Rows, brand: &Brand) -> Option<Query> {

@@ -8,7 +8,7 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 use crate::domain::Instant;
 use crate::domain::calendar::{Calendar, LeapDay, MonthDay, in_calendar, parse_date};
 use crate::domain::campaign::TriggerKind;
-use crate::domain::member::Brand;
+use crate::domain::member::{Brand, Member};
 use crate::domain::occasion::{Bind, Candidate, Query, Rows};
 
 mod anniversary;
@@ -154,6 +154,29 @@ fn month_day_spans(first: NaiveDate, last: NaiveDate, calendar: Calendar) -> Vec
     };
     let (low, high) = (low.number(), high.number());
     if low <= high { vec![(low, high)] } else { vec![(low, 9999), (0, high)] }
+}
+
+/// A date that counts and is not there.
+const UNKNOWN: &str = "which is not known";
+
+/// When the member joined, for people.
+fn joined(member: &Member) -> String {
+    member.joined_at.map_or_else(|| UNKNOWN.to_owned(), |at| at.format("%Y-%m-%d %H:%M UTC").to_string())
+}
+
+/// An attribute with its value, for people.
+fn attribute(member: &Member, name: &str) -> String {
+    let value = member.attributes.get(name).map_or(UNKNOWN, String::as_str);
+    format!("attributes.{name}, {value}")
+}
+
+/// For people.
+fn days_before(days: u64) -> String {
+    match days {
+        0 => String::new(),
+        1 => "a day before ".to_owned(),
+        days => format!("{days} days before "),
+    }
 }
 
 /// The years of a calendar that a span of instants touches, with one to spare on each side.

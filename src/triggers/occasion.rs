@@ -4,16 +4,17 @@
 use chrono::{Days, NaiveDate};
 use chrono_tz::Tz;
 
-use super::{dates_of_midnights, filled, filled_zones};
+use super::{dates_of_midnights, days_before, filled, filled_zones};
 use crate::document::{Table, expected};
 use crate::domain::Instant;
 use crate::domain::almanac::Dates;
 use crate::domain::calendar::{LeapDay, local_midnight};
-use crate::domain::member::Brand;
+use crate::domain::member::{Brand, Member};
 use crate::domain::occasion::{Candidate, Occasion as Arising, Query, Rows, Trigger};
 
 #[derive(Debug)]
 pub(super) struct Occasion {
+    name: String,
     dates: Dates,
     days_before: u64,
     /// In place of the occasion's own.
@@ -21,11 +22,11 @@ pub(super) struct Occasion {
 }
 
 pub(super) fn decode(table: &mut Table<'_>, brand: &Brand) -> Option<Occasion> {
-    let dates = table.require("occasion").and_then(|value| {
+    let named = table.require("occasion").and_then(|value| {
         let name = value.text()?;
         let days = &brand.almanac.days;
         if let Some(day) = days.get(&name) {
-            return Some(day.dates.clone());
+            return Some((name, day.dates.clone()));
         }
         let names: Vec<&str> = days.keys().map(String::as_str).collect();
         let known = match names.is_empty() {
@@ -37,7 +38,8 @@ pub(super) fn decode(table: &mut Table<'_>, brand: &Brand) -> Option<Occasion> {
     });
     let days_before = table.get_or("days_before", 0, |value| value.integer_in(0..=180));
     let leap_day = table.get_or("leap_day", None, |value| value.one_of(LeapDay::WORDS).map(Some));
-    Some(Occasion { dates: dates?, days_before: days_before?.unsigned_abs(), leap_day: leap_day? })
+    let (name, dates) = named?;
+    Some(Occasion { name, dates, days_before: days_before?.unsigned_abs(), leap_day: leap_day? })
 }
 
 impl Occasion {
@@ -57,6 +59,10 @@ impl Occasion {
 impl Trigger for Occasion {
     fn kind(&self) -> &'static str {
         "occasion"
+    }
+
+    fn counts_from(&self, _: &Member) -> String {
+        format!("{}each {}", days_before(self.days_before), self.name)
     }
 
     fn query(&self, rows: Rows, brand: &Brand) -> Option<Query> {

@@ -7,7 +7,7 @@ use chrono::Duration;
 use super::filled;
 use crate::document::{Table, Value};
 use crate::domain::Instant;
-use crate::domain::member::Brand;
+use crate::domain::member::{Brand, Member};
 use crate::domain::money::parse_amount;
 use crate::domain::occasion::{Bind, Candidate, Occasion, Query, Rows, Trigger};
 use crate::domain::purchase::Purchase;
@@ -96,6 +96,17 @@ impl PostPurchase {
 impl Trigger for PostPurchase {
     fn kind(&self) -> &'static str {
         "post_purchase"
+    }
+
+    fn counts_from(&self, _: &Member) -> String {
+        let order = match self.nth {
+            None => "each order".to_owned(),
+            Some(1) => "the first order".to_owned(),
+            Some(nth) => format!("order number {nth}"),
+        };
+        let delivery = if matches!(self.from, From::DeliveredAt) { "the delivery of " } else { "" };
+        let some = self.min_amount.is_some() || !self.items.is_empty() || !self.categories.is_empty();
+        format!("{delivery}{order}{}", if some { ", where it is of the kind that the campaign names" } else { "" })
     }
 
     fn query(&self, rows: Rows, _: &Brand) -> Option<Query> {

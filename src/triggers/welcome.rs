@@ -1,9 +1,9 @@
 //! `welcome`: once for each member, counted from `joined_at`.
 
-use super::filled;
+use super::{filled, joined};
 use crate::document::Table;
 use crate::domain::Instant;
-use crate::domain::member::Brand;
+use crate::domain::member::{Brand, Member};
 use crate::domain::occasion::{Candidate, Occasion, Query, Rows, Trigger};
 
 #[derive(Debug)]
@@ -16,6 +16,10 @@ pub(super) fn decode(_: &mut Table<'_>) -> Option<Welcome> {
 impl Trigger for Welcome {
     fn kind(&self) -> &'static str {
         "welcome"
+    }
+
+    fn counts_from(&self, member: &Member) -> String {
+        format!("joining, {}", joined(member))
     }
 
     fn query(&self, rows: Rows, _: &Brand) -> Option<Query> {

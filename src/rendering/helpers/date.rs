@@ -12,6 +12,7 @@ use icu_locale_core::Locale;
 use serde_json::Value;
 
 use super::{fault, parameter, setting};
+use crate::domain::calendar::parse_date;
 
 pub(super) fn date(
     helper: &Helper<'_>,
@@ -31,7 +32,8 @@ pub(super) fn date(
             let zone: chrono_tz::Tz = setting(context, "@zone").parse().unwrap_or(chrono_tz::UTC);
             at.with_timezone(&zone).date_naive()
         }
-        Err(_) => match text.parse::<NaiveDate>() {
+        // A member's own attribute may hold a Persian date.
+        Err(_) => match parse_date(text) {
             Ok(date) => date,
             // A birth date without a year, and anything else that is no date, stays as it is.
             Err(_) => {

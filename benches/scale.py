@@ -1,0 +1,237 @@
+"""What scans, plans and audiences cost by the number of members: see scripts/bench-scale, which calls this.
+
+Members join over four years up to the day of the measurement, and order up to then. Everything is paused, so that a `once` scans and sends nothing. Beside the seconds
+stand the CPU seconds of Rekindle itself and of its PostgreSQL sessions, and the rows that these read
+(rows of whole tables and entries of indexes): on a busy machine only these compare.
+"""
+
+import argparse
+import contextlib
+import datetime
+import json
+import os
+import pathlib
+import random
+import subprocess
+import tempfile
+import threading
+import time
+
+from throughput import Database, timed
+
+DAY = datetime.timedelta(days=1)
+# The members join and order before this instant, and the scans and plans begin with it.
+NOW = datetime.datetime(2026, 6, 15, tzinfo=datetime.timezone.utc)
+
+SETTINGS = """
+store: {store}
+queue: embedded
+campaigns: campaigns
+occasions: occasions
+templates: templates
+brand: {{ name: Bench, timezone: UTC, locale: en, currency: USD, base_url: "https://shop.example", phone_region: US,
+  quiet_hours: "21:00-08:00", frequency_cap: {{ messages: 3, per: 7d }} }}
+email: {{ sender: capture, from: "Bench <bench@shop.example>" }}
+outbox: outbox
+"""
+
+# A campaign of each trigger that looks for its members.
+LIVE = {
+    "welcome": "trigger: { kind: welcome, delay: 1h }",
+    "birthday": 'trigger: { kind: birthday }\nschedule: { send_at: "09:00" }',
+    "anniversary": 'trigger: { kind: anniversary }\nschedule: { send_at: "10:00" }\naudience: { field: tier, in: [silver, gold] }',
+    "first-purchase": 'trigger: { kind: anniversary, of: first_purchase }\nschedule: { send_at: "10:00" }',
+    "renewal": 'trigger: { kind: date, field: attributes.renewal, days_before: 7 }\nschedule: { send_at: "10:00" }',
+    "thanks": 'trigger: { kind: post_purchase, orders: first, delay: 3d }\nschedule: { send_at: "18:00" }',
+    "at-risk": 'trigger: { kind: at_risk, after: 60d }\nschedule: { send_at: "11:00" }\n'
+    "steps: [{ id: reminder, after: 15d, unless: [goal], content: bench }]",
+    "rhythm": 'trigger: { kind: at_risk, rhythm: { times: 2.5 }, fallback: none }\nschedule: { send_at: "11:00" }',
+    "probability": 'trigger: { kind: at_risk, probability: { below: 0.5 }, fallback: none }\nschedule: { send_at: "11:00" }',
+    "never-bought": 'trigger: { kind: at_risk, after: 90d, never_bought: true }\nschedule: { send_at: "11:00" }',
+}
+
+AUDIENCES = {
+    "everybody": None,
+    "tier": "{ field: tier, in: [silver, gold] }",
+    "attribute": "{ field: attributes.city, eq: Leeds }",
+    "spent": "{ all: [{ field: purchase_sum, within: 365d, gte: 100 }, { field: last_purchase_at, older_than: 60d }] }",
+    "rfm": "{ all: [{ field: rfm.recency, gte: 4 }, { field: rfm.monetary, gte: 4 }] }",
+    "reachable": "{ all: [{ reachable: email }, { not: { received: { campaign: birthday } } }] }",
+}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rekindle", required=True)
+    parser.add_argument("--members", type=int, action="append", help="how many; may be given again [100000 and 1000000]")
+    parser.add_argument("--store", choices=["postgres", "sqlite"], action="append", help="[both]")
+    parser.add_argument("--database", help="the address of an empty PostgreSQL database to use, and to keep")
+    return parser.parse_args()
+
+
+def write_shop(folder, store):
+    for name in ("campaigns", "occasions", "templates/bench"):
+        (folder / name).mkdir(parents=True)
+    (folder / "templates/bench/subject.txt").write_text("News for {{member.first_name}}\n")
+    (folder / "templates/bench/email.txt").write_text("Hello {{member.first_name}}\n")
+    (folder / "rekindle.yaml").write_text(SETTINGS.format(store=store))
+    rest = "channels: [email]\ncontent: bench\nlimits: { ceiling: 100000000 }\n"
+    for name, text in LIVE.items():
+        (folder / f"campaigns/{name}.yaml").write_text(f"name: {name}\nstatus: live\n{text}\n{rest}")
+    for name, filter in AUDIENCES.items():
+        text = f"name: to-{name}\ntrigger: {{ kind: broadcast, at: 2030-01-01T10:00 }}\n{rest}"
+        (folder / f"campaigns/to-{name}.yaml").write_text(text + (f"audience: {filter}\n" if filter else ""))
+
+
+def write_members(folder, members):
+    """Gives the number of orders."""
+    dice = random.Random(members)
+    span = 4 * 365 * 86400
+    text = lambda at: at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    orders = 0
+    with open(folder / "members.csv", "w") as people, open(folder / "purchases.csv", "w") as bought:
+        people.write("external_id,email,first_name,birth_date,joined_at,locale,timezone,tier,points,email_consent,")
+        people.write("attributes.city,attributes.renewal\n")
+        bought.write("order_id,member_external_id,purchased_at,amount,currency\n")
+        for number in range(members):
+            joined = NOW - datetime.timedelta(seconds=60 + dice.randrange(span))
+            born = datetime.date(1950, 1, 1) + DAY * dice.randrange(20000)
+            renewal = NOW.date() + DAY * dice.randrange(-365, 365) if number % 3 == 0 else ""
+            zone = dice.choice(("UTC", "Asia/Tehran", "Europe/Berlin", "America/New_York"))
+            tier = dice.choice(("bronze", "bronze", "bronze", "silver", "gold"))
+            city = dice.choice(("Leeds", "Bonn", "Shiraz", "Boston", "Lyon", "Turin", "Porto", "Izmir", "Graz", "Cork"))
+            people.write(
+                f"m{number},m{number}@example.com,Emma,{born},{text(joined)},en,{zone},{tier},{dice.randrange(1000)},"
+                f"{'true' if number % 5 else 'false'},{city},{renewal}\n"
+            )
+            # Orders by the model that `model fit` fits: each member's own rate, and own chance to stop after one.
+            rate, stops = dice.gammavariate(0.8, 1 / 100), dice.betavariate(1, 2)
+            at, buys = joined, dice.random() < 0.7
+            while buys and at < NOW:
+                orders += 1
+                bought.write(f"o{orders},m{number},{text(at)},{dice.randrange(500, 20000) / 100},USD\n")
+                at += datetime.timedelta(days=min(dice.expovariate(rate), 9999))
+                buys = dice.random() >= stops
+    return orders
+
+
+class Sessions(threading.Thread):
+    """Adds up the CPU seconds of a database's PostgreSQL sessions while a command runs."""
+
+    def __init__(self, database):
+        super().__init__(daemon=True)
+        self.name_in_title = f" {database} ".encode()
+        self.seconds, self.done = {}, threading.Event()
+
+    def run(self):
+        others = set()
+        while not self.done.wait(0.01):
+            for folder in pathlib.Path("/proc").glob("[0-9]*"):
+                if folder.name in others:
+                    continue
+                try:
+                    if (folder / "comm").read_text() != "postgres\n":
+                        others.add(folder.name)
+                    elif self.name_in_title in (folder / "cmdline").read_bytes():
+                        fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+                        # A process by its id and when it began: ids come again.
+                        self.seconds[folder.name, fields[19]] = sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+                except OSError:
+                    pass
+
+    def total(self):
+        self.done.set()
+        self.join()
+        return sum(self.seconds.values())
+
+
+class Store:
+    """A database to be measured, and what it counts."""
+
+    def __init__(self, url):
+        self.url = url
+        self.database = url.rsplit("/", 1)[1] if url.startswith("postgres") else None
+
+    def rows_read(self):
+        if self.database is None:
+            return None
+        # What a session read is counted when it ends.
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
+            AND backend_type IN ('client backend', 'parallel worker')"
+        while self.ask(waiting) != "0":
+            time.sleep(0.05)
+        return int(self.ask("SELECT (SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_user_tables) \
+            + (SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes)"))
+
+    def ask(self, sql):
+        return subprocess.run(["psql", "-XAtqw", self.url, "-c", sql], check=True, capture_output=True, text=True).stdout.strip()
+
+
+class Bench:
+    def __init__(self, rekindle, folder, store):
+        self.command = [os.path.abspath(rekindle), "--config", str(folder / "rekindle.yaml"), "--format", "json"]
+        self.store = store
+
+    def run(self, title, arguments, count=None, quiet=False):
+        """Runs a command, prints its line; gives what it printed, as read."""
+        before = self.store.rows_read()
+        sessions = Sessions(self.store.database) if self.store.database else None
+        if sessions:
+            sessions.start()
+        seconds, cpu, memory, text = timed(self.command + arguments)
+        of_sessions = f"{sessions.total():8.2f}" if sessions else f"{'':8}"
+        rows = f"{self.store.rows_read() - before:12,}" if sessions else f"{'':12}"
+        with contextlib.suppress(ValueError):
+            text = json.loads(text)
+        if not quiet:
+            counted = count(text) if count else ""
+            print(f"{title:34} {seconds:8.2f} {cpu:8.2f} {of_sessions} {rows} {memory:7.0f}  {counted}", flush=True)
+        return text
+
+
+def measure(options, members, name, url):
+    with tempfile.TemporaryDirectory(prefix="rekindle-scale-") as folder:
+        folder = pathlib.Path(folder)
+        write_shop(folder, url)
+        bench = Bench(options.rekindle, folder, Store(url))
+        bench.run("", ["migrate"], quiet=True)
+        orders = write_members(folder, members)
+        print(f"\n{name}: {members:,} members, {orders:,} orders")
+        print(f"{'':34} {'seconds':>8} {'CPU s':>8} {'its CPU':>8} {'rows read':>12} {'peak MB':>7}")
+        new = lambda done: f"{done['inserted']:,} new"
+        bench.run("import members", ["import", "members", str(folder / "members.csv")], new)
+        bench.run("import purchases", ["import", "purchases", str(folder / "purchases.csv")], new)
+        if bench.store.database:
+            bench.store.ask("VACUUM ANALYZE")
+        bench.run("segments rfm", ["segments", "rfm", "--at", NOW.isoformat()])
+        bench.run("model fit", ["model", "fit", "--to", NOW.isoformat()])
+        bench.run("", ["campaigns", "pause", "--all"], quiet=True)
+        at = lambda after: (NOW + after).isoformat()
+        found = lambda done: f"{done['planned']:,} messages"
+        bench.run("first scan", ["once", "--at", at(0 * DAY)], found)
+        bench.run("scan of a second, nothing due", ["once", "--at", at(datetime.timedelta(seconds=1))], found)
+        bench.run("scan of a day", ["once", "--at", at(DAY)], found)
+        planned = lambda rows: f"{len(rows):,} messages"
+        bench.run("plan of a day", ["plan", "--from", at(DAY), "--to", at(2 * DAY)], planned)
+        bench.run("plan of a week", ["plan", "--from", at(DAY), "--to", at(8 * DAY)], planned)
+        bench.run("explain", ["explain", "--member", f"m{members // 2}", "--at", at(DAY)], lambda all: f"{len(all)} campaigns")
+        for filter in AUDIENCES:
+            inside = lambda counted: f"{counted['members']:,} members"
+            bench.run(f"audience: {filter}", ["campaigns", "audience", f"to-{filter}", "--at", at(DAY)], inside)
+
+
+def main():
+    options = arguments()
+    for members in options.members or [100_000, 1_000_000]:
+        for name in options.store or ["postgres", "sqlite"]:
+            if name == "sqlite":
+                measure(options, members, name, "sqlite://rekindle.db")
+            elif options.database:
+                measure(options, members, name, options.database)
+            else:
+                with Database() as url:
+                    measure(options, members, name, url)
+
+
+if __name__ == "__main__":
+    main()
