@@ -45,7 +45,7 @@ statements! {
         ON CONFLICT (message_id) DO NOTHING";
     UNPLAN = "DELETE FROM planned WHERE message_id {in_uuid $1}";
     TAKE_PLANNED = concat!("SELECT ", message_columns!("m.state"), " FROM planned p JOIN messages m ON m.id = p.message_id \
-        WHERE p.next_at <= $1 AND NOT (p.campaign {in $2}) AND NOT EXISTS (SELECT 1 FROM campaigns c \
+        WHERE p.next_at <= $1 AND p.due_at < $4 AND NOT (p.campaign {in $2}) AND NOT EXISTS (SELECT 1 FROM campaigns c \
         WHERE c.name = p.campaign AND (c.paused OR c.held OR c.scanning IS NOT NULL)) \
         ORDER BY p.next_at, p.priority DESC, p.due_at, p.campaign, p.turn, p.member, p.message_id LIMIT $3 {skip_locked p}");
     IN_INDEX_ORDER = "SELECT {off enable_sort}, {off enable_bitmapscan}";
@@ -231,15 +231,22 @@ pub(super) async fn replan(tx: &mut Tx, ids: Vec<Uuid>) -> Result<()> {
 }
 
 /// Takes up to `limit` messages that are ready at `now`, most urgent first, except those of `silent`
-/// campaigns; holds them until the transaction ends.
-pub async fn take_planned(tx: &mut Tx, now: Instant, silent: &[String], limit: i64) -> Result<Vec<Message>> {
+/// campaigns, and those that were not due before `due_before`; holds them until the transaction ends.
+pub async fn take_planned(
+    tx: &mut Tx,
+    now: Instant,
+    due_before: Option<Instant>,
+    silent: &[String],
+    limit: i64,
+) -> Result<Vec<Message>> {
     if tx.dialect() == super::Dialect::Postgres {
         // The index has the order. The planner, whose statistics lag behind a ledger in motion,
         // would sort everything that is ready for the few that are taken.
         query!(fetch_one, (String, String), tx, IN_INDEX_ORDER)?;
     }
-    let rows =
-        query!(fetch_all, StoredMessage, tx, TAKE_PLANNED, now.timestamp_millis(), Texts(silent.to_vec()), limit)?;
+    let due_before = due_before.map_or(i64::MAX, |at| at.timestamp_millis());
+    let (now, silent) = (now.timestamp_millis(), Texts(silent.to_vec()));
+    let rows = query!(fetch_all, StoredMessage, tx, TAKE_PLANNED, now, silent, limit, due_before)?;
     rows.into_iter().map(StoredMessage::into_message).collect()
 }
 

@@ -8,51 +8,38 @@ use rekindle::domain::experiment::held_out;
 use rekindle::import::Kind;
 use rekindle::store::Store;
 
+use crate::support::contract::contract;
 use crate::support::shop::{PLAIN, Shop, Size};
 
-/// Makes a test of every rule; `$with` runs one on an empty size and cleans up.
-macro_rules! pipeline_contract {
-    ($with:path) => {
-        pipeline_contract!(
-            $with,
-            a_second_pass_sends_nothing
-            a_member_who_left_the_audience_gets_nothing
-            a_member_who_comes_into_the_audience_gets_what_is_not_too_late
-            a_member_who_bought_again_is_not_at_risk
-            a_reminder_that_a_purchase_ends_is_not_sent_after_one
-            a_message_that_could_not_go_in_time_is_too_late
-            a_second_greeting_within_half_a_year_is_not_sent
-            a_member_without_an_address_gets_nothing
-            a_member_who_takes_consent_back_gets_nothing
-            a_suppressed_address_gets_nothing
-            a_member_of_the_control_group_gets_nothing
-            the_frequency_cap_keeps_the_more_important_messages
-            where_the_cap_leaves_room_for_one_the_preferred_channel_has_it
-            a_cancelled_order_is_not_thanked_for
-            a_campaign_that_ended_or_is_gone_sends_nothing_more
-            a_deleted_member_gets_nothing
-            a_message_that_cannot_be_rendered_fails_alone
-            a_paused_campaign_holds_its_messages_until_it_is_resumed
-            a_campaign_that_is_paused_in_its_file_holds_its_messages
-            after_a_long_pause_lateness_decides
-            pausing_everything_holds_everything
-            above_its_ceiling_a_campaign_sends_nothing_until_it_is_approved
-            what_went_out_in_a_day_counts_for_the_ceiling
-            a_redirect_gets_everything
-            a_late_order_is_thanked_for_if_it_is_not_too_late
-            an_import_clears_and_keeps_the_same_on_every_database
-        );
-    };
-    ($with:path, $($rule:ident)+) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $rule() {
-                $with(crate::pipeline_contract::$rule).await;
-            }
-        )+
-    };
+contract! {
+    pipeline_contract:
+    a_second_pass_sends_nothing
+    a_member_who_left_the_audience_gets_nothing
+    a_member_who_comes_into_the_audience_gets_what_is_not_too_late
+    a_member_who_bought_again_is_not_at_risk
+    a_reminder_that_a_purchase_ends_is_not_sent_after_one
+    a_message_that_could_not_go_in_time_is_too_late
+    a_second_greeting_within_half_a_year_is_not_sent
+    a_member_without_an_address_gets_nothing
+    a_member_who_takes_consent_back_gets_nothing
+    a_suppressed_address_gets_nothing
+    a_member_of_the_control_group_gets_nothing
+    the_frequency_cap_keeps_the_more_important_messages
+    where_the_cap_leaves_room_for_one_the_preferred_channel_has_it
+    a_cancelled_order_is_not_thanked_for
+    a_campaign_that_ended_or_is_gone_sends_nothing_more
+    a_deleted_member_gets_nothing
+    a_message_that_cannot_be_rendered_fails_alone
+    a_paused_campaign_holds_its_messages_until_it_is_resumed
+    a_campaign_that_is_paused_in_its_file_holds_its_messages
+    after_a_long_pause_lateness_decides
+    pausing_everything_holds_everything
+    above_its_ceiling_a_campaign_sends_nothing_until_it_is_approved
+    what_went_out_in_a_day_counts_for_the_ceiling
+    a_redirect_gets_everything
+    a_late_order_is_thanked_for_if_it_is_not_too_late
+    an_import_clears_and_keeps_the_same_on_every_database
 }
-pub(crate) use pipeline_contract;
 
 // ---- reasons ---------------------------------------------------------------------------------
 

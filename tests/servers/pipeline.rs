@@ -18,7 +18,7 @@ use crate::support::rabbitmq::Prefix;
 use crate::support::shop::{Dice, PLAIN, Shop, Size, at};
 use crate::support::{Database, tidied};
 
-agreement_contract!(on_servers, plan_run_and_evaluator_agree_in_spring);
+agreement_contract!(on_servers);
 pipeline_contract!(on_servers);
 launching_contract!(on_postgres);
 at_risk_contract!(on_servers);
