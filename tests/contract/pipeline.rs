@@ -48,15 +48,15 @@ pub const QUIET: &str = "{ name: Shop, timezone: UTC, locale: en, base_url: \"ht
     quiet_hours: \"21:00-08:00\", currency: USD }";
 
 pub const HEAD: &str = "external_id,email,phone,first_name,email_consent,sms_consent,tier,joined_at\n";
-const EVENING: &str = "2024-05-01T22:30:00Z";
-const MORNING: &str = "2024-05-02T08:00:00Z";
+pub const EVENING: &str = "2024-05-01T22:30:00Z";
+pub const MORNING: &str = "2024-05-02T08:00:00Z";
 
 pub fn row(id: &str, joined: &str) -> String {
     format!("{id},{id}@example.com,+989121234567,Sara,true,true,gold,{joined}\n")
 }
 
 /// A shop in which a message to `m1` waits for the morning.
-async fn waiting(size: &Size, campaign: &str) -> Shop {
+pub async fn waiting(size: &Size, campaign: &str) -> Shop {
     waiting_for("m1", size, campaign).await
 }
 
@@ -83,7 +83,7 @@ async fn ended(shop: Shop, now: &str, state_and_reason: &str) {
     shop.close().await;
 }
 
-const WELCOME: &str = "trigger: { kind: welcome }";
+pub const WELCOME: &str = "trigger: { kind: welcome }";
 
 pub async fn a_member_who_left_the_audience_gets_nothing(size: Size) {
     let shop = waiting(&size, "trigger: { kind: welcome }\naudience: { field: tier, eq: gold }").await;
@@ -269,12 +269,17 @@ pub async fn a_campaign_that_ended_or_is_gone_sends_nothing_more(size: Size) {
 
 pub async fn a_deleted_member_gets_nothing(size: Size) {
     let shop = waiting(&size, WELCOME).await;
+    delete_everybody(&shop).await;
+    ended(shop, MORNING, "skipped member_deleted").await;
+}
+
+/// Marks every member as deleted.
+pub async fn delete_everybody(shop: &Shop) {
     let sql = "UPDATE members SET deleted_at = 1";
     match shop.store().await {
         Store::Sqlite(pool) => drop(sqlx::query(sql).execute(pool).await.unwrap()),
         Store::Postgres(pool) => drop(sqlx::query(sql).execute(pool).await.unwrap()),
     }
-    ended(shop, MORNING, "skipped member_deleted").await;
 }
 
 pub async fn a_message_that_cannot_be_rendered_fails_alone(size: Size) {

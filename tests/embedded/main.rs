@@ -7,6 +7,8 @@ mod agreement_contract;
 mod at_risk_contract;
 #[path = "../contract/audiences.rs"]
 mod audience_contract;
+#[path = "../contract/changes.rs"]
+mod changes_contract;
 #[path = "../contract/days.rs"]
 mod days_contract;
 #[path = "../contract/launching.rs"]
@@ -15,6 +17,8 @@ mod launching_contract;
 mod pipeline_contract;
 #[path = "../contract/queue.rs"]
 mod queue_contract;
+#[path = "../contract/reasons.rs"]
+mod reasons_contract;
 #[path = "../contract/statements.rs"]
 mod statements_contract;
 #[path = "../support/mod.rs"]
@@ -26,4 +30,5 @@ mod launching;
 mod layers;
 mod pipeline;
 mod queue;
+mod reasons;
 mod statements;

@@ -2,9 +2,11 @@
 
 use crate::agreement_contract::agreement_contract;
 use crate::at_risk_contract::at_risk_contract;
+use crate::changes_contract::changes_contract;
 use crate::days_contract::days_contract;
 use crate::launching_contract::launching_contract;
 use crate::pipeline_contract::pipeline_contract;
+use crate::reasons_contract::reasons_contract;
 use crate::support::shop::Size;
 
 agreement_contract!(embedded);
@@ -12,6 +14,8 @@ pipeline_contract!(embedded);
 launching_contract!(embedded);
 at_risk_contract!(embedded);
 days_contract!(embedded);
+changes_contract!(embedded);
+reasons_contract!(embedded);
 
 async fn embedded<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
     test(Size::default()).await;

@@ -11,9 +11,11 @@ use rekindle::store::Store;
 
 use crate::agreement_contract::agreement_contract;
 use crate::at_risk_contract::at_risk_contract;
+use crate::changes_contract::changes_contract;
 use crate::days_contract::days_contract;
 use crate::launching_contract::launching_contract;
 use crate::pipeline_contract::pipeline_contract;
+use crate::reasons_contract::reasons_contract;
 use crate::support::rabbitmq::Prefix;
 use crate::support::shop::{Dice, PLAIN, Shop, Size, at};
 use crate::support::{Database, tidied};
@@ -23,6 +25,8 @@ pipeline_contract!(on_servers);
 launching_contract!(on_postgres);
 at_risk_contract!(on_servers);
 days_contract!(on_servers);
+changes_contract!(on_servers);
+reasons_contract!(on_servers);
 
 async fn on_servers<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
     let (database, prefix) = (Database::create().await, Prefix::new());
