@@ -39,6 +39,10 @@ statements! {
         DO UPDATE SET state = 'planned', reason = NULL, next_at = excluded.next_at \
         WHERE messages.state = 'skipped' AND messages.reason = 'outside_audience' AND excluded.state = 'planned' \
         RETURNING id";
+    WITHDRAW = "DELETE FROM planned WHERE message_id IN (SELECT p.message_id FROM {rows $1: member_id BIGINT, campaign TEXT, \
+        occasion TEXT, step TEXT, slot TEXT, due_at BIGINT} JOIN messages m ON m.member_id = r.member_id \
+        AND m.campaign = r.campaign AND m.occasion = r.occasion AND m.step = r.step AND m.slot = r.slot AND m.due_at = r.due_at \
+        JOIN planned p ON p.message_id = m.id {skip_locked p}) RETURNING message_id";
     PLAN = "INSERT INTO planned (message_id, next_at, priority, due_at, campaign, turn, member) \
         SELECT m.id, m.next_at, m.priority, m.due_at, m.campaign, m.turn, {utf8 e.external_id} \
         FROM messages m JOIN members e ON e.id = m.member_id WHERE m.id {in_uuid $1} AND m.state = 'planned' \
@@ -211,6 +215,18 @@ pub async fn insert(tx: &mut Tx, rows: &[NewMessage]) -> Result<u64> {
     let count = inserted.len() as u64;
     plan(tx, inserted.into_iter().map(|(id,)| id).collect()).await?;
     Ok(count)
+}
+
+/// Ends those of the rows that wait with the same due instant as outside the audience. One that a
+/// dispatcher is deciding about is left to it.
+pub async fn withdraw(tx: &mut Tx, rows: Vec<&NewMessage>) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let withdrawn: Vec<(Uuid,)> = query!(fetch_all, (Uuid,), tx, WITHDRAW, JsonRows::of(&rows)?)?;
+    let (state, reason) = (State::Skipped, Some(Reason::OutsideAudience));
+    let ended = withdrawn.into_iter().map(|(id,)| Decided { id, state, reason, next_at: None });
+    decide(tx, &ended.collect::<Vec<_>>()).await
 }
 
 /// Lists those of the messages that are planned for the dispatcher.

@@ -3,6 +3,8 @@
 
 #[path = "../contract/agreement.rs"]
 mod agreement_contract;
+#[path = "../contract/arrival.rs"]
+mod arrival_contract;
 #[path = "../contract/at_risk.rs"]
 mod at_risk_contract;
 #[path = "../contract/audiences.rs"]

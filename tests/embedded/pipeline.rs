@@ -1,6 +1,7 @@
 //! The contracts of the pipeline on SQLite, the embedded queue and capture.
 
 use crate::agreement_contract::agreement_contract;
+use crate::arrival_contract::arrival_contract;
 use crate::at_risk_contract::at_risk_contract;
 use crate::changes_contract::changes_contract;
 use crate::days_contract::days_contract;
@@ -15,6 +16,7 @@ launching_contract!(embedded);
 at_risk_contract!(embedded);
 days_contract!(embedded);
 changes_contract!(embedded);
+arrival_contract!(embedded);
 reasons_contract!(embedded);
 
 async fn embedded<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {

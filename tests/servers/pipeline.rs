@@ -10,6 +10,7 @@ use rekindle::import::Kind;
 use rekindle::store::Store;
 
 use crate::agreement_contract::agreement_contract;
+use crate::arrival_contract::arrival_contract;
 use crate::at_risk_contract::at_risk_contract;
 use crate::changes_contract::changes_contract;
 use crate::days_contract::days_contract;
@@ -26,6 +27,7 @@ launching_contract!(on_postgres);
 at_risk_contract!(on_servers);
 days_contract!(on_servers);
 changes_contract!(on_servers);
+arrival_contract!(on_servers);
 reasons_contract!(on_servers);
 
 async fn on_servers<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {

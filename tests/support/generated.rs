@@ -77,6 +77,18 @@ impl Generated {
         self
     }
 
+    /// The same shop in which a message may go however late it is.
+    pub fn never_late(mut self) -> Self {
+        for (_, text) in &mut self.campaigns {
+            *text = text.replace(", late: skip", "").replace(", late: always", "");
+            *text = match text.contains("limits: {") {
+                true => text.replace("limits: {", "limits: { late: always,"),
+                false => format!("{text}limits: {{ late: always }}\n"),
+            };
+        }
+        self
+    }
+
     /// What the evaluator reads.
     pub fn world(&self) -> naive::World {
         let brand = naive::Brand { caps_addresses: AddressCap.is_on(), ..naive::Brand::from_yaml(&self.brand) };
@@ -90,6 +102,14 @@ impl Generated {
 
     /// The same as Rekindle has it.
     pub async fn shop(&self, size: &Size) -> Shop {
+        let shop = self.shop_without_members(size).await;
+        shop.import(Kind::Members, &self.members).await;
+        shop.import(Kind::Purchases, &self.purchases).await;
+        shop
+    }
+
+    /// The same before the first import.
+    pub async fn shop_without_members(&self, size: &Size) -> Shop {
         let shop = Shop::new(size, &self.brand);
         for (name, text) in &self.campaigns {
             shop.write(&format!("campaigns/{name}.yaml"), text);
@@ -100,8 +120,6 @@ impl Generated {
         if let Some(text) = &self.occasions {
             shop.write("occasions/all.yaml", text);
         }
-        shop.import(Kind::Members, &self.members).await;
-        shop.import(Kind::Purchases, &self.purchases).await;
         if Probability.is_on() {
             store_model(&shop, MODEL).await;
         }

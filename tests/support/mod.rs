@@ -56,6 +56,13 @@ pub async fn until<T: PartialEq + std::fmt::Debug>(expected: T, mut ask: impl As
     }
 }
 
+/// Where a test's dice begin. REKINDLE_TEST_SEED is a number that is added, for other shops and passes.
+pub fn seed(own: u64) -> u64 {
+    let more =
+        std::env::var("REKINDLE_TEST_SEED").map_or(0, |text| text.parse().expect("REKINDLE_TEST_SEED is a number"));
+    own + more
+}
+
 /// A name that no other test has.
 pub fn unique(word: &str) -> String {
     format!("{word}_{}", Uuid::now_v7().simple())
