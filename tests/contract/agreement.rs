@@ -1,5 +1,5 @@
 //! The plan, Rekindle at work and the independent evaluator agree on what becomes of each message
-//! of a made-up shop, however the time is cut. `agreement_contract!` makes the tests; each gets a
+//! of a made-up shop, and when, however the time is cut. `agreement_contract!` makes the tests; each gets a
 //! [`Size`] with nothing in it.
 
 #![allow(dead_code, reason = "each test target uses a part of it")]
@@ -7,11 +7,11 @@
 use rekindle::domain::Instant;
 
 use crate::support::contract::contract;
-use crate::support::fates::{expected_fates, fates, work};
+use crate::support::fates::{expected_fates, expected_moments, fates, moments, planned_moments, work};
 use crate::support::generated::Generated;
-use crate::support::naive::{Expected, Pass, evaluate};
+use crate::support::naive::{Pass, evaluate};
 use crate::support::seed;
-use crate::support::shop::{Dice, Sent, Shop, Size, assert_same, at, sorted};
+use crate::support::shop::{Dice, Shop, Size, assert_same, at};
 
 contract! {
     agreement_contract:
@@ -59,9 +59,15 @@ async fn uncapped_slices(size: Size, seed: u64, from: &str, days: u64) {
     let generated = shop_of_dice(&size, seed, from, days).without_cap();
     let expected = evaluate(&generated.world(), &[Pass::Between(start, millis(at(&to)))]);
     let shop = generated.shop(&size).await;
-    assert_same(&format!("seed {seed}: the plan"), &shop.planned(from, &to).await, &sent(&expected));
+    assert_same(
+        &format!("seed {seed}: the plan"),
+        &planned_moments(shop.plan(from, &to).await),
+        &expected_moments(&expected),
+    );
     works(&shop, seed, &generated, &slices).await;
-    assert_same(&format!("seed {seed}: in slices"), &fates(&shop.ledger().await, &slices), &expected_fates(&expected));
+    let ledger = shop.ledger().await;
+    assert_same(&format!("seed {seed}: in slices"), &fates(&ledger, &slices), &expected_fates(&expected));
+    assert_same(&format!("seed {seed}: in slices"), &moments(&ledger), &expected_moments(&expected));
     shop.close().await;
 }
 
@@ -117,11 +123,9 @@ async fn works(shop: &Shop, seed: u64, generated: &Generated, passes: &[Pass]) {
     for pass in passes {
         work(shop, *pass).await;
     }
-    assert_same(
-        &format!("seed {seed}: the ledger"),
-        &fates(&shop.ledger().await, passes),
-        &expected_fates(&evaluate(&generated.world(), passes)),
-    );
+    let (ledger, expected) = (shop.ledger().await, evaluate(&generated.world(), passes));
+    assert_same(&format!("seed {seed}: the ledger"), &fates(&ledger, passes), &expected_fates(&expected));
+    assert_same(&format!("seed {seed}: when they went"), &moments(&ledger), &expected_moments(&expected));
 }
 
 /// Some hundred members, campaigns of every trigger, a window of days: the plan, a run, and the
@@ -131,13 +135,14 @@ async fn agree(size: Size, seed: u64, from: &str, days: u64) {
     let (from, to) = (from, end(from, days).to_rfc3339());
     let window = Pass::Between(millis(at(from)), millis(at(&to)));
     let expected = evaluate(&generated.world(), &[window]);
-    assert!(
-        sent(&expected).len() > members(&size),
-        "a shop in which little happens shows little: {}",
-        sent(&expected).len()
-    );
+    let sent = expected_moments(&expected).len();
+    assert!(sent > members(&size), "a shop in which little happens shows little: {sent}");
     let shop = generated.shop(&size).await;
-    assert_same(&format!("seed {seed}: the plan"), &shop.planned(from, &to).await, &sent(&expected));
+    assert_same(
+        &format!("seed {seed}: the plan"),
+        &planned_moments(shop.plan(from, &to).await),
+        &expected_moments(&expected),
+    );
     works(&shop, seed, &generated, &[window]).await;
     shop.close().await;
 }
@@ -166,8 +171,4 @@ fn slices(dice: &mut Dice, from: i64, to: i64, count: u64) -> Vec<Pass> {
     cuts.sort_unstable();
     cuts.dedup();
     cuts.windows(2).map(|pair| Pass::Between(pair[0], pair[1])).collect()
-}
-
-fn sent(expected: &[Expected]) -> Vec<Sent> {
-    sorted(expected.iter().cloned().filter_map(Expected::sent).collect())
 }
