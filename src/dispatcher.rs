@@ -65,6 +65,8 @@ pub struct Dispatcher<'a> {
     pub queue: &'a dyn Queue,
     pub clock: &'a Clock,
     pub redirect: Option<&'a Redirect>,
+    /// Leaves alone what falls due at this instant or later, though it may be ready.
+    pub due_before: Option<Instant>,
     /// Queued in the store, not yet published.
     pub prepared: Vec<Envelope>,
 }
@@ -99,7 +101,8 @@ impl Dispatcher<'_> {
         if room < BATCH {
             return Ok((Dispatched { full: true, ..Dispatched::default() }, Vec::new()));
         }
-        let batch = messages::take_planned(&mut tx, self.clock.now(), &catalog.silent(), BATCH.min(room)).await?;
+        let (now, due_before) = (self.clock.now(), self.due_before);
+        let batch = messages::take_planned(&mut tx, now, due_before, &catalog.silent(), BATCH.min(room)).await?;
         if batch.is_empty() {
             return Ok((Dispatched::default(), Vec::new()));
         }

@@ -52,8 +52,8 @@ pub async fn of_member(
         let wanted = |due: &Due| at - before <= due.due_at && due.due_at <= at + after;
         let one = std::slice::from_ref(candidate);
         let base = (base_after, base_until);
-        let rows = due_messages(tx, campaign, one, base, starts, catalog, &wanted, &mut Uuid::nil).await?;
-        for row in rows {
+        let due = due_messages(tx, campaign, one, base, starts, catalog, &wanted, &mut Uuid::nil).await?;
+        for row in due.rows {
             let planned = Message::from(row);
             let stored = known.iter().find(|message| {
                 (&message.campaign, &message.occasion, &message.step, &message.slot)

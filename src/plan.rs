@@ -123,9 +123,9 @@ impl Planner<'_> {
                 };
                 let wanted = |due: &Due| due.step == step && after < due.due_at && due.due_at <= until;
                 let base = (base_after, base_until);
-                let new =
+                let found =
                     due_messages(tx, campaign, &candidates, base, starts, self.catalog, &wanted, &mut number).await?;
-                self.add(tx, campaign, new).await?;
+                self.add(tx, campaign, found.rows).await?;
                 position = next;
             }
         }

@@ -182,6 +182,7 @@ impl App {
             queue,
             clock: &self.clock,
             redirect: self.settings.redirect_all_to.as_ref(),
+            due_before: None,
             prepared: Vec::new(),
         }
     }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{App, AppError, IDLE, Pulse, RECOVERY};
 use crate::catalog::Catalog;
-use crate::dispatcher::{BATCH, IN_QUEUE};
+use crate::dispatcher::{BATCH, Dispatcher, IN_QUEUE};
 use crate::domain::Instant;
 use crate::domain::policy::LONGEST_REST;
 use crate::fallback;
@@ -50,7 +50,7 @@ impl App {
                 scheduler::scan(&self.store, &catalog, &self.clock, self.clock.now()).await?.inserted;
             fallback::pass(&self.store, &catalog, self.clock.now()).await?;
             told(&work.passed);
-            work.drain(self, &catalog, told).await
+            work.drain(self, &catalog, None, told).await
         }
         .await;
         work.stop(self, result).await
@@ -134,14 +134,21 @@ impl Work {
             tx.commit().await?;
             let Some(at) = next.filter(|_| !silenced) else { return Ok(()) };
             app.clock.set(at.max(app.clock.now()));
-            self.drain(app, catalog, &|passed| told(passed, at)).await?;
+            self.drain(app, catalog, Some(due_before), &|passed| told(passed, at)).await?;
         }
     }
 
-    /// Dispatches and sends until nothing is ready, queued or sending.
-    async fn drain(&mut self, app: &App, catalog: &Catalog, told: &(dyn Fn(&Passed) + Sync)) -> Result<(), AppError> {
+    /// Dispatches and sends until nothing that was due before `due_before` is ready, and nothing queued or
+    /// sending.
+    async fn drain(
+        &mut self,
+        app: &App,
+        catalog: &Catalog,
+        due_before: Option<Instant>,
+        told: &(dyn Fn(&Passed) + Sync),
+    ) -> Result<(), AppError> {
         let queue = Arc::clone(&self.queue);
-        let mut dispatcher = app.dispatcher(queue.as_ref());
+        let mut dispatcher = Dispatcher { due_before, ..app.dispatcher(queue.as_ref()) };
         let mut recovered_at = tokio::time::Instant::now();
         let progress = Arc::clone(&self.pulse.progress);
         let mut woken = std::pin::pin!(progress.notified());

@@ -133,10 +133,10 @@ impl Almanac {
 }
 
 impl Dates {
-    /// Those in a span, in order. `leap_day` stands in for the occasion's own.
+    /// Those in a span, in order; none in one that ends before it begins. `leap_day` stands in for the occasion's own.
     pub fn between(&self, span: RangeInclusive<NaiveDate>, leap_day: Option<LeapDay>) -> Vec<NaiveDate> {
         let calendar = match self {
-            Self::Listed(dates) => return dates.range(span).copied().collect(),
+            Self::Listed(dates) => return dates.iter().filter(|date| span.contains(date)).copied().collect(),
             Self::Yearly { calendar, .. } | Self::NthWeekday { calendar, .. } => *calendar,
         };
         // A leap day can move into the year after its own.

@@ -239,6 +239,7 @@ impl<'a> Scan<'a> {
         base_until: Instant,
     ) -> Result<(), StoreError> {
         let brand = &self.catalog.brand;
+        let finds_changed = matches!(rows, Rows::Changed { .. });
         let Some(query) = self.campaign.trigger.query(rows, brand) else { return Ok(()) };
         let mut position = Some(occasions::START);
         while let Some(from) = position
@@ -247,7 +248,7 @@ impl<'a> Scan<'a> {
             let page = async {
                 let mut tx = self.store.read().await?;
                 let (candidates, next) = occasions::page(&mut tx, &query, from, PAGE).await?;
-                let new = due_messages(
+                let found = due_messages(
                     &mut tx,
                     self.campaign,
                     &candidates,
@@ -259,23 +260,28 @@ impl<'a> Scan<'a> {
                 )
                 .await?;
                 tx.commit().await?;
-                Ok::<_, StoreError>((candidates.len() as u64, new, next))
+                Ok::<_, StoreError>((candidates.len() as u64, found, next))
             };
-            let (candidates, new, next) = within(page).await?;
+            let (candidates, found, next) = within(page).await?;
             self.done.candidates += candidates;
-            within(self.insert(&new)).await?;
+            let outside = if finds_changed { found.outside() } else { Vec::new() };
+            within(self.insert(outside, &found.rows)).await?;
             position = next;
         }
         Ok(())
     }
 
-    async fn insert(&mut self, new: &[NewMessage]) -> Result<(), StoreError> {
-        if new.is_empty() && self.lease.is_none() {
+    /// Inserts rows, after ending those that are outside the audience by now.
+    async fn insert(&mut self, outside: Vec<&NewMessage>, new: &[NewMessage]) -> Result<(), StoreError> {
+        if new.is_empty() && outside.is_empty() && self.lease.is_none() {
             return Ok(());
         }
         let mut tx = self.store.begin().await?;
-        if self.leads(&mut tx).await? && !new.is_empty() {
-            self.done.inserted += messages::insert(&mut tx, new).await?;
+        if self.leads(&mut tx).await? {
+            messages::withdraw(&mut tx, outside).await?;
+            if !new.is_empty() {
+                self.done.inserted += messages::insert(&mut tx, new).await?;
+            }
         }
         tx.commit().await
     }
@@ -328,6 +334,22 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// What [`due_messages`] finds.
+#[derive(Debug, Default)]
+pub struct DueRows {
+    pub rows: Vec<NewMessage>,
+    /// Outside the audience of a campaign for everybody: a broadcast to a few would leave a row for all the
+    /// others. Without that row a later step asks by itself whether the first one ended the occasion.
+    pub without_row: Vec<NewMessage>,
+}
+
+impl DueRows {
+    fn outside(&self) -> Vec<&NewMessage> {
+        let skipped = self.rows.iter().filter(|row| row.state == State::Skipped);
+        skipped.chain(&self.without_row).collect()
+    }
+}
+
 /// The rows of the candidates' steps that are wanted, with the audience judged at their due instants.
 #[expect(clippy::too_many_arguments, reason = "the scheduler's and plan's one way to rows")]
 pub async fn due_messages(
@@ -339,7 +361,7 @@ pub async fn due_messages(
     catalog: &Catalog,
     wanted: &(dyn Fn(&Due) -> bool + Sync),
     new_id: &mut (dyn FnMut() -> Uuid + Send),
-) -> Result<Vec<NewMessage>, StoreError> {
+) -> Result<DueRows, StoreError> {
     let mut found = Vec::new();
     for candidate in candidates {
         let dues = dues(campaign, candidate, base_after, base_until, starts, catalog);
@@ -352,7 +374,9 @@ pub async fn due_messages(
     for (candidate, due) in found {
         due.messages(campaign, candidate, catalog, &audiences, &mut new, &mut *new_id);
     }
-    Ok(new)
+    let is_for_everybody = campaign.trigger.is_for_everybody();
+    let (rows, without_row) = new.into_iter().partition(|row| row.state == State::Planned || !is_for_everybody);
+    Ok(DueRows { rows, without_row })
 }
 
 /// One step of one occasion.
@@ -405,12 +429,7 @@ impl Due {
         let member = &candidate.member;
         let inside_at =
             |at: Instant| campaign.audience.verdict(&audiences.view(member, brand, at, None)) != Some(false);
-        let inside = inside_at(self.due_at);
-        // A broadcast to a few would otherwise leave a row for everybody else. Without that row a later
-        // step asks by itself whether the first one ended the occasion.
-        if campaign.trigger.is_for_everybody() && !(inside && inside_at(self.first_due_at)) {
-            return;
-        }
+        let inside = inside_at(self.due_at) && (!campaign.trigger.is_for_everybody() || inside_at(self.first_due_at));
         let next_at = first_attempt_at(&campaign.rules(brand), self.due_at, member.zone(brand));
         for (position, slot) in campaign.slots().into_iter().enumerate() {
             out.push(NewMessage {

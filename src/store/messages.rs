@@ -39,13 +39,17 @@ statements! {
         DO UPDATE SET state = 'planned', reason = NULL, next_at = excluded.next_at \
         WHERE messages.state = 'skipped' AND messages.reason = 'outside_audience' AND excluded.state = 'planned' \
         RETURNING id";
+    WITHDRAW = "DELETE FROM planned WHERE message_id IN (SELECT p.message_id FROM {rows $1: member_id BIGINT, campaign TEXT, \
+        occasion TEXT, step TEXT, slot TEXT, due_at BIGINT} JOIN messages m ON m.member_id = r.member_id \
+        AND m.campaign = r.campaign AND m.occasion = r.occasion AND m.step = r.step AND m.slot = r.slot AND m.due_at = r.due_at \
+        JOIN planned p ON p.message_id = m.id {skip_locked p}) RETURNING message_id";
     PLAN = "INSERT INTO planned (message_id, next_at, priority, due_at, campaign, turn, member) \
         SELECT m.id, m.next_at, m.priority, m.due_at, m.campaign, m.turn, {utf8 e.external_id} \
         FROM messages m JOIN members e ON e.id = m.member_id WHERE m.id {in_uuid $1} AND m.state = 'planned' \
         ON CONFLICT (message_id) DO NOTHING";
     UNPLAN = "DELETE FROM planned WHERE message_id {in_uuid $1}";
     TAKE_PLANNED = concat!("SELECT ", message_columns!("m.state"), " FROM planned p JOIN messages m ON m.id = p.message_id \
-        WHERE p.next_at <= $1 AND NOT (p.campaign {in $2}) AND NOT EXISTS (SELECT 1 FROM campaigns c \
+        WHERE p.next_at <= $1 AND p.due_at < $4 AND NOT (p.campaign {in $2}) AND NOT EXISTS (SELECT 1 FROM campaigns c \
         WHERE c.name = p.campaign AND (c.paused OR c.held OR c.scanning IS NOT NULL)) \
         ORDER BY p.next_at, p.priority DESC, p.due_at, p.campaign, p.turn, p.member, p.message_id LIMIT $3 {skip_locked p}");
     IN_INDEX_ORDER = "SELECT {off enable_sort}, {off enable_bitmapscan}";
@@ -233,6 +237,18 @@ pub async fn insert(tx: &mut Tx, rows: &[NewMessage]) -> Result<u64> {
     Ok(count)
 }
 
+/// Ends those of the rows that wait with the same due instant as outside the audience. One that a
+/// dispatcher is deciding about is left to it.
+pub async fn withdraw(tx: &mut Tx, rows: Vec<&NewMessage>) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let withdrawn: Vec<(Uuid,)> = query!(fetch_all, (Uuid,), tx, WITHDRAW, JsonRows::of(&rows)?)?;
+    let (state, reason) = (State::Skipped, Some(Reason::OutsideAudience));
+    let ended = withdrawn.into_iter().map(|(id,)| Decided { id, state, reason, next_at: None });
+    decide(tx, &ended.collect::<Vec<_>>()).await
+}
+
 /// Lists those of the messages that are planned for the dispatcher.
 pub(super) async fn plan(tx: &mut Tx, ids: Vec<Uuid>) -> Result<()> {
     if !ids.is_empty() {
@@ -251,15 +267,22 @@ pub(super) async fn replan(tx: &mut Tx, ids: Vec<Uuid>) -> Result<()> {
 }
 
 /// Takes up to `limit` messages that are ready at `now`, most urgent first, except those of `silent`
-/// campaigns; holds them until the transaction ends.
-pub async fn take_planned(tx: &mut Tx, now: Instant, silent: &[String], limit: i64) -> Result<Vec<Message>> {
+/// campaigns, and those that were not due before `due_before`; holds them until the transaction ends.
+pub async fn take_planned(
+    tx: &mut Tx,
+    now: Instant,
+    due_before: Option<Instant>,
+    silent: &[String],
+    limit: i64,
+) -> Result<Vec<Message>> {
     if tx.dialect() == super::Dialect::Postgres {
         // The index has the order. The planner, whose statistics lag behind a ledger in motion,
         // would sort everything that is ready for the few that are taken.
         query!(fetch_one, (String, String), tx, IN_INDEX_ORDER)?;
     }
-    let rows =
-        query!(fetch_all, StoredMessage, tx, TAKE_PLANNED, now.timestamp_millis(), Texts(silent.to_vec()), limit)?;
+    let due_before = due_before.map_or(i64::MAX, |at| at.timestamp_millis());
+    let (now, silent) = (now.timestamp_millis(), Texts(silent.to_vec()));
+    let rows = query!(fetch_all, StoredMessage, tx, TAKE_PLANNED, now, silent, limit, due_before)?;
     rows.into_iter().map(StoredMessage::into_message).collect()
 }
 

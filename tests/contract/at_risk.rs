@@ -12,31 +12,18 @@ use rekindle::model::{self, FitError};
 use rekindle::store::Store;
 use rekindle::store::models::{self, Fitted};
 
+use crate::support::contract::contract;
 use crate::support::shop::{Dice, PLAIN, Sent, Shop, Size, assert_same, at, sorted};
 
-/// Makes a test of every rule; `$with` runs one on an empty size and cleans up.
-macro_rules! at_risk_contract {
-    ($with:path) => {
-        at_risk_contract!(
-            $with,
-            imports_keep_the_history_of_each_order
-            each_way_finds_exactly_its_orders
-            late_orders_are_found_as_punctual_ones_are
-            a_later_purchase_ends_every_step
-            a_new_model_counts_for_the_scans_that_follow
-            a_model_is_fitted_to_what_was_bought_before_its_end
-        );
-    };
-    ($with:path, $($rule:ident)+) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $rule() {
-                $with(crate::at_risk_contract::$rule).await;
-            }
-        )+
-    };
+contract! {
+    at_risk_contract:
+    imports_keep_the_history_of_each_order
+    each_way_finds_exactly_its_orders
+    late_orders_are_found_as_punctual_ones_are
+    a_later_purchase_ends_every_step
+    a_new_model_counts_for_the_scans_that_follow
+    a_model_is_fitted_to_what_was_bought_before_its_end
 }
-pub(crate) use at_risk_contract;
 
 const DAY: i64 = 86_400_000;
 

@@ -12,31 +12,18 @@ use rekindle::import::Kind;
 use rekindle::store::audience_facts::AudienceFacts;
 use rekindle::store::{audience_sql, members, rfm};
 
+use crate::support::contract::contract;
 use crate::support::shop::{Dice, PLAIN, Shop, Size, assert_same, at};
 
-/// Makes a test of every rule; `$with` runs one on an empty size and cleans up.
-macro_rules! audience_contract {
-    ($with:path) => {
-        audience_contract!(
-            $with,
-            sql_and_memory_give_the_same_audience
-            plan_and_run_agree_on_audiences_in_depth
-            what_was_received_is_judged_in_turn
-            a_purchase_after_the_due_instant_is_not_seen_by_a_scan
-            rfm_scores_come_from_the_cut_points_of_all
-            segments_are_applied_with_the_campaigns
-        );
-    };
-    ($with:path, $($rule:ident)+) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $rule() {
-                $with(crate::audience_contract::$rule).await;
-            }
-        )+
-    };
+contract! {
+    audience_contract:
+    sql_and_memory_give_the_same_audience
+    plan_and_run_agree_on_audiences_in_depth
+    what_was_received_is_judged_in_turn
+    a_purchase_after_the_due_instant_is_not_seen_by_a_scan
+    rfm_scores_come_from_the_cut_points_of_all
+    segments_are_applied_with_the_campaigns
 }
-pub(crate) use audience_contract;
 
 const BRAND: &str = "{ name: Shop, timezone: Asia/Tehran, calendar: persian, locale: en, currency: USD, \
     base_url: \"https://shop.example\", quiet_hours: \"21:00-08:00\" }";

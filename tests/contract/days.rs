@@ -7,31 +7,18 @@ use rekindle::import::Kind;
 use rekindle::store::messages::Listed;
 
 use crate::pipeline_contract::{HEAD, QUIET, row};
+use crate::support::contract::contract;
 use crate::support::shop::{PLAIN, Sent, Shop, Size, assert_same, at, sorted};
 
-/// Makes a test of every rule; `$with` runs one on an empty size and cleans up.
-macro_rules! days_contract {
-    ($with:path) => {
-        days_contract!(
-            $with,
-            an_occasion_begins_at_each_members_own_midnight
-            an_occasion_finds_who_comes_later_and_leaves_no_row_outside_the_audience
-            a_blackout_defers_marketing_to_the_first_free_morning
-            a_blackout_that_skips_ends_marketing_and_no_service_message
-            a_weekend_defers_or_skips_as_the_brand_says
-            the_frequency_cap_holds_for_a_shared_address
-        );
-    };
-    ($with:path, $($rule:ident)+) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $rule() {
-                $with(crate::days_contract::$rule).await;
-            }
-        )+
-    };
+contract! {
+    days_contract:
+    an_occasion_begins_at_each_members_own_midnight
+    an_occasion_finds_who_comes_later_and_leaves_no_row_outside_the_audience
+    a_blackout_defers_marketing_to_the_first_free_morning
+    a_blackout_that_skips_ends_marketing_and_no_service_message
+    a_weekend_defers_or_skips_as_the_brand_says
+    the_frequency_cap_holds_for_a_shared_address
 }
-pub(crate) use days_contract;
 
 /// Nowruz is on 20 March 2024, a Wednesday.
 const DAYS: &str = "occasions:\n\

@@ -8,41 +8,28 @@ use std::fmt::Write as _;
 
 use rekindle::import::Kind;
 
+use crate::support::contract::contract;
 use crate::support::shop::{PLAIN, Shop, Size, at, sorted};
 
-/// Makes a test of every rule; `$with` runs one on an empty size and cleans up.
-macro_rules! launching_contract {
-    ($with:path) => {
-        launching_contract!(
-            $with,
-            an_attribute_that_is_a_date_has_its_day_and_its_returns
-            the_first_purchase_returns_every_year
-            a_date_is_forgotten_with_its_attribute
-            an_order_counts_from_its_delivery
-            an_order_is_chosen_by_what_it_holds
-            orders_close_together_are_one_occasion
-            an_order_that_comes_in_late_before_another_takes_its_occasion_over
-            an_order_is_not_thanked_for_where_one_close_to_it_was
-            a_broadcast_is_spread_by_member
-            what_lay_before_the_start_is_taken_up_some_each_day
-            what_was_taken_up_is_frozen_and_planned
-            a_window_takes_up_what_lay_before_a_start_inside_it
-            who_came_back_is_not_taken_up
-            who_is_taken_up_must_be_in_the_audience_when_it_is_due
-            a_campaign_that_was_scanned_already_takes_nothing_up
-            messages_of_later_days_do_not_count_for_the_ceiling
-        );
-    };
-    ($with:path, $($rule:ident)+) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $rule() {
-                $with(crate::launching_contract::$rule).await;
-            }
-        )+
-    };
+contract! {
+    launching_contract:
+    an_attribute_that_is_a_date_has_its_day_and_its_returns
+    the_first_purchase_returns_every_year
+    a_date_is_forgotten_with_its_attribute
+    an_order_counts_from_its_delivery
+    an_order_is_chosen_by_what_it_holds
+    orders_close_together_are_one_occasion
+    an_order_that_comes_in_late_before_another_takes_its_occasion_over
+    an_order_is_not_thanked_for_where_one_close_to_it_was
+    a_broadcast_is_spread_by_member
+    what_lay_before_the_start_is_taken_up_some_each_day
+    what_was_taken_up_is_frozen_and_planned
+    a_window_takes_up_what_lay_before_a_start_inside_it
+    who_came_back_is_not_taken_up
+    who_is_taken_up_must_be_in_the_audience_when_it_is_due
+    a_campaign_that_was_scanned_already_takes_nothing_up
+    messages_of_later_days_do_not_count_for_the_ceiling
 }
-pub(crate) use launching_contract;
 
 /// Imports members with an address; `rows` are `id,…` with the cells of the columns `more`.
 async fn members(shop: &Shop, more: &str, rows: &[&str]) {

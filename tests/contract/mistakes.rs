@@ -103,6 +103,8 @@ pub async fn what_fell_due_before_a_restored_backup_was_noticed_is_not_sent_agai
     drop(app);
     shop.once("2024-05-03T10:00:00Z").await;
     assert_eq!((count(&shop, "sent").await, count(&shop, "cancelled").await), (3, 4));
+    let reasons = shop.ledger().await.into_iter().filter_map(|row| row.reason);
+    assert!(reasons.into_iter().all(|reason| reason == "restored"));
     let because = async |shop: &Shop| {
         let mut tx = shop.store().await.read().await.unwrap();
         configuration::paused_because(&mut tx).await.unwrap()

@@ -8,51 +8,38 @@ use rekindle::domain::experiment::held_out;
 use rekindle::import::Kind;
 use rekindle::store::Store;
 
+use crate::support::contract::contract;
 use crate::support::shop::{PLAIN, Shop, Size};
 
-/// Makes a test of every rule; `$with` runs one on an empty size and cleans up.
-macro_rules! pipeline_contract {
-    ($with:path) => {
-        pipeline_contract!(
-            $with,
-            a_second_pass_sends_nothing
-            a_member_who_left_the_audience_gets_nothing
-            a_member_who_comes_into_the_audience_gets_what_is_not_too_late
-            a_member_who_bought_again_is_not_at_risk
-            a_reminder_that_a_purchase_ends_is_not_sent_after_one
-            a_message_that_could_not_go_in_time_is_too_late
-            a_second_greeting_within_half_a_year_is_not_sent
-            a_member_without_an_address_gets_nothing
-            a_member_who_takes_consent_back_gets_nothing
-            a_suppressed_address_gets_nothing
-            a_member_of_the_control_group_gets_nothing
-            the_frequency_cap_keeps_the_more_important_messages
-            where_the_cap_leaves_room_for_one_the_preferred_channel_has_it
-            a_cancelled_order_is_not_thanked_for
-            a_campaign_that_ended_or_is_gone_sends_nothing_more
-            a_deleted_member_gets_nothing
-            a_message_that_cannot_be_rendered_fails_alone
-            a_paused_campaign_holds_its_messages_until_it_is_resumed
-            a_campaign_that_is_paused_in_its_file_holds_its_messages
-            after_a_long_pause_lateness_decides
-            pausing_everything_holds_everything
-            above_its_ceiling_a_campaign_sends_nothing_until_it_is_approved
-            what_went_out_in_a_day_counts_for_the_ceiling
-            a_redirect_gets_everything
-            a_late_order_is_thanked_for_if_it_is_not_too_late
-            an_import_clears_and_keeps_the_same_on_every_database
-        );
-    };
-    ($with:path, $($rule:ident)+) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $rule() {
-                $with(crate::pipeline_contract::$rule).await;
-            }
-        )+
-    };
+contract! {
+    pipeline_contract:
+    a_second_pass_sends_nothing
+    a_member_who_left_the_audience_gets_nothing
+    a_member_who_comes_into_the_audience_gets_what_is_not_too_late
+    a_member_who_bought_again_is_not_at_risk
+    a_reminder_that_a_purchase_ends_is_not_sent_after_one
+    a_message_that_could_not_go_in_time_is_too_late
+    a_second_greeting_within_half_a_year_is_not_sent
+    a_member_without_an_address_gets_nothing
+    a_member_who_takes_consent_back_gets_nothing
+    a_suppressed_address_gets_nothing
+    a_member_of_the_control_group_gets_nothing
+    the_frequency_cap_keeps_the_more_important_messages
+    where_the_cap_leaves_room_for_one_the_preferred_channel_has_it
+    a_cancelled_order_is_not_thanked_for
+    a_campaign_that_ended_or_is_gone_sends_nothing_more
+    a_deleted_member_gets_nothing
+    a_message_that_cannot_be_rendered_fails_alone
+    a_paused_campaign_holds_its_messages_until_it_is_resumed
+    a_campaign_that_is_paused_in_its_file_holds_its_messages
+    after_a_long_pause_lateness_decides
+    pausing_everything_holds_everything
+    above_its_ceiling_a_campaign_sends_nothing_until_it_is_approved
+    what_went_out_in_a_day_counts_for_the_ceiling
+    a_redirect_gets_everything
+    a_late_order_is_thanked_for_if_it_is_not_too_late
+    an_import_clears_and_keeps_the_same_on_every_database
 }
-pub(crate) use pipeline_contract;
 
 // ---- reasons ---------------------------------------------------------------------------------
 
@@ -61,15 +48,15 @@ pub const QUIET: &str = "{ name: Shop, timezone: UTC, locale: en, base_url: \"ht
     quiet_hours: \"21:00-08:00\", currency: USD }";
 
 pub const HEAD: &str = "external_id,email,phone,first_name,email_consent,sms_consent,tier,joined_at\n";
-const EVENING: &str = "2024-05-01T22:30:00Z";
-const MORNING: &str = "2024-05-02T08:00:00Z";
+pub const EVENING: &str = "2024-05-01T22:30:00Z";
+pub const MORNING: &str = "2024-05-02T08:00:00Z";
 
 pub fn row(id: &str, joined: &str) -> String {
     format!("{id},{id}@example.com,+989121234567,Sara,true,true,gold,{joined}\n")
 }
 
 /// A shop in which a message to `m1` waits for the morning.
-async fn waiting(size: &Size, campaign: &str) -> Shop {
+pub async fn waiting(size: &Size, campaign: &str) -> Shop {
     waiting_for("m1", size, campaign).await
 }
 
@@ -96,7 +83,7 @@ async fn ended(shop: Shop, now: &str, state_and_reason: &str) {
     shop.close().await;
 }
 
-const WELCOME: &str = "trigger: { kind: welcome }";
+pub const WELCOME: &str = "trigger: { kind: welcome }";
 
 pub async fn a_member_who_left_the_audience_gets_nothing(size: Size) {
     let shop = waiting(&size, "trigger: { kind: welcome }\naudience: { field: tier, eq: gold }").await;
@@ -282,12 +269,17 @@ pub async fn a_campaign_that_ended_or_is_gone_sends_nothing_more(size: Size) {
 
 pub async fn a_deleted_member_gets_nothing(size: Size) {
     let shop = waiting(&size, WELCOME).await;
+    delete_everybody(&shop).await;
+    ended(shop, MORNING, "skipped member_deleted").await;
+}
+
+/// Marks every member as deleted.
+pub async fn delete_everybody(shop: &Shop) {
     let sql = "UPDATE members SET deleted_at = 1";
     match shop.store().await {
         Store::Sqlite(pool) => drop(sqlx::query(sql).execute(pool).await.unwrap()),
         Store::Postgres(pool) => drop(sqlx::query(sql).execute(pool).await.unwrap()),
     }
-    ended(shop, MORNING, "skipped member_deleted").await;
 }
 
 pub async fn a_message_that_cannot_be_rendered_fails_alone(size: Size) {

@@ -16,6 +16,7 @@ use rekindle::queue::{Consumer, Delivery, Queue, QueueError, Settle};
 use rekindle::store::{Store, queue_items};
 use uuid::Uuid;
 
+use crate::support::contract::contract;
 use crate::support::{DEADLINE, MOMENT, email, envelope, sms, until};
 
 /// An empty queue, and a way past its own `publish`.
@@ -25,39 +26,25 @@ pub struct Bench {
     pub put: Box<dyn Fn(Vec<u8>) -> BoxFuture<'static, ()> + Send + Sync>,
 }
 
-/// Makes a test of every rule; `$with` runs one on an empty queue and cleans up.
-macro_rules! queue_contract {
-    ($with:path) => {
-        queue_contract!(
-            $with,
-            what_is_published_comes_out_the_same
-            nothing_published_is_nothing_done
-            no_more_than_the_prefetch_is_out_at_once
-            what_is_given_back_comes_again
-            what_was_not_settled_comes_again_after_close
-            what_was_acknowledged_never_comes_again
-            settling_in_any_order_settles_just_those
-            depth_is_what_waits
-            what_cannot_be_decoded_is_set_aside_and_blocks_nothing
-            what_comes_back_too_often_is_set_aside
-            two_consumers_share
-            waiting_ends_with_the_first_arrival
-            waiting_in_vain_ends
-            a_call_of_next_that_is_dropped_loses_nothing
-            two_publishers_at_once_are_both_confirmed
-            thousands_are_all_confirmed_and_come_out_once
-        );
-    };
-    ($with:path, $($rule:ident)+) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $rule() {
-                $with(crate::queue_contract::$rule).await;
-            }
-        )+
-    };
+contract! {
+    queue_contract:
+    what_is_published_comes_out_the_same
+    nothing_published_is_nothing_done
+    no_more_than_the_prefetch_is_out_at_once
+    what_is_given_back_comes_again
+    what_was_not_settled_comes_again_after_close
+    what_was_acknowledged_never_comes_again
+    settling_in_any_order_settles_just_those
+    depth_is_what_waits
+    what_cannot_be_decoded_is_set_aside_and_blocks_nothing
+    what_comes_back_too_often_is_set_aside
+    two_consumers_share
+    waiting_ends_with_the_first_arrival
+    waiting_in_vain_ends
+    a_call_of_next_that_is_dropped_loses_nothing
+    two_publishers_at_once_are_both_confirmed
+    thousands_are_all_confirmed_and_come_out_once
 }
-pub(crate) use queue_contract;
 
 pub async fn what_is_published_comes_out_the_same(bench: Bench) {
     let emails = [email("<p>hi</p>"), email(&"<p dir=\"rtl\">تولدت مبارک \u{200c}🎂</p>".repeat(20_000)), email("")];

@@ -87,7 +87,7 @@ async fn claim(tx: &mut Tx, id: Uuid, dispatch_no: i64, token: Uuid) -> Vec<Mess
 
 /// What the dispatcher would take.
 async fn ready(tx: &mut Tx) -> Vec<Message> {
-    messages::take_planned(tx, at(NOW), &[], 10).await.unwrap()
+    messages::take_planned(tx, at(NOW), None, &[], 10).await.unwrap()
 }
 
 fn outcome(id: Uuid, claim: Uuid, state: State, outcome: &'static str) -> Finished {

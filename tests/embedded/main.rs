@@ -3,10 +3,14 @@
 
 #[path = "../contract/agreement.rs"]
 mod agreement_contract;
+#[path = "../contract/arrival.rs"]
+mod arrival_contract;
 #[path = "../contract/at_risk.rs"]
 mod at_risk_contract;
 #[path = "../contract/audiences.rs"]
 mod audience_contract;
+#[path = "../contract/changes.rs"]
+mod changes_contract;
 #[path = "../contract/days.rs"]
 mod days_contract;
 #[path = "../contract/fallback.rs"]
@@ -19,6 +23,8 @@ mod mistakes_contract;
 mod pipeline_contract;
 #[path = "../contract/queue.rs"]
 mod queue_contract;
+#[path = "../contract/reasons.rs"]
+mod reasons_contract;
 #[path = "../contract/recovery.rs"]
 mod recovery_contract;
 #[path = "../contract/statements.rs"]
@@ -35,6 +41,7 @@ mod launching;
 mod layers;
 mod pipeline;
 mod queue;
+mod reasons;
 mod sending;
 mod statements;
 mod web;

@@ -1,12 +1,15 @@
 //! The contracts of the pipeline on SQLite, the embedded queue and capture.
 
 use crate::agreement_contract::agreement_contract;
+use crate::arrival_contract::arrival_contract;
 use crate::at_risk_contract::at_risk_contract;
+use crate::changes_contract::changes_contract;
 use crate::days_contract::days_contract;
 use crate::fallback_contract::fallback_contract;
 use crate::launching_contract::launching_contract;
 use crate::mistakes_contract::mistakes_contract;
 use crate::pipeline_contract::pipeline_contract;
+use crate::reasons_contract::reasons_contract;
 use crate::recovery_contract::recovery_contract;
 use crate::support::shop::Size;
 
@@ -18,6 +21,9 @@ days_contract!(embedded);
 fallback_contract!(embedded);
 mistakes_contract!(embedded);
 recovery_contract!(embedded);
+changes_contract!(embedded);
+arrival_contract!(embedded);
+reasons_contract!(embedded);
 
 async fn embedded<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
     test(Size::default()).await;

@@ -11,18 +11,21 @@ use rekindle::store::{Store, configuration};
 use tokio_util::sync::CancellationToken;
 
 use crate::agreement_contract::agreement_contract;
+use crate::arrival_contract::arrival_contract;
 use crate::at_risk_contract::at_risk_contract;
+use crate::changes_contract::changes_contract;
 use crate::days_contract::days_contract;
 use crate::fallback_contract::fallback_contract;
 use crate::launching_contract::launching_contract;
 use crate::mistakes_contract::mistakes_contract;
 use crate::pipeline_contract::pipeline_contract;
+use crate::reasons_contract::reasons_contract;
 use crate::recovery_contract::recovery_contract;
 use crate::support::rabbitmq::Prefix;
 use crate::support::shop::{Dice, PLAIN, Shop, Size, at};
 use crate::support::{Database, tidied, until};
 
-agreement_contract!(on_servers, plan_run_and_evaluator_agree_in_spring);
+agreement_contract!(on_servers);
 pipeline_contract!(on_servers);
 launching_contract!(on_postgres);
 at_risk_contract!(on_servers);
@@ -30,6 +33,9 @@ days_contract!(on_servers);
 fallback_contract!(on_servers);
 mistakes_contract!(on_postgres);
 recovery_contract!(on_postgres);
+changes_contract!(on_servers);
+arrival_contract!(on_servers);
+reasons_contract!(on_servers);
 
 async fn on_servers<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
     let (database, prefix) = (Database::create().await, Prefix::new());

@@ -1,6 +1,7 @@
 //! What the evaluator expects of each message, beside what the ledger says.
 
 use chrono::DateTime;
+use rekindle::plan::Planned;
 use rekindle::store::messages::Listed;
 
 use super::naive::{Expected, Fate, Pass};
@@ -28,7 +29,38 @@ pub fn expected_fates(expected: &[Expected]) -> Vec<Sent> {
     sorted(expected.iter().cloned().map(line).collect())
 }
 
-/// The same from the ledger, of what fell due by the end of the passes: a backfill also writes down
+/// A message that was sent, and when.
+pub type Moment = (Sent, i64);
+
+/// The messages that are sent, and when.
+pub fn expected_moments(expected: &[Expected]) -> Vec<Moment> {
+    let moment = |message: &Expected| match message.fate {
+        Fate::Sent { at, .. } => Some((message.clone().sent()?, at)),
+        _ => None,
+    };
+    sorted(expected.iter().filter_map(moment).collect())
+}
+
+/// The same from the ledger.
+pub fn moments(ledger: &[Listed]) -> Vec<Moment> {
+    let sent = ledger.iter().filter(|row| row.state == "sent").cloned();
+    let moment =
+        |row: Listed| ((row.member, row.campaign, row.step, row.channel.unwrap(), row.due_at), row.sent_at.unwrap());
+    sorted(sent.map(moment).collect())
+}
+
+/// The same from a plan.
+pub fn planned_moments(plan: Vec<Planned>) -> Vec<Moment> {
+    let moment = |planned: Planned| {
+        let channel = planned.channel?.to_string();
+        let due_at = planned.due_at.timestamp_millis();
+        let sent = (planned.member, planned.campaign, planned.step, channel, due_at);
+        Some((sent, planned.next_at.timestamp_millis()))
+    };
+    sorted(plan.into_iter().filter_map(moment).collect())
+}
+
+/// The fates from the ledger, of what fell due by the end of the passes: a backfill also writes down
 /// what is due later.
 pub fn fates(ledger: &[Listed], passes: &[Pass]) -> Vec<Sent> {
     let ends = passes.iter().map(|pass| match *pass {

@@ -14,8 +14,6 @@ use super::features::Feature::{
 use super::naive;
 use super::shop::{Dice, Shop, Size, at};
 
-const MEMBERS: usize = 300;
-
 const ZONES: &[&str] = &[
     "",
     "",
@@ -59,11 +57,12 @@ pub struct Generated {
 const MODEL: naive::Model = naive::Model { r: 0.243, alpha: 4.414, a: 0.793, b: 2.426 };
 
 impl Generated {
-    pub fn new(seed: u64, from: &str, days: u64) -> Self {
+    /// With so many members and four times as many orders.
+    pub fn new(count: usize, seed: u64, from: &str, days: u64) -> Self {
         let mut dice = Dice(seed);
         let brand = brand(&mut dice);
-        let members = members(&mut dice, from, days);
-        let purchases = purchases(&mut dice, from, days);
+        let members = members(count, &mut dice, from, days);
+        let purchases = purchases(count, &mut dice, from, days);
         let campaigns = campaigns(&mut dice, from, days);
         let occasions = Occasions.is_on().then(|| occasions(&mut dice, from, days));
         let segments = if Segments.is_on() { segments() } else { Vec::new() };
@@ -75,6 +74,18 @@ impl Generated {
         let cap = self.brand.find("frequency_cap").unwrap();
         let end = cap + self.brand[cap..].find('}').unwrap() + 1;
         self.brand.replace_range(cap..end, "frequency_cap: none");
+        self
+    }
+
+    /// The same shop in which a message may go however late it is.
+    pub fn never_late(mut self) -> Self {
+        for (_, text) in &mut self.campaigns {
+            *text = text.replace(", late: skip", "").replace(", late: always", "");
+            *text = match text.contains("limits: {") {
+                true => text.replace("limits: {", "limits: { late: always,"),
+                false => format!("{text}limits: {{ late: always }}\n"),
+            };
+        }
         self
     }
 
@@ -91,6 +102,14 @@ impl Generated {
 
     /// The same as Rekindle has it.
     pub async fn shop(&self, size: &Size) -> Shop {
+        let shop = self.shop_without_members(size).await;
+        shop.import(Kind::Members, &self.members).await;
+        shop.import(Kind::Purchases, &self.purchases).await;
+        shop
+    }
+
+    /// The same before the first import.
+    pub async fn shop_without_members(&self, size: &Size) -> Shop {
         let shop = Shop::new(size, &self.brand);
         for (name, text) in &self.campaigns {
             shop.write(&format!("campaigns/{name}.yaml"), text);
@@ -101,8 +120,6 @@ impl Generated {
         if let Some(text) = &self.occasions {
             shop.write("occasions/all.yaml", text);
         }
-        shop.import(Kind::Members, &self.members).await;
-        shop.import(Kind::Purchases, &self.purchases).await;
         if Probability.is_on() {
             store_model(&shop, MODEL).await;
         }
@@ -129,12 +146,12 @@ fn or_none(dice: &mut Dice, times: u64, value: String) -> String {
 }
 
 /// Members of several zones and calendars, with and without what a message needs.
-fn members(dice: &mut Dice, from: &str, days: u64) -> String {
+fn members(count: usize, dice: &mut Dice, from: &str, days: u64) -> String {
     let opened = at(from) - Duration::days(1_100);
     let mut file = "external_id,email,phone,first_name,birth_date,joined_at,locale,timezone,calendar,\
         email_consent,sms_consent,tier,points,attributes.size,attributes.renewal\n"
         .to_owned();
-    for n in 0..MEMBERS {
+    for n in 0..count {
         let email = or_none(dice, 6, format!("m{n}@example.com"));
         // Some families have one telephone, and some one mailbox.
         let household = if AddressCap.is_on() && dice.once_in(4) { n / 8 } else { 1_000 + n };
@@ -190,13 +207,13 @@ fn renewal(dice: &mut Dice, from: &str, days: u64) -> String {
 }
 
 /// Orders before and in the window; some cancelled, in another currency, or at the same instant.
-fn purchases(dice: &mut Dice, from: &str, days: u64) -> String {
+fn purchases(count: usize, dice: &mut Dice, from: &str, days: u64) -> String {
     let opened = at(from) - Duration::days(200);
     let mut file = "order_id,member_external_id,purchased_at,amount,currency,status".to_owned();
     file += if Items.is_on() { ",delivered_at,items\n" } else { "\n" };
     let mut last = opened;
-    for n in 0..MEMBERS * 4 {
-        let member = dice.below(MEMBERS as u64 * 3 / 4);
+    for n in 0..count * 4 {
+        let member = dice.below(count as u64 * 3 / 4);
         match dice.below(20) {
             0 => {}
             // Two orders within a day and a half, for those who collapse them.
@@ -242,8 +259,9 @@ fn campaigns(dice: &mut Dice, from: &str, days: u64) -> Vec<(String, String)> {
             writeln!(text, "backfill: {{ up_to: {up_to}d, per_day: {per_day} }}").unwrap();
         }
         let begins_late = dice.once_in(8) || backfills;
-        let begun = if begins_late { day(dice).to_rfc3339() } else { "2015-01-01T00:00:00Z".to_owned() };
-        writeln!(text, "starts_at: {begun}").unwrap();
+        // What a first pass finds of the time before the window is two months of it.
+        let begun = if begins_late { day(dice) } else { at(from) - Duration::days(60) };
+        writeln!(text, "starts_at: {}", begun.to_rfc3339()).unwrap();
         if dice.once_in(8) {
             writeln!(text, "ends_at: {}", (at(from) + Duration::days(days as i64)).to_rfc3339()).unwrap();
         }

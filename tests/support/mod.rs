@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "only scripts/test knows where the servers are")]
 
+pub mod contract;
 pub mod fates;
 pub mod features;
 pub mod generated;
@@ -28,16 +29,19 @@ use uuid::Uuid;
 /// Longer than anything here takes, even on a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
+/// After this a test hangs; the longest take a minute on a machine that has nothing else to do.
+const LONGEST: Duration = Duration::from_secs(900);
+
 /// Long enough for something that must not happen to happen.
 pub const MOMENT: Duration = Duration::from_millis(300);
 
 /// Runs a test and then its cleaning up, whether or not it failed.
 pub async fn tidied(test: impl Future<Output = ()>, cleaning: impl Future<Output = ()>) {
-    let outcome = AssertUnwindSafe(tokio::time::timeout(4 * DEADLINE, test)).catch_unwind().await;
+    let outcome = AssertUnwindSafe(tokio::time::timeout(LONGEST, test)).catch_unwind().await;
     cleaning.await;
     match outcome {
         Ok(Ok(())) => {}
-        Ok(Err(_)) => panic!("the test did not end within {:?}", 4 * DEADLINE),
+        Ok(Err(_)) => panic!("the test did not end within {LONGEST:?}"),
         Err(panic) => std::panic::resume_unwind(panic),
     }
 }
@@ -53,6 +57,13 @@ pub async fn until<T: PartialEq + std::fmt::Debug>(expected: T, mut ask: impl As
         assert!(start.elapsed() < DEADLINE, "it is still {answer:?}, not {expected:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Where a test's dice begin. REKINDLE_TEST_SEED is a number that is added, for other shops and passes.
+pub fn seed(own: u64) -> u64 {
+    let more =
+        std::env::var("REKINDLE_TEST_SEED").map_or(0, |text| text.parse().expect("REKINDLE_TEST_SEED is a number"));
+    own + more
 }
 
 /// A name that no other test has.

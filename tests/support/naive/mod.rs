@@ -71,7 +71,7 @@ pub struct Model {
 #[derive(Clone, Copy, Debug)]
 pub enum Pass {
     /// At every instant of `[from, to)`; what waits for the end of quiet hours or of a rest day is
-    /// waited for, beyond `to` as well.
+    /// waited for, beyond `to` as well. What falls due later is left alone.
     Between(i64, i64),
     /// Once, at an instant, for everything that fell due up to it.
     At(i64),

@@ -1,0 +1,85 @@
+//! The reasons that a server gives for a message that is not sent, through the pipeline.
+//! `reasons_contract!` makes the tests; each gets a [`Size`] with nothing in it. That every reason has
+//! a rule is held by `tests/embedded/reasons.rs`.
+
+#![allow(dead_code, reason = "each test target uses a part of it")]
+
+use rekindle::import::Kind;
+use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers};
+
+use crate::support::contract::contract;
+use crate::support::shop::{PLAIN, Shop, Size};
+
+contract! {
+    reasons_contract:
+    what_a_provider_refuses_fails_with_its_reason
+    what_is_retried_for_a_day_fails
+}
+
+/// Answers with the HTTP status in which the number ends.
+const GATEWAY: &str = "
+name: gateway
+base_url: http://127.0.0.1:1
+text: { url: \"{base_url}/send\", body: form, fields: { to: \"{to}\", text: \"{text}\" } }
+reply:
+  code: [http]
+  unlisted: { then: retry, means: it is busy }
+  codes:
+    200: { then: sent, means: taken }
+    411: { then: reject, reason: bad_recipient, means: there is no such number }
+    412: { then: reject, reason: refused, means: it does not like us }
+    413: { then: reject, reason: message_refused, means: it does not like the text }
+    414: { then: our_fault, means: it does not understand us }
+";
+
+const TEN: &str = "2024-05-02T10:00:00Z";
+
+/// A shop that sends by the gateway to numbers that end so; and the gateway.
+async fn by_gateway(size: &Size, endings: &[u16]) -> (Shop, MockServer) {
+    // Fails where another test was faster.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let server = MockServer::start().await;
+    let answer = |request: &Request| {
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        let to = body.split('&').find_map(|field| field.strip_prefix("to=")).unwrap();
+        ResponseTemplate::new(to[to.len() - 3..].parse::<u16>().unwrap())
+    };
+    Mock::given(matchers::path("/send")).respond_with(answer).mount(&server).await;
+    let sms = format!("sms: {{ sender: gateway, base_url: \"{}\" }}\n", server.uri());
+    let shop = Shop::new(size, PLAIN).with_settings(&sms);
+    shop.write("providers/gateway.yaml", GATEWAY);
+    let letter = format!("trigger: {{ kind: broadcast, at: {TEN} }}\nchannels: [sms]\nlimits: {{ late: always }}");
+    shop.campaign("letter", &letter);
+    let rows: String = endings.iter().map(|end| format!("m{end},+989121234{end},true\n")).collect();
+    shop.import(Kind::Members, "external_id,phone,sms_consent\n".to_owned() + &rows).await;
+    (shop, server)
+}
+
+pub async fn what_a_provider_refuses_fails_with_its_reason(size: Size) {
+    let (shop, _gateway) = by_gateway(&size, &[200, 411, 412, 413, 414]).await;
+    shop.once(TEN).await;
+    assert_eq!(
+        shop.states().await,
+        [
+            "m200 letter main sent -",
+            "m411 letter main failed bad_recipient",
+            "m412 letter main failed refused",
+            "m413 letter main failed message_refused",
+            "m414 letter main failed our_fault",
+        ]
+    );
+    shop.close().await;
+}
+
+pub async fn what_is_retried_for_a_day_fails(size: Size) {
+    let (shop, gateway) = by_gateway(&size, &[503]).await;
+    for now in [TEN, "2024-05-02T22:00:00Z", "2024-05-03T09:50:00Z"] {
+        shop.once(now).await;
+        assert_eq!(shop.states().await, ["m503 letter main planned -"], "{now}");
+    }
+    shop.once("2024-05-03T10:00:00Z").await;
+    assert_eq!(shop.states().await, ["m503 letter main failed retries_exhausted"]);
+    shop.once("2024-05-04T10:00:00Z").await;
+    assert_eq!(gateway.received_requests().await.unwrap().len(), 4);
+    shop.close().await;
+}
