@@ -15,6 +15,7 @@ use crate::import::ImportError;
 use crate::settings::{Settings, SettingsError, environment};
 use crate::store::StoreError;
 
+mod bounces;
 mod campaigns;
 mod check;
 mod demo;
@@ -85,6 +86,9 @@ enum Command {
     Once(once::Once),
     /// The service. Stops gracefully on SIGTERM and Ctrl-C.
     Run(run::Run),
+    /// Read mails that came back: say what they are, or act on them.
+    #[command(subcommand)]
+    Bounces(bounces::Bounces),
     /// List the ledger of messages.
     Messages(messages::Messages),
     /// Show what is in the store, what waits, and what needs somebody.
@@ -181,6 +185,7 @@ async fn execute(arguments: Arguments) -> Result {
         Command::Preview(command) => command.execute(&session).await,
         Command::Once(command) => command.execute(&session).await,
         Command::Run(command) => command.execute(&session).await,
+        Command::Bounces(command) => command.execute(&session).await,
         Command::Messages(command) => command.execute(&session).await,
         Command::Status => status::execute(&session).await,
     }

@@ -21,6 +21,7 @@ mod statements_contract;
 mod support;
 
 mod audiences;
+mod bounces;
 mod import;
 mod launching;
 mod layers;
