@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{App, AppError, IDLE, Pulse, RECOVERY};
 use crate::catalog::{Catalog, CatalogError};
 use crate::domain::Instant;
+use crate::inbound::bounces::maildir;
 use crate::queue::Queue;
 use crate::scheduler;
 use crate::store::claims::Recovered;
@@ -20,6 +21,9 @@ const LEADER_LEASE: i64 = 30_000;
 
 /// After a failure of the store or the queue.
 const BACKOFF: Duration = Duration::from_secs(1);
+
+/// How often a Maildir without new mails is looked at.
+const MAILDIR: Duration = Duration::from_secs(2);
 
 /// What a process can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +40,7 @@ impl App {
         let mut tasks: Vec<JoinHandle<()>> = Vec::new();
         if roles.contains(&Role::Scheduler) {
             tasks.push(tokio::spawn(Arc::clone(&self).schedule(shutdown.clone())));
+            tasks.push(tokio::spawn(Arc::clone(&self).take_bounces(shutdown.clone())));
         }
         if roles.contains(&Role::Dispatcher) {
             tasks.push(tokio::spawn(Arc::clone(&self).dispatch(Arc::clone(&queue), shutdown.clone())));
@@ -135,6 +140,21 @@ impl App {
             last.insert(campaign.name.clone(), now);
         }
         Ok(true)
+    }
+
+    /// Ingests what is delivered to the Maildir of bounces, where there is one.
+    async fn take_bounces(self: Arc<Self>, shutdown: CancellationToken) {
+        let Some(folder) = self.settings.bounces.as_deref() else { return };
+        while !shutdown.is_cancelled() {
+            match maildir::poll(folder, &self.store, &self.clock).await {
+                Ok(0) => pause(&shutdown, MAILDIR).await,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(%error, "bounces cannot be taken; trying again");
+                    pause(&shutdown, MAILDIR).await;
+                }
+            }
+        }
     }
 
     /// Dispatches what is ready, and takes back what dead processes held.

@@ -1,4 +1,4 @@
-//! `bounces classify`.
+//! `bounces classify` and `bounces ingest`.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -6,14 +6,28 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{CommandError, Result, Session, output};
+use super::output::{self, Format};
+use super::{CommandError, Result, Session};
 use crate::inbound::bounces::classify::{Heard, LARGEST, classify};
+use crate::inbound::bounces::ingest::ingest;
 use crate::inbound::bounces::mbox;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Bounces {
     /// Say what mails are: bounces, complaints, automatic replies. Reads no settings, changes nothing.
     Classify(Classify),
+    /// Take one mail in and act on it; for a mail server's pipe. Exit code 75 asks it to try again.
+    Ingest(Ingest),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Ingest {
+    /// The mail [default: stdin].
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// To whom it was sent, where the mail server tells it (`${recipient}` of Postfix).
+    #[arg(long, value_name = "ADDRESS")]
+    recipient: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -27,8 +41,47 @@ impl Bounces {
     pub(super) async fn execute(self, session: &Session) -> Result {
         match self {
             Self::Classify(command) => command.execute(session),
+            // Whatever is wrong here, the mail must not be lost.
+            Self::Ingest(command) => {
+                command.execute(session).await.map_err(|error| CommandError::TryAgain(error.to_string()))
+            }
         }
     }
+}
+
+impl Ingest {
+    async fn execute(self, session: &Session) -> Result {
+        let mail = match &self.file {
+            Some(path) => std::fs::File::open(path).and_then(whole),
+            None => whole(std::io::stdin().lock()),
+        };
+        let mail = mail.map_err(|error| CommandError::Other(format!("cannot read the mail: {error}")))?;
+        let app = session.open().await?;
+        let done = ingest(&app.store, &mail, self.recipient.as_deref(), app.clock.now()).await?;
+        // A pipe's output is for nobody, so people ask for it.
+        if session.format == Format::Table {
+            return Ok(());
+        }
+        let columns = ["kind", "status", "message", "is_new", "suppressed"];
+        output::rows(session.format, &done, &columns, |row| {
+            vec![
+                row.kind.to_string(),
+                row.status.clone().unwrap_or_default(),
+                row.message.map(|id| id.to_string()).unwrap_or_default(),
+                row.is_new.to_string(),
+                row.suppressed.to_string(),
+            ]
+        })
+    }
+}
+
+/// As much of a mail as is looked at. The rest is read, too: a mail server whose pipe breaks brings
+/// the mail again, for ever.
+fn whole(mut from: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut mail = Vec::new();
+    from.by_ref().take(LARGEST as u64).read_to_end(&mut mail)?;
+    std::io::copy(&mut from, &mut std::io::sink())?;
+    Ok(mail)
 }
 
 /// What a file says about one recipient.

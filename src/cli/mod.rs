@@ -112,6 +112,9 @@ enum CommandError {
     Output(#[from] std::io::Error),
     #[error("{0}")]
     Other(String),
+    /// A mail that could not be taken now; whoever brought it tries again.
+    #[error("{0}")]
+    TryAgain(String),
     /// The message was printed already.
     #[error("")]
     Silent,
@@ -165,7 +168,8 @@ pub fn main() -> ExitCode {
             if !matches!(error, CommandError::Silent) {
                 output::complain(&error.to_string());
             }
-            ExitCode::FAILURE
+            // EX_TEMPFAIL of sysexits.h.
+            if matches!(error, CommandError::TryAgain(_)) { ExitCode::from(75) } else { ExitCode::FAILURE }
         }
     }
 }

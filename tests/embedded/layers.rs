@@ -18,6 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("settings", &["domain", "document", "store::redact"]),
     ("import", &["store", "domain", "document", "settings", "clock"]),
     ("catalog", &["triggers", "rendering", "senders", "settings", "store", "domain", "document"]),
+    ("inbound", &["store", "domain", "clock"]),
     ("model", &["store", "domain"]),
     ("scheduler", PIPELINE),
     ("dispatcher", PIPELINE),
@@ -52,6 +53,7 @@ const WITH_PLAN: &[&str] = &[
 ];
 
 const BELOW_APP: &[&str] = &[
+    "inbound",
     "model",
     "scheduler",
     "dispatcher",
@@ -74,6 +76,7 @@ const BELOW_APP: &[&str] = &[
 
 const BELOW_CLI: &[&str] = &[
     "app",
+    "inbound",
     "model",
     "scheduler",
     "dispatcher",
@@ -229,6 +232,7 @@ fn a_library_is_named_in_its_one_place() {
         ("reqwest", &["senders/sms/"]),
         ("sqlx", &["store/"]),
         ("clap", &["cli/"]),
+        ("mail_parser", &["inbound/bounces/"]),
     ];
     let mut broken = Vec::new();
     for (file, text) in sources() {

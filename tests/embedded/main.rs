@@ -7,6 +7,8 @@ mod agreement_contract;
 mod at_risk_contract;
 #[path = "../contract/audiences.rs"]
 mod audience_contract;
+#[path = "../contract/bounces.rs"]
+mod bounces_contract;
 #[path = "../contract/days.rs"]
 mod days_contract;
 #[path = "../contract/launching.rs"]

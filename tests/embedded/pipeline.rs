@@ -2,6 +2,7 @@
 
 use crate::agreement_contract::agreement_contract;
 use crate::at_risk_contract::at_risk_contract;
+use crate::bounces_contract::bounces_contract;
 use crate::days_contract::days_contract;
 use crate::launching_contract::launching_contract;
 use crate::pipeline_contract::pipeline_contract;
@@ -12,6 +13,7 @@ pipeline_contract!(embedded);
 launching_contract!(embedded);
 at_risk_contract!(embedded);
 days_contract!(embedded);
+bounces_contract!(embedded);
 
 async fn embedded<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
     test(Size::default()).await;

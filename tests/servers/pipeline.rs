@@ -11,6 +11,7 @@ use rekindle::store::Store;
 
 use crate::agreement_contract::agreement_contract;
 use crate::at_risk_contract::at_risk_contract;
+use crate::bounces_contract::bounces_contract;
 use crate::days_contract::days_contract;
 use crate::launching_contract::launching_contract;
 use crate::pipeline_contract::pipeline_contract;
@@ -23,6 +24,7 @@ pipeline_contract!(on_servers);
 launching_contract!(on_postgres);
 at_risk_contract!(on_servers);
 days_contract!(on_servers);
+bounces_contract!(on_postgres);
 
 async fn on_servers<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
     let (database, prefix) = (Database::create().await, Prefix::new());

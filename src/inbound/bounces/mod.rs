@@ -2,4 +2,6 @@
 //! can be verified.
 
 pub mod classify;
+pub mod ingest;
+pub mod maildir;
 pub mod mbox;

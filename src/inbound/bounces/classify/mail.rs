@@ -42,12 +42,17 @@ pub(super) struct Part {
 impl Mail {
     pub fn read(raw: &[u8]) -> Self {
         let raw = &raw[..raw.len().min(LARGEST)];
-        let raw = without_envelope(raw);
-        let (headers, body) = split(raw);
+        let (_, body) = split(without_envelope(raw));
+        let mut mail = Self::headers(raw);
+        open(&mail.headers, body, 0, &mut mail.parts);
+        mail
+    }
+
+    /// The headers alone.
+    pub fn headers(raw: &[u8]) -> Self {
+        let (headers, _) = split(without_envelope(raw));
         let headers = fields(&decoded(&headers[..headers.len().min(LARGEST_HEADERS)], None));
-        let mut parts = Vec::new();
-        open(&headers, body, 0, &mut parts);
-        Self { headers, parts }
+        Self { headers, parts: Vec::new() }
     }
 
     /// The first header of a name in lower case; empty without one.

@@ -80,6 +80,19 @@ pub fn classify(raw: &[u8]) -> Vec<Heard> {
     }
 }
 
+/// The addresses that a mail was sent to, the mail server's word first.
+pub fn addressed_to(raw: &[u8]) -> Vec<String> {
+    const NAMES: &[&str] =
+        &["delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x-delivered-to", "to", "cc"];
+    let mail = Mail::headers(raw);
+    NAMES.iter().flat_map(|name| mail.all(name)).flat_map(addresses).collect()
+}
+
+/// The subject of a mail in lower case, one blank between words.
+pub fn subject_of(raw: &[u8]) -> String {
+    Mail::headers(raw).words_of("subject")
+}
+
 fn read(mail: &Mail) -> Vec<Heard> {
     let (text, returned) = texts(mail);
     if let Some(complaint) = complaint(mail, &text, &returned) {
@@ -105,7 +118,7 @@ fn read(mail: &Mail) -> Vec<Heard> {
         return reported(mail, &text, &returned, recipients);
     }
 
-    let failed: Vec<String> = mail.all("x-failed-recipients").flat_map(addresses).collect();
+    let failed = addresses(&mail.all("x-failed-recipients").collect::<Vec<_>>().join(" "));
     let named_failed = !failed.is_empty();
     let is_bounce = named_failed
         || from_daemon && (said && !is_answer || opened)

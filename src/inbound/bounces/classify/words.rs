@@ -79,8 +79,8 @@ pub(super) const RULES: &[(Why, &[&str])] = &[
     (Why::Full, FULL),
     (Why::Blocked, SENDER),
     (Why::Blocked, BLOCKED),
-    (Why::NoDomain, NO_DOMAIN),
     (Why::Temporary, NOT_YET),
+    (Why::NoDomain, NO_DOMAIN),
     (Why::Dead, DEAD),
     (Why::Dead, DEAD_ELSEWHERE),
     (Why::Blocked, TOO_LARGE),
@@ -177,8 +177,8 @@ const NO_DOMAIN: &[&str] = &[
 /// Words that hold although others say that the address is dead.
 #[rustfmt::skip]
 const NOT_YET: &[&str] = &[
-    "try again later", "try later", "please try again", "unverified address", "address verification in progress", "temporary lookup failure", "temporary local problem", "temporary authentication", "recipient verification temporarily", "host not found, try again",
-    "temporary failure", "temporarily unavailable", "temporarily disabled", "temporarily suspended", "temporarily deferred", "temporarily rejected", "temporarily", "temporary error", "temporary system",
+    "try again later", "try later", "please try again", "unverified address", "address verification in progress", "temporary lookup failure", "temporary local problem", "temporary authentication", "recipient verification temporarily", 
+    "host not found, try again", "temporary failure", "temporarily unavailable", "temporarily disabled", "temporarily suspended", "temporarily deferred", "temporarily rejected", "temporarily", "temporary error", "temporary system",
     "retry timeout exceeded", "retry time not reached", "in the queue too long", "delivery time expired", "i wasn't able to establish", "vorübergehend", "temporairement", "temporalmente", "temporariamente", "temporaneamente", "tijdelijk", "временно", "一時的", "暂时", "일시적",
 ];
 
@@ -196,7 +196,7 @@ const DEAD: &[&str] = &[
     "recipnotfound", "recipient not found by smtp address lookup", "exrecipnotfound", "wasn't found at", "couldn't be found", "could not be found at", "address lookup failed", "address couldn't be found", "email account does not exist at the organization", "e-mail account does not exist", "email address could not be found", "e-mail address could not be found", "e-mail address could not be delivered", "email address you entered couldn't be found", "email address … couldn't be found",
     "no longer exists", "no longer exist", "no longer valid", "no longer in use", "no longer active", "no longer available", "no longer accepts mail", "no longer a valid", "no longer works here", "no longer with", "no longer a customer", "no longer on server", "ceased to exist", "has been deleted", "has been removed", "been deactivated", "has been disabled", "been terminated", "has been closed", "been discontinued", "been cancelled", "been canceled", "has been expired",
     "account disabled", "account is disabled", "account … disabled", "account deactivated", "account is deactivated", "account is inactive", "account inactive", "account is not active", "account not active", "account … inactive", "account closed", "account is closed", "account terminated", "account expired", "account has expired", "account deleted", "account cancelled", "account that you tried to reach is disabled", "account that you tried to reach is inactive", "mailbox disabled", "mailbox is disabled", "mailbox … disabled", "mailbox closed", "mailbox inactive", "mailbox is inactive", "inactive mailbox", "inactive user", "inactive account", "user is inactive", "user disabled", "user is disabled", "user inactive", "user is not active", "user account is expired", "user account disabled", "disabled account", "disabled user", "disabled mailbox", "recipient is inactive", "recipient disabled", "recipient is disabled", "address is disabled", "address … disabled", "extended inactivity", "account suspended", "account is suspended", "dormant account",
-    "addressee unknown", "archived recipient", "ofr_416", "ofr_418", "boite du destinataire archivee", "mailbox currently suspended", "no local mailbox", "user doesn't have a", "mailnosuchuser", "does not like recipient", "not have a mailbox", "has no mailbox", "aucun compte", "not a customer", "not a member",
+    "addressee unknown", "archived recipient", "ofr_416", "ofr_418", "boite du destinataire archivee", "mailbox currently suspended", "no local mailbox", "user doesn't have a", "mailnosuchuser", "not have a mailbox", "has no mailbox", "aucun compte", "not a customer", "not a member",
 ];
 
 #[rustfmt::skip]
