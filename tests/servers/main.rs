@@ -23,6 +23,7 @@ mod statements_contract;
 mod support;
 
 mod audiences;
+mod bounces;
 mod pipeline;
 mod processes;
 mod proxy;

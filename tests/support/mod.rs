@@ -8,6 +8,7 @@ pub mod fates;
 pub mod features;
 pub mod generated;
 pub mod naive;
+pub mod postfix;
 pub mod rabbitmq;
 pub mod shop;
 pub mod sink;
