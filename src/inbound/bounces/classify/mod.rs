@@ -12,7 +12,7 @@ mod words;
 
 use addresses::{address, addresses};
 use mail::Mail;
-use notice::{Returned, divide, message_id, sections};
+use notice::{Returned, divide, message_id, own_words, sections};
 use report::Recipient;
 use verdict::{Evidence, Why, judge};
 
@@ -69,15 +69,15 @@ pub fn classify(raw: &[u8]) -> Vec<Heard> {
     // A person, or another server, passed a bounce on. It tells what happened, but to whose mail?
     let inner = mail.part(&["message/rfc822"]).map(|part| read(&Mail::read(part.text.as_bytes())));
     let is_bounce = |row: &Heard| matches!(row.kind, Kind::Hard | Kind::Soft | Kind::Block);
-    match inner.filter(|rows| rows.iter().any(is_bounce)) {
-        Some(mut rows) => {
-            for row in &mut rows {
-                row.action = if row.action == Action::None { Action::None } else { Action::Count };
-            }
-            rows
-        }
-        None => heard,
+    inner.filter(|rows| rows.iter().any(is_bounce)).map_or(heard, careful)
+}
+
+/// What is heard at second hand closes no address by itself.
+fn careful(mut heard: Vec<Heard>) -> Vec<Heard> {
+    for row in heard.iter_mut().filter(|row| row.action == Action::Suppress) {
+        row.action = Action::Count;
     }
+    heard
 }
 
 /// The addresses that a mail was sent to, the mail server's word first.
@@ -115,7 +115,9 @@ fn read(mail: &Mail) -> Vec<Heard> {
         None => Vec::new(),
     };
     if !recipients.is_empty() && !read_receipt {
-        return reported(mail, &text, &returned, recipients);
+        let heard = reported(mail, &text, &returned, recipients);
+        // Somebody answers or passes on what a server said.
+        return if is_answer && !from_daemon { careful(heard) } else { heard };
     }
 
     let failed = addresses(&mail.all("x-failed-recipients").collect::<Vec<_>>().join(" "));
@@ -126,7 +128,11 @@ fn read(mail: &Mail) -> Vec<Heard> {
     let replied =
         read_receipt || auto_reply.by_subject || auto_reply.by_text && !opened || auto_reply.by_header && !is_bounce;
     if is_bounce && (named_failed || !replied) {
-        return told(mail, &subject, &text, &returned, failed);
+        let heard = told(mail, &subject, &text, &returned, failed);
+        // A parcel that could not be delivered sounds the same: a mail has an id, a server its codes.
+        let is_mail =
+            from_daemon || named_failed || returned.message_id.is_some() || verdict::enhanced(&text).is_some();
+        return if is_mail { heard } else { careful(heard) };
     }
     let kind = if replied { Kind::AutoReply } else { Kind::NotABounce };
     vec![Heard { kind, status: None, recipient: None, message_id: None, action: Action::None }]
@@ -168,9 +174,7 @@ fn texts(mail: &Mail) -> (String, Returned) {
         let names = ["original-message-id", "x-original-message-id", "in-reply-to", "references"];
         returned.message_id = names.iter().find_map(|name| message_id(mail.header(name)));
     }
-    // What somebody quotes is not what the notice says.
-    let own: Vec<&str> = own.lines().filter(|line| !line.starts_with("> ") && *line != ">").collect();
-    (own.join("\n"), returned)
+    (own_words(&own), returned)
 }
 
 fn all_text(mail: &Mail) -> String {

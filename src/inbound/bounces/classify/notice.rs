@@ -69,47 +69,18 @@ fn is_header(line: &str) -> bool {
 
 /// Whether the returned mail begins with this line.
 fn begins_returned(line: &str, is_inside: bool) -> bool {
+    #[rustfmt::skip]
     const MARKS: &[&str] = &[
-        "this is a copy of",
-        "below this line is a copy",
-        "below is a copy",
-        "copy of the message",
-        "copy of your message",
-        "copy of the original message",
-        "original message",
-        "original headers",
-        "original mail",
-        "unsent message",
-        "message header",
-        "header of the message",
-        "headers of the message",
-        "header of your message",
-        "message text follows",
-        "message follows",
-        "message contents follow",
-        "message body follows",
-        "undelivered message follows",
-        "returned message",
-        "returned mail",
-        "returned text",
-        "returned content",
-        "forwarded message",
-        "begin message",
-        "included message",
-        "rejected message",
-        "text of your message",
-        "message to be returned",
-        "ursprüngliche nachricht",
-        "originalnachricht",
-        "kopie ihrer nachricht",
-        "message d'origine",
-        "message original",
-        "mensaje original",
-        "mensagem original",
-        "messaggio originale",
-        "исходное сообщение",
-        "元のメッセージ",
-        "原始邮件",
+        "this is a copy of", "below this line is a copy", "below is a copy", "copy of the message",
+        "copy of your message", "copy of the original message", "original message", "original headers",
+        "original message headers", "original mail", "unsent message", "message header",
+        "header of the message", "headers of the message", "header of your message", "message text follows",
+        "message follows", "message contents follow", "message body follows", "undelivered message follows",
+        "returned message", "returned mail", "returned text", "returned content", "forwarded message",
+        "begin message", "included message", "rejected message", "text of your message",
+        "message to be returned", "ursprüngliche nachricht", "originalnachricht", "kopie ihrer nachricht",
+        "message d'origine", "message original", "mensaje original", "mensagem original", "messaggio originale",
+        "исходное сообщение", "元のメッセージ", "原始邮件",
     ];
     if is_inside && is_header(line) {
         return true;
@@ -124,6 +95,28 @@ fn begins_returned(line: &str, is_inside: bool) -> bool {
         inner.starts_with(mark) && (ruled || inner == *mark)
             || (ruled || follows) && inner.len() < 100 && inner.contains(mark)
     }) && !inner.starts_with("the original message was received")
+        && !inner.contains("transcript")
+}
+
+/// A notice without what people quote, and without header fields that stand in it: their words (`spf`,
+/// `antispam`) are no reason.
+pub(super) fn own_words(text: &str) -> String {
+    const TELLING: &[&str] = &["diagnostic-code", "final-recipient", "original-recipient", "remote-mta"];
+    let mut in_field = false;
+    let mut own = String::with_capacity(text.len());
+    for line in text.lines() {
+        let is_more = in_field && line.starts_with([' ', '\t']);
+        let name = line.split(':').next().unwrap_or_default();
+        let is_name = name.len() < line.len()
+            && name.contains('-')
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        in_field = is_more || is_name && !TELLING.contains(&name.to_ascii_lowercase().as_str());
+        if !(in_field || line.starts_with("> ") || line == ">") {
+            own.push_str(line);
+            own.push('\n');
+        }
+    }
+    own
 }
 
 /// Who failed by the words of a notice, each with the words that are about them.
@@ -149,35 +142,15 @@ pub(super) fn sections(mail: &Mail, text: &str, returned: &Returned) -> Vec<(Str
 
 /// Phrases before the list of those who failed.
 fn announces(line: &str) -> bool {
+    #[rustfmt::skip]
     const PHRASES: &[&str] = &[
-        "following address",
-        "following recipient",
-        "following user",
-        "following e-mail address",
-        "following destination",
-        "had permanent fatal errors",
-        "had transient non-fatal errors",
-        "was not delivered to",
-        "not delivered to:",
-        "undeliverable to the following",
-        "could not be delivered to",
-        "couldn't be delivered to",
-        "unable to deliver",
-        "did not reach",
-        "delivery failed to",
-        "delivery to the following",
-        "failed address",
-        "failed recipient",
-        "recipients:",
-        "intended recipient",
-        "folgende",
-        "destinataires suivants",
-        "adresses suivantes",
-        "siguiente",
-        "seguinte",
-        "seguenti",
-        "volgende",
-        "следующ",
+        "following address", "following recipient", "following user", "following e-mail address",
+        "following destination", "had permanent fatal errors", "had transient non-fatal errors",
+        "was not delivered to", "not delivered to:", "undeliverable to the following",
+        "could not be delivered to", "couldn't be delivered to", "unable to deliver", "did not reach",
+        "delivery failed to", "delivery to the following", "failed address", "failed recipient", "recipients:",
+        "intended recipient", "folgende", "destinataires suivants", "adresses suivantes", "siguiente",
+        "seguinte", "seguenti", "volgende", "следующ",
     ];
     PHRASES.iter().any(|phrase| line.contains(phrase))
 }
@@ -225,31 +198,11 @@ fn is_list(line: &str) -> bool {
 
 /// Lines whose addresses are of somebody else.
 fn names_no_recipient(line: &str) -> bool {
+    #[rustfmt::skip]
     const STARTS: &[&str] = &[
-        "from:",
-        "sender:",
-        "reply-to:",
-        "subject:",
-        "message-id:",
-        "message id:",
-        "received:",
-        "return-path:",
-        "date:",
-        "references:",
-        "in-reply-to:",
-        ">> mail from",
-        "mail from:",
-        "envelope-sender",
-        "x-",
-        "dkim-",
-        "list-",
-        "arrival-date",
-        "reporting-mta",
-        "msg-id",
-        "internet message",
-        "feedback-id",
-        "cc:",
-        "bcc:",
+        "from:", "sender:", "reply-to:", "subject:", "message-id:", "message id:", "received:", "return-path:",
+        "date:", "references:", "in-reply-to:", ">> mail from", "mail from:", "envelope-sender", "x-", "dkim-",
+        "list-", "arrival-date", "reporting-mta", "msg-id", "internet message", "feedback-id", "cc:", "bcc:",
     ];
     const INSIDE: &[&str] = &[
         "mail from:",
@@ -287,6 +240,12 @@ mod tests {
             divide("x\n--- Original message ---\n\nTo: a@example.com\nMessage-ID: <1@x>\n\nFrom: z@z.z").1,
         );
         assert_eq!((returned.to.join(""), returned.message_id), ("a@example.com".to_owned(), Some("1@x".to_owned())));
+    }
+
+    #[test]
+    fn quotes_and_header_fields_are_not_the_notices_own() {
+        let text = "no\n> 550 unknown\nX-Antispam: spf\n more\nDiagnostic-Code: 550\n full\nsee: it\n";
+        assert_eq!(own_words(text), "no\nDiagnostic-Code: 550\n full\nsee: it\n");
     }
 
     #[test]
