@@ -163,10 +163,8 @@ fn ten_thousand_damaged_mails_neither_break_anything_nor_suppress_anybody_else()
             // A damaged address is still in the place of the one that failed; who was written to is
             // for ingesting to know. The shop's own is nobody's whom it writes to.
             let failed = rows.iter().filter(|row| is_bounce(row)).filter_map(|row| row.recipient.as_deref());
-            let stands = |address: &str| {
-                address == "hello@shop.example"
-                    || failed.clone().any(|failed| strsim::levenshtein(address, failed) <= 12)
-            };
+            let failed = failed.chain(["hello@shop.example"]);
+            let stands = |address: &str| failed.clone().any(|failed| strsim::levenshtein(address, failed) <= 12);
             if !row.recipient.as_deref().is_none_or(stands) {
                 wrong.push(format!("{file}: {row:?}"));
             }

@@ -116,8 +116,8 @@ fn read(mail: &Mail) -> Vec<Heard> {
     };
     if !recipients.is_empty() && !read_receipt {
         let heard = reported(mail, &text, &returned, recipients);
-        // Somebody answers or passes on what a server said.
-        return if is_answer && !from_daemon { careful(heard) } else { heard };
+        // Somebody answers, passes on or quotes what a server said.
+        return if (is_answer || status.is_none()) && !from_daemon { careful(heard) } else { heard };
     }
 
     let failed = addresses(&mail.all("x-failed-recipients").collect::<Vec<_>>().join(" "));
@@ -129,9 +129,8 @@ fn read(mail: &Mail) -> Vec<Heard> {
         read_receipt || auto_reply.by_subject || auto_reply.by_text && !opened || auto_reply.by_header && !is_bounce;
     if is_bounce && (named_failed || !replied) {
         let heard = told(mail, &subject, &text, &returned, failed);
-        // A parcel that could not be delivered sounds the same: a mail has an id, a server its codes.
-        let is_mail =
-            from_daemon || named_failed || returned.message_id.is_some() || verdict::enhanced(&text).is_some();
+        // A parcel that could not be delivered sounds the same.
+        let is_mail = from_daemon || named_failed || returned.message_id.is_some();
         return if is_mail { heard } else { careful(heard) };
     }
     let kind = if replied { Kind::AutoReply } else { Kind::NotABounce };
@@ -212,9 +211,10 @@ fn complaint(mail: &Mail, text: &str, returned: &Returned) -> Option<Heard> {
     });
     let (kind, action) = match feedback.kind.as_str() {
         "not-spam" => (Kind::NotABounce, Action::None),
-        // Somebody sends in our name, or our signature is wrong: no recipient complained.
-        "auth-failure" | "dmarc" | "virus" => (Kind::Complaint, Action::None),
-        _ => (Kind::Complaint, Action::Suppress),
+        "abuse" | "opt-out" | "opt-out-list" | "fraud" => (Kind::Complaint, Action::Suppress),
+        // Somebody sends in our name, or our signature is wrong (`auth-failure`), or nobody knows: no
+        // recipient complained.
+        _ => (Kind::Complaint, Action::None),
     };
     Some(Heard { kind, status: None, recipient, message_id: returned.message_id.clone(), action })
 }
