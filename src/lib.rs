@@ -9,6 +9,7 @@ pub mod document;
 pub mod domain;
 pub mod fallback;
 pub mod import;
+pub mod inbound;
 pub mod model;
 pub mod occasion_search;
 pub mod plan;

@@ -38,6 +38,8 @@ pub struct Settings {
     pub email: Email,
     pub sms: Sms,
     pub web: Web,
+    /// A Maildir that bounces are delivered to.
+    pub bounces: Option<PathBuf>,
     pub redirect_all_to: Option<Redirect>,
     /// Where capture writes.
     pub outbox: PathBuf,
@@ -180,7 +182,8 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
     let redirect = table.get_or("redirect_all_to", None, |value| decode_redirect(value, brand.as_ref()));
     let outbox = table.get_or("outbox", default_path("../var/outbox"), path);
     let web = decode_web(table.get("web"));
-    table.not_yet(&["alerts", "bounces"]);
+    let bounces = table.get_or("bounces", None, |value| decode_bounces(value, folder));
+    table.not_yet(&["alerts"]);
     table.finish();
     Some(Settings {
         file: file.to_owned(),
@@ -196,9 +199,22 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
         email: email?,
         sms: sms?,
         web: web?,
+        bounces: bounces?,
         redirect_all_to: redirect?,
         outbox: outbox?,
     })
+}
+
+/// Where bounces come in; none: only by `bounces ingest`.
+fn decode_bounces(value: Value<'_>, folder: &Path) -> Option<Option<PathBuf>> {
+    if !value.is_table() {
+        return value.one_of(&[("none", ())]).map(|()| None);
+    }
+    let mut table = value.table()?;
+    let maildir = table.require("maildir").and_then(|value| value.text());
+    table.not_yet(&["imap"]);
+    table.finish();
+    Some(Some(folder.join(maildir?)))
 }
 
 fn check_store(text: &str, folder: &Path) -> Result<String, String> {

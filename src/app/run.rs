@@ -12,6 +12,7 @@ use super::{App, AppError, IDLE, Pulse, RECOVERY};
 use crate::catalog::{Catalog, CatalogError};
 use crate::domain::Instant;
 use crate::fallback;
+use crate::inbound::bounces::maildir;
 use crate::queue::Queue;
 use crate::scheduler;
 use crate::store::claims::Recovered;
@@ -28,6 +29,8 @@ const BACKOFF: Duration = Duration::from_secs(1);
 
 /// How often what failed after it was sent goes on to the next channel.
 const FALLBACK: Duration = Duration::from_secs(20);
+/// How often a Maildir without new mails is looked at.
+const MAILDIR: Duration = Duration::from_secs(2);
 
 /// What a process can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +56,7 @@ impl App {
         }
         if does(Role::Scheduler) {
             tasks.push(tokio::spawn(Arc::clone(&self).schedule(shutdown.clone())));
+            tasks.push(tokio::spawn(Arc::clone(&self).take_bounces(shutdown.clone())));
         }
         if let Some(queue) = &queue {
             if does(Role::Dispatcher) {
@@ -178,6 +182,21 @@ impl App {
             last.insert(campaign.name.clone(), now);
         }
         Ok(true)
+    }
+
+    /// Ingests what is delivered to the Maildir of bounces, where there is one.
+    async fn take_bounces(self: Arc<Self>, shutdown: CancellationToken) {
+        let Some(folder) = self.settings.bounces.as_deref() else { return };
+        while !shutdown.is_cancelled() {
+            match maildir::poll(folder, &self.store, &self.clock).await {
+                Ok(0) => pause(&shutdown, MAILDIR).await,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(%error, "bounces cannot be taken; trying again");
+                    pause(&shutdown, MAILDIR).await;
+                }
+            }
+        }
     }
 
     /// Dispatches what is ready, and takes back what dead processes held.

@@ -15,6 +15,7 @@ use crate::import::ImportError;
 use crate::settings::{Settings, SettingsError, environment};
 use crate::store::StoreError;
 
+mod bounces;
 mod campaigns;
 mod check;
 mod demo;
@@ -91,6 +92,9 @@ enum Command {
     Run(run::Run),
     /// Say that the store was restored from a backup, so that nothing is sent twice.
     Restored(restored::Restored),
+    /// Read mails that came back: say what they are, or act on them.
+    #[command(subcommand)]
+    Bounces(bounces::Bounces),
     /// List the ledger of messages.
     Messages(messages::Messages),
     /// Show what is in the store, what waits, and what needs somebody.
@@ -114,6 +118,9 @@ enum CommandError {
     Output(#[from] std::io::Error),
     #[error("{0}")]
     Other(String),
+    /// A mail that could not be taken now; whoever brought it tries again.
+    #[error("{0}")]
+    TryAgain(String),
     /// The message was printed already.
     #[error("")]
     Silent,
@@ -167,7 +174,8 @@ pub fn main() -> ExitCode {
             if !matches!(error, CommandError::Silent) {
                 output::complain(&error.to_string());
             }
-            ExitCode::FAILURE
+            // EX_TEMPFAIL of sysexits.h.
+            if matches!(error, CommandError::TryAgain(_)) { ExitCode::from(75) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -189,6 +197,7 @@ async fn execute(arguments: Arguments) -> Result {
         Command::Once(command) => command.execute(&session).await,
         Command::Run(command) => command.execute(&session).await,
         Command::Restored(command) => command.execute(&session).await,
+        Command::Bounces(command) => command.execute(&session).await,
         Command::Messages(command) => command.execute(&session).await,
         Command::Status => status::execute(&session).await,
     }

@@ -18,6 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("settings", &["domain", "document", "store::redact"]),
     ("import", &["store", "domain", "document", "settings", "clock"]),
     ("catalog", &["triggers", "rendering", "senders", "settings", "store", "domain", "document"]),
+    ("inbound", &["store", "domain", "clock"]),
     ("model", &["store", "domain"]),
     ("scheduler", PIPELINE),
     ("dispatcher", PIPELINE),
@@ -54,6 +55,7 @@ const WITH_PLAN: &[&str] = &[
 ];
 
 const BELOW_APP: &[&str] = &[
+    "inbound",
     "model",
     "scheduler",
     "dispatcher",
@@ -78,6 +80,7 @@ const BELOW_APP: &[&str] = &[
 
 const BELOW_CLI: &[&str] = &[
     "app",
+    "inbound",
     "model",
     "scheduler",
     "dispatcher",
@@ -238,6 +241,7 @@ fn a_library_is_named_in_its_one_place() {
         ("maud", &["web/"]),
         ("metrics_exporter_prometheus", &["web/"]),
         ("clap", &["cli/"]),
+        ("mail_parser", &["inbound/bounces/"]),
     ];
     let mut broken = Vec::new();
     for (file, text) in sources() {

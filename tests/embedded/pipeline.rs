@@ -3,6 +3,7 @@
 use crate::agreement_contract::agreement_contract;
 use crate::arrival_contract::arrival_contract;
 use crate::at_risk_contract::at_risk_contract;
+use crate::bounces_contract::bounces_contract;
 use crate::changes_contract::changes_contract;
 use crate::days_contract::days_contract;
 use crate::fallback_contract::fallback_contract;
@@ -24,6 +25,7 @@ recovery_contract!(embedded);
 changes_contract!(embedded);
 arrival_contract!(embedded);
 reasons_contract!(embedded);
+bounces_contract!(embedded);
 
 async fn embedded<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
     test(Size::default()).await;

@@ -9,6 +9,8 @@ mod arrival_contract;
 mod at_risk_contract;
 #[path = "../contract/audiences.rs"]
 mod audience_contract;
+#[path = "../contract/bounces.rs"]
+mod bounces_contract;
 #[path = "../contract/changes.rs"]
 mod changes_contract;
 #[path = "../contract/days.rs"]
@@ -35,6 +37,7 @@ mod support;
 mod web_contract;
 
 mod audiences;
+mod bounces;
 mod faults;
 mod mail;
 mod pipeline;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agreement_contract::agreement_contract;
 use crate::arrival_contract::arrival_contract;
 use crate::at_risk_contract::at_risk_contract;
+use crate::bounces_contract::bounces_contract;
 use crate::changes_contract::changes_contract;
 use crate::days_contract::days_contract;
 use crate::fallback_contract::fallback_contract;
@@ -36,6 +37,7 @@ recovery_contract!(on_postgres);
 changes_contract!(on_servers);
 arrival_contract!(on_servers);
 reasons_contract!(on_servers);
+bounces_contract!(on_postgres);
 
 async fn on_servers<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
     let (database, prefix) = (Database::create().await, Prefix::new());

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(clippy::disallowed_methods, reason = "only scripts/test knows where the servers are")]
 
+pub mod bouncing;
 pub mod contract;
 pub mod fates;
 pub mod features;

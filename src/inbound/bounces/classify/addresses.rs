@@ -1,0 +1,94 @@
+//! E-mail addresses in text that people and programs wrote.
+
+/// So many addresses of one text are looked at.
+const MOST: usize = 200;
+
+/// The addresses of a text in order, each once. More lenient than what this project sends to: a
+/// bounce names the address as somebody else wrote it.
+pub(super) fn addresses(text: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for (at, _) in text.match_indices('@') {
+        let local = text[..at]
+            .rfind(|c: char| !is_local(c))
+            .map_or(0, |before| before + text[before..].chars().next().map_or(0, char::len_utf8));
+        let local = text[local..at].trim_start_matches(['\'', '`', '*', '=', '-', '/', '.', '{', '|']);
+        let rest = &text[at + 1..];
+        let domain = &rest[..rest.find(|c: char| !is_domain(c)).unwrap_or(rest.len())];
+        let domain = domain.trim_end_matches(['.', '-']);
+        let is_domain = domain.contains('.') && !domain.starts_with(['.', '-']) && !domain.contains("..");
+        if local.is_empty() || local.len() > 128 || !is_domain || domain.len() > 253 {
+            continue;
+        }
+        let address = format!("{local}@{}", domain.to_ascii_lowercase());
+        if !found.iter().any(|other| other.eq_ignore_ascii_case(&address)) {
+            found.push(address);
+        }
+        if found.len() == MOST {
+            break;
+        }
+    }
+    found
+}
+
+/// The first address of a text.
+pub(super) fn address(text: &str) -> Option<String> {
+    addresses(text).into_iter().next()
+}
+
+fn is_local(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c)
+}
+
+fn is_domain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-' || c == '.'
+}
+
+/// Addresses that run the mail and are nobody's.
+pub(super) fn is_role(address: &str) -> bool {
+    const ROLES: &[&str] = &[
+        "postmaster",
+        "mailer-daemon",
+        "mailerdaemon",
+        "mailer_daemon",
+        "mail-daemon",
+        "mdaemon",
+        "abuse",
+        "hostmaster",
+        "webmaster",
+        "helpdesk",
+        "support",
+        "noreply",
+        "no-reply",
+        "donotreply",
+        "do-not-reply",
+        "double-bounce",
+        "bounce",
+        "bounces",
+    ];
+    let local = address.split('@').next().unwrap_or_default().to_ascii_lowercase();
+    ROLES.contains(&local.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_found_as_bounces_write_them() {
+        for (text, expected) in [
+            ("<sara@example.com>: unknown", "sara@example.com"),
+            ("rfc822;Sara@Example.COM", "Sara@example.com"),
+            ("'sara@example.com' on Monday.", "sara@example.com"),
+            ("550 sara@example.com... User unknown", "sara@example.com"),
+            ("to sara@example.com.", "sara@example.com"),
+            ("smtp:sara@example.com; and (sara@example.com)", "sara@example.com"),
+            ("RCPT TO:<b+x=y.org@example.com>", "b+x=y.org@example.com"),
+            ("宛先sara@example.comが", "sara@example.com"),
+            ("a@b at @ @x.com x@ x@.com x@a..b", ""),
+            ("one@example.com, two@example.com", "one@example.com two@example.com"),
+        ] {
+            assert_eq!(addresses(text).join(" "), expected, "{text}");
+        }
+        assert!(is_role("MAILER-DAEMON@example.com") && !is_role("sara@example.com"));
+    }
+}

@@ -1,0 +1,274 @@
+//! What a notice says to people: whether it is one, where the returned mail begins in it, and which
+//! words are about which recipient.
+
+use super::addresses::{addresses, is_role};
+use super::mail::{Mail, fields, first};
+
+/// So much of a notice is divided among recipients, in lines.
+const MOST_LINES: usize = 2_000;
+/// So many recipients of one notice are told apart.
+const MOST_RECIPIENTS: usize = 100;
+
+/// What is known of the mail that came back.
+#[derive(Debug, Default)]
+pub(super) struct Returned {
+    pub message_id: Option<String>,
+    /// Who it was sent to.
+    pub to: Vec<String>,
+    /// Who sent it.
+    pub from: Vec<String>,
+}
+
+impl Returned {
+    /// From the headers of the returned mail, as a part or in the notice's text.
+    pub fn read(text: &str) -> Self {
+        // Headers only; of text that quotes them, the first lines that are some.
+        let text = text.trim_start_matches(|c: char| c.is_whitespace() || c == '>');
+        let header: Vec<&str> = text.lines().take(300).collect();
+        let end = header.iter().position(|line| line.trim().is_empty()).unwrap_or(header.len());
+        let found = fields(&header[..end].join("\n"));
+        let all = |names: &[&str]| {
+            let values = found.iter().filter(|(name, _)| names.contains(&name.as_str()));
+            values.flat_map(|(_, value)| addresses(value)).collect::<Vec<_>>()
+        };
+        Self {
+            message_id: first(&found, "message-id").and_then(message_id),
+            to: all(&["to", "x-original-to", "delivered-to", "x-hmxmroriginalrecipient", "x-envelope-to"]),
+            from: all(&["from", "sender", "return-path", "reply-to", "x-original-from"]),
+        }
+    }
+}
+
+/// The identifier of a Message-ID without its brackets.
+pub(super) fn message_id(text: &str) -> Option<String> {
+    let inner = text.split('<').nth(1).map_or(text, |rest| rest.split('>').next().unwrap_or(rest)).trim();
+    let is_id = inner.contains('@') && inner.len() <= 250 && !inner.contains(char::is_whitespace);
+    is_id.then(|| inner.to_owned())
+}
+
+/// A notice's own text, and what it quotes of the returned mail.
+pub(super) fn divide(text: &str) -> (&str, &str) {
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        if begins_returned(line.trim_end(), at > 0) {
+            let rest = &text[at..];
+            // The marker itself belongs to neither.
+            let skip = if is_header(line) { 0 } else { line.len() };
+            return (&text[..at], &rest[skip..]);
+        }
+        at += line.len();
+    }
+    (text, "")
+}
+
+fn is_header(line: &str) -> bool {
+    ["Received: ", "Return-Path: ", "Return-path: ", "Message-ID: ", "Message-Id: ", "DKIM-Signature: "]
+        .iter()
+        .any(|name| line.starts_with(name))
+}
+
+/// Whether the returned mail begins with this line.
+fn begins_returned(line: &str, is_inside: bool) -> bool {
+    #[rustfmt::skip]
+    const MARKS: &[&str] = &[
+        "this is a copy of", "below this line is a copy", "below is a copy", "copy of the message",
+        "copy of your message", "copy of the original message", "original message", "original headers",
+        "original message headers", "original mail", "unsent message", "message header",
+        "header of the message", "headers of the message", "header of your message", "message text follows",
+        "message follows", "message contents follow", "message body follows", "undelivered message follows",
+        "returned message", "returned mail", "returned text", "returned content", "forwarded message",
+        "begin message", "included message", "rejected message", "text of your message",
+        "message to be returned", "ursprüngliche nachricht", "originalnachricht", "kopie ihrer nachricht",
+        "message d'origine", "message original", "mensaje original", "mensagem original", "messaggio originale",
+        "исходное сообщение", "元のメッセージ", "原始邮件",
+    ];
+    if is_inside && is_header(line) {
+        return true;
+    }
+    let rule = |c: char| "-=*_#+~<> \t".contains(c);
+    let inner = line.trim_matches(|c: char| rule(c) || c == ':' || c == '.').to_lowercase();
+    let ruled =
+        line.trim_start().starts_with(['-', '=', '*', '_', '#', '+', '~']) && line.trim_start().len() > inner.len() + 1;
+    let follows =
+        inner.ends_with("follows") || inner.ends_with("follow") || line.ends_with(':') && !inner.contains(". ");
+    MARKS.iter().any(|mark| {
+        inner.starts_with(mark) && (ruled || inner == *mark)
+            || (ruled || follows) && inner.len() < 100 && inner.contains(mark)
+    }) && !inner.starts_with("the original message was received")
+        && !inner.contains("transcript")
+}
+
+/// A notice without what people quote, and without header fields that stand in it: their words (`spf`,
+/// `antispam`) are no reason.
+pub(super) fn own_words(text: &str) -> String {
+    const TELLING: &[&str] = &["diagnostic-code", "final-recipient", "original-recipient", "remote-mta"];
+    let mut in_field = false;
+    let mut own = String::with_capacity(text.len());
+    for line in text.lines() {
+        let is_more = in_field && line.starts_with([' ', '\t']);
+        let name = line.split(':').next().unwrap_or_default();
+        let is_name = name.len() < line.len()
+            && name.contains('-')
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        in_field = is_more || is_name && !TELLING.contains(&name.to_ascii_lowercase().as_str());
+        if !(in_field || line.starts_with("> ") || line == ">") {
+            own.push_str(line);
+            own.push('\n');
+        }
+    }
+    own
+}
+
+/// Who failed by the words of a notice, each with the words that are about them.
+pub(super) fn sections(mail: &Mail, text: &str, returned: &Returned) -> Vec<(String, String)> {
+    let own: Vec<String> =
+        ["from", "sender", "reply-to", "return-path", "to", "cc", "delivered-to", "x-original-to", "envelope-to"]
+            .iter()
+            .flat_map(|name| mail.all(name))
+            .flat_map(addresses)
+            .chain(returned.from.iter().cloned())
+            .collect();
+    let is_ours = |address: &str| own.iter().any(|other| other.eq_ignore_ascii_case(address)) || is_role(address);
+    let lines: Vec<&str> = text.lines().take(MOST_LINES).collect();
+    // What stands after "the following addresses failed" is the list of them.
+    let start = lines.iter().position(|line| announces(&line.to_lowercase())).unwrap_or(0);
+    let found = collect(&lines[start..], &is_ours, false);
+    if !found.is_empty() {
+        return found;
+    }
+    let found = collect(&lines, &is_ours, false);
+    if !found.is_empty() { found } else { collect(&lines, &is_ours, true) }
+}
+
+/// Phrases before the list of those who failed.
+fn announces(line: &str) -> bool {
+    #[rustfmt::skip]
+    const PHRASES: &[&str] = &[
+        "following address", "following recipient", "following user", "following e-mail address",
+        "following destination", "had permanent fatal errors", "had transient non-fatal errors",
+        "was not delivered to", "not delivered to:", "undeliverable to the following",
+        "could not be delivered to", "couldn't be delivered to", "unable to deliver", "did not reach",
+        "delivery failed to", "delivery to the following", "failed address", "failed recipient", "recipients:",
+        "intended recipient", "folgende", "destinataires suivants", "adresses suivantes", "siguiente",
+        "seguinte", "seguenti", "volgende", "следующ",
+    ];
+    PHRASES.iter().any(|phrase| line.contains(phrase))
+}
+
+fn collect(lines: &[&str], is_ours: &dyn Fn(&str) -> bool, with_to: bool) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    let mut current: Option<usize> = None;
+    for line in lines {
+        let trimmed = line.trim_start_matches(|c: char| c.is_whitespace() || c == '>').to_ascii_lowercase();
+        if names_no_recipient(&trimmed) || !with_to && (trimmed.starts_with("to:") || trimmed.starts_with("cc:")) {
+            continue;
+        }
+        let named = addresses(line);
+        let mut named = named.into_iter().filter(|address| !is_ours(address));
+        if let Some(address) = named.next() {
+            let at = found.iter().position(|(other, _)| other.eq_ignore_ascii_case(&address)).or_else(|| {
+                (found.len() < MOST_RECIPIENTS).then(|| {
+                    found.push((address, String::new()));
+                    found.len() - 1
+                })
+            });
+            current = at;
+        }
+        if let Some((_, words)) = current.and_then(|at| found.get_mut(at)) {
+            words.push_str(line);
+            words.push('\n');
+        }
+        // Several in one line share it.
+        for address in named {
+            if found.len() < MOST_RECIPIENTS
+                && !found.iter().any(|(other, _)| other.eq_ignore_ascii_case(&address))
+                && is_list(line)
+            {
+                found.push((address, format!("{line}\n")));
+            }
+        }
+    }
+    found
+}
+
+/// Whether a line is nothing but addresses.
+fn is_list(line: &str) -> bool {
+    line.split([',', ';', ' ', '\t']).filter(|word| !word.is_empty()).all(|word| word.contains('@'))
+}
+
+/// Lines whose addresses are of somebody else.
+fn names_no_recipient(line: &str) -> bool {
+    #[rustfmt::skip]
+    const STARTS: &[&str] = &[
+        "from:", "sender:", "reply-to:", "subject:", "message-id:", "message id:", "received:", "return-path:",
+        "date:", "references:", "in-reply-to:", ">> mail from", "mail from:", "envelope-sender", "x-", "dkim-",
+        "list-", "arrival-date", "reporting-mta", "msg-id", "internet message", "feedback-id", "cc:", "bcc:",
+    ];
+    const INSIDE: &[&str] = &[
+        "mail from:",
+        "contact ",
+        "please send mail to",
+        "assistance",
+        "for help",
+        "questions",
+        "forwarded by",
+        "e-mail sent by",
+        "message from",
+    ];
+    STARTS.iter().any(|start| line.starts_with(start)) || INSIDE.iter().any(|part| line.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_returned_mail_is_cut_off() {
+        let check = |text: &str, own: &str| assert_eq!(divide(text).0.trim(), own, "{text}");
+        check("x\n--- Below this line is a copy of the message.\nReturn-Path: <>\n", "x");
+        check("x\n------ This is a copy of the message, including all the headers. ------\ny", "x");
+        check("x\n   ----- Original message follows -----\ny", "x");
+        check("The original message was received at Mon\nfrom x\n", "The original message was received at Mon\nfrom x");
+        check(
+            "x\n   ----- Transcript of session follows -----\ny",
+            "x\n   ----- Transcript of session follows -----\ny",
+        );
+        check("x\nReceived: from y\nz", "x");
+        check("x\nOriginal message:\nz", "x");
+        check("A copy of the message is kept.\nz", "A copy of the message is kept.\nz");
+        let returned = Returned::read(
+            divide("x\n--- Original message ---\n\nTo: a@example.com\nMessage-ID: <1@x>\n\nFrom: z@z.z").1,
+        );
+        assert_eq!((returned.to.join(""), returned.message_id), ("a@example.com".to_owned(), Some("1@x".to_owned())));
+    }
+
+    #[test]
+    fn quotes_and_header_fields_are_not_the_notices_own() {
+        let text = "no\n> 550 unknown\nX-Antispam: spf\n more\nDiagnostic-Code: 550\n full\nsee: it\n";
+        assert_eq!(own_words(text), "no\nDiagnostic-Code: 550\n full\nsee: it\n");
+    }
+
+    #[test]
+    fn words_go_to_whom_they_are_about() {
+        let mail = Mail::read(b"From: Mailer <mailer-daemon@mx.example>\nTo: shop@example.net\n\n");
+        let show = |text: &str| {
+            let found = sections(&mail, text, &Returned::default());
+            found
+                .iter()
+                .map(|(a, w)| format!("{a}={}", w.split_whitespace().last().unwrap()))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(
+            show("shop@example.net\n<a@x.example>:\nunknown\n<b@x.example>:\nfull"),
+            "a@x.example=unknown b@x.example=full"
+        );
+        assert_eq!(
+            show("a@x.example\nb@x.example\n--\nRCPT To:<a@x.example>\nno\nRCPT To:<b@x.example>\nbusy"),
+            "a@x.example=no b@x.example=busy"
+        );
+        assert_eq!(show("see help@y.example\nThe following addresses failed:\na@x.example\nno"), "a@x.example=no");
+        assert_eq!(show("To: a@x.example\nSubject: no"), "a@x.example=a@x.example");
+        assert_eq!(show("From: q@x.example, contact r@x.example"), "");
+    }
+}

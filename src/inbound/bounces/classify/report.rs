@@ -1,0 +1,148 @@
+//! The machine-readable parts of reports: delivery status (RFC 3464) and feedback (RFC 5965), whole
+//! or with what servers make of them.
+
+use super::addresses::{address, addresses};
+use super::mail::{Field, fields, first};
+
+/// So many recipients of one report are looked at.
+const MOST_RECIPIENTS: usize = 500;
+
+/// What a delivery status says about one recipient.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Recipient {
+    /// In lower case, the first word; empty where it is missing.
+    pub action: String,
+    pub address: Option<String>,
+    pub status: String,
+    pub diagnostic: String,
+}
+
+const OF_RECIPIENT: &[&str] = &[
+    "final-recipient",
+    "original-recipient",
+    "x-actual-recipient",
+    "action",
+    "status",
+    "diagnostic-code",
+    "remote-mta",
+    "last-attempt-date",
+    "final-log-id",
+    "will-retry-until",
+    "x-original-recipient",
+];
+
+/// The recipients of a delivery status. A blank line divides them, or a field that comes again: some
+/// servers forget the one, some put blank lines where none belong.
+pub(super) fn recipients(text: &str) -> Vec<Recipient> {
+    let mut groups: Vec<Vec<Field>> = Vec::new();
+    for block in text.replace("\r\n", "\n").split("\n\n") {
+        let mut group: Vec<Field> = Vec::new();
+        for field in fields(block).into_iter().filter(|(name, _)| OF_RECIPIENT.contains(&name.as_str())) {
+            let begins = matches!(field.0.as_str(), "final-recipient" | "original-recipient");
+            let is_again = group.iter().any(|(name, _)| *name == field.0);
+            if is_again && (begins || names_somebody(&group)) {
+                groups.push(std::mem::take(&mut group));
+            }
+            group.push(field);
+        }
+        if group.is_empty() {
+            continue;
+        }
+        match groups.last_mut() {
+            // A blank line in the middle of a recipient.
+            Some(last) if !names_somebody(&group) && !group.iter().any(|(name, _)| first(last, name).is_some()) => {
+                last.extend(group);
+            }
+            _ => groups.push(group),
+        }
+    }
+    let found = groups.iter().map(|group| recipient(group)).filter(|found| *found != Recipient::default());
+    found.take(MOST_RECIPIENTS).collect()
+}
+
+fn names_somebody(group: &[Field]) -> bool {
+    group.iter().any(|(name, _)| name.ends_with("-recipient"))
+}
+
+fn recipient(group: &[Field]) -> Recipient {
+    let field = |name| first(group, name).unwrap_or_default();
+    // The final recipient is who failed: a list's own address is not dead with one of its members.
+    let names = ["final-recipient", "original-recipient", "x-original-recipient", "x-actual-recipient"];
+    let diagnostic = field("diagnostic-code");
+    let named = names.iter().find_map(|name| address(&unescaped(field(name))));
+    let action = field("action").split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    Recipient {
+        action: action.to_ascii_lowercase(),
+        // A local name only: the whole address may stand in what the server said.
+        address: named.or_else(|| single(addresses(diagnostic))),
+        status: field("status").to_owned(),
+        diagnostic: diagnostic.to_owned(),
+    }
+}
+
+fn single(mut found: Vec<String>) -> Option<String> {
+    if found.len() == 1 { found.pop() } else { None }
+}
+
+/// RFC 3461's xtext: `+2B` is a plus.
+fn unescaped(text: &str) -> String {
+    text.replace("+2B", "+").replace("+2b", "+").replace("+3D", "=").replace("+3d", "=")
+}
+
+/// What a feedback report says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Feedback {
+    /// `abuse`, `opt-out`, `not-spam`, …, in lower case.
+    pub kind: String,
+    pub recipient: Option<String>,
+}
+
+/// Reads a feedback report.
+pub(super) fn feedback(text: &str) -> Feedback {
+    let fields = fields(text);
+    let names = ["original-rcpt-to", "original-recipient", "removal-recipient", "final-recipient"];
+    Feedback {
+        kind: first(&fields, "feedback-type").unwrap_or_default().trim().to_ascii_lowercase(),
+        recipient: names.iter().find_map(|name| address(first(&fields, name)?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Vec<String> {
+        let show = |r: &Recipient| {
+            format!("{} {} {}", r.address.as_deref().unwrap_or("-"), r.action, r.status).trim_end().to_owned()
+        };
+        recipients(text).iter().map(show).collect()
+    }
+
+    #[test]
+    fn recipients_are_told_apart_whatever_the_blank_lines() {
+        let a = "Final-Recipient: rfc822;a@example.com\nAction: failed\nStatus: 5.1.1";
+        let b = "Final-Recipient: RFC822; <b@example.com>\nAction: Delayed (later)\nStatus: 4.4.1";
+        let both = ["a@example.com failed 5.1.1", "b@example.com delayed 4.4.1"];
+        assert_eq!(read(&format!("Reporting-MTA: dns; x\n\n{a}\n\n{b}\n")), both);
+        assert_eq!(read(&format!("Reporting-MTA: dns; x\n{a}\n{b}\n")), both);
+        assert_eq!(read(&format!("{a}\r\n\r\n{b}").replace("\nAction", "\n\nAction")), both);
+        assert_eq!(read("Reporting-MTA: dns; x\n"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_address_is_found_where_it_stands() {
+        assert_eq!(
+            read("Original-Recipient: rfc822;a+2Bb@example.com\nFinal-Recipient: LOCAL;<>"),
+            ["a+b@example.com"]
+        );
+        let local = "Final-Recipient: rfc822; sara\nAction: failed\nDiagnostic-Code: smtp; 550 <s@example.com> unknown";
+        assert_eq!(read(local), ["s@example.com failed"]);
+        assert_eq!(read("Action: failed\nStatus: 5.0.0"), ["- failed 5.0.0"]);
+    }
+
+    #[test]
+    fn feedback_is_read() {
+        let found = feedback("Feedback-Type: Abuse\nOriginal-Rcpt-To: <sara@example.com>\nVersion: 1\n");
+        assert_eq!(found, Feedback { kind: "abuse".to_owned(), recipient: Some("sara@example.com".to_owned()) });
+    }
+}

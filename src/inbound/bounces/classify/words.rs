@@ -1,0 +1,295 @@
+//! The words by which servers say why a mail came back, in the languages they say it in.
+
+use super::verdict::Why;
+
+/// So much of a text is looked at for words, in bytes.
+const LONGEST: usize = 16 << 10;
+/// What `…` in a phrase may stand for, in bytes.
+const GAP: usize = 80;
+/// Services that list who sends spam: their name in a host or a link is a reason.
+const LISTS: &[&str] =
+    &["spamhaus", "spamcop", "barracudacentral", "sorbs.net", "dnsbl", "uceprotect", "surbl", "uribl"];
+
+/// Text as the rules look at it: lower case, single blanks, without addresses, host names and links,
+/// whose words say nothing about the reason.
+pub(super) fn plain(text: &str) -> String {
+    let mut end = text.len().min(LONGEST);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let lower = text[..end].to_lowercase().replace(['’', '‘', '´', '`'], "'");
+    let mut out = String::with_capacity(lower.len());
+    for word in lower.split_whitespace() {
+        if LISTS.iter().any(|list| word.contains(list)) {
+            out.push_str("blocklist ");
+        } else if word.contains("resolver.") || word.contains("storedrv.") || !is_host_or_link(word) {
+            without_address(word, &mut out);
+            out.push(' ');
+        }
+    }
+    out.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Cuts addresses out of a word; languages without blanks write on after them.
+fn without_address(word: &str, out: &mut String) {
+    let is_address = |c: char| c.is_ascii_alphanumeric() || "!#$%&*+-/=?^_{|}~.<>\"".contains(c);
+    let mut rest = word;
+    while let Some(at) = rest.find('@') {
+        let before = rest[..at].trim_end_matches(is_address);
+        out.push_str(before);
+        rest = rest[at + 1..].trim_start_matches(is_address);
+    }
+    out.push_str(rest);
+}
+
+fn is_host_or_link(word: &str) -> bool {
+    if word.contains("://") || word.starts_with("www.") {
+        return true;
+    }
+    let name = word.trim_start_matches(['(', '[', '<', '"']);
+    let name = &name[..name.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '.')).unwrap_or(name.len())];
+    name.trim_end_matches('.').matches('.').count() >= 2
+}
+
+/// Whether a text says a phrase. `…` stands for a few words; Latin letters end where words end.
+pub(super) fn says(text: &str, phrase: &str) -> bool {
+    let Some((first, rest)) = phrase.split_once(" … ") else {
+        return text.match_indices(phrase).any(|(at, _)| is_whole(text, at, phrase));
+    };
+    text.match_indices(first).filter(|(at, _)| is_whole(text, *at, first)).any(|(at, _)| {
+        let after = &text[at + first.len()..];
+        let mut end = after.len().min(GAP);
+        while !after.is_char_boundary(end) {
+            end += 1;
+        }
+        says(&after[..end], rest)
+    })
+}
+
+fn is_whole(text: &str, at: usize, phrase: &str) -> bool {
+    let letter = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    let begins = letter(phrase.chars().next()) && letter(text[..at].chars().next_back());
+    let ends = letter(phrase.chars().next_back()) && letter(text[at + phrase.len()..].chars().next());
+    !begins && !ends
+}
+
+/// The first reason of which a text has a phrase decides: what suppresses nobody comes first, except
+/// that words which may be said of anything come last.
+pub(super) const RULES: &[(Why, &[&str])] = &[
+    (Why::Full, FULL),
+    (Why::Blocked, SENDER),
+    (Why::Blocked, BLOCKED),
+    (Why::Temporary, NOT_YET),
+    (Why::NoDomain, NO_DOMAIN),
+    (Why::Dead, DEAD),
+    (Why::Dead, DEAD_ELSEWHERE),
+    (Why::Blocked, TOO_LARGE),
+    (Why::Temporary, TEMPORARY),
+    (Why::Blocked, VAGUELY_BLOCKED),
+];
+
+#[rustfmt::skip]
+const FULL: &[&str] = &[
+    "mailbox full", "mailbox is full", "mail box full", "mail box is full", "mailbox for … is full", "mailbox … is full",
+    "mailbox too full", "mailfolder is full", "mail folder is full", "inbox is full", "inbox full", "account is full",
+    "over quota", "overquota", "over the quota", "over their quota", "over its quota", "over disk quota",
+    "over the allowed quota", "above his quota", "out of quota", "quota exceed", "quotaexceeded", "quota exceeded",
+    "quota violation", "exceeded … quota", "exceeds … quota", "exceed … quota", "quota is full", "quota full",
+    "quota has been reached", "quota limit", "disk quota", "mail quota", "mailbox quota", "storage quota",
+    "reached his quota", "reached their quota", "exceeded storage", "exceeded its storage", "exceeded the maximum inbound storage",
+    "exceeded … storage", "storage … exceeded", "out of storage", "storage limit", "storage is full", "no storage space", "exceeded … disk space",
+    "not enough storage", "not enough space", "not enough disk space", "insufficient disk space", "insufficient storage",
+    "insufficient mailbox", "no space left", "disk full", "disk is full", "no room in mailbox",
+    "mailbox size limit", "maximum mailbox size", "mailbox … exceeds", "mailbox … exceeded", "mailbox has exceeded",
+    "exceeded … mailbox", "exceeds … mailbox", "mailbox limit", "mailbox … size limit", "maildir over quota",
+    "mailbox has reached", "mailbox … too many messages", "would exceed mailbox", "would be over quota", "would cause … quota",
+    "incoming mailbox … is full", "recipient's mailbox is full", "recipient storage full", "out of space",
+    "too much mail", "is over … quota", "message count limit", "over the maximum allowed mailbox size", "mbox full",
+    // German, French, Spanish, Portuguese, Italian, Dutch
+    "postfach ist voll", "postfach … voll", "postfach voll", "mailbox ist voll", "mailbox voll", "speicherplatz", "kontingent",
+    "quota überschritten", "überfüllt", "boîte … pleine", "boite … pleine", "boîte pleine", "boite pleine",
+    "messagerie pleine", "messagerie est pleine", "quota dépassé", "quota depasse", "espace de stockage", "espace insuffisant",
+    "buzón … lleno", "buzon … lleno", "buzón lleno", "buzon lleno", "bandeja … llena", "cuota", "espacio insuficiente",
+    "caixa … cheia", "caixa postal cheia", "caixa … lotada", "cota excedida", "quota excedida", "espaço insuficiente",
+    "casella piena", "casella … piena", "casella di posta … piena", "spazio esaurito", "spazio insufficiente",
+    "postvak is vol", "postvak … vol", "mailbox is vol", "mailbox vol",
+    // Polish, Czech, Turkish, Russian, Swedish, Danish, Finnish
+    "skrzynka … pełna", "skrzynka … przepełniona", "skrzynka pełna", "schránka je plná", "schránka … plná", "plná schránka", "posta kutusu … dolu",
+    "posta kutusu dolu", "kotası", "kota aşıldı", "переполнен", "превышена квота", "превышен лимит", "квота",
+    "ящик полон", "brevlåda … full", "postkasse … fuld", "postilaatikko … täynnä",
+    // Japanese, Chinese, Korean, Persian, Arabic, Hebrew
+    "容量を超", "容量が", "容量オーバー", "容量制限", "いっぱい", "満杯", "空き容量", "邮箱已满", "信箱已满", "信箱已滿", "邮箱满", "空间不足",
+    "空間不足", "容量已满", "超出限额", "配额", "사서함이 가득", "메일함이 가득", "편지함이 가득", "가득 찼", "용량 초과", "용량이", "용량을 초과",
+    "صندوق … پر", "پر شده", "ممتلئ", "امتلاء", "מלאה",
+];
+
+/// Refused because of who sends, or how we speak.
+#[rustfmt::skip]
+const SENDER: &[&str] = &[
+    "sender address rejected", "sender rejected", "sender verify failed", "sender verification", "sender denied", "sender refused",
+    "sender not authorized", "sender is not authorized", "sender not allowed", "sender … is not allowed", "sender … blocked", "bad sender",
+    "invalid sender", "unknown sender", "sender unknown", "sender is unknown", "sender … does not exist", "sender … doesn't exist", "sender domain", "sender's domain",
+    "domain of sender", "originator", "verify sender", "verify the sender", "verifying sender", "envelope sender", "return address",
+    "from address", "mail from command", "reply to mail from", "response to mail from", "authentication required", "must authenticate",
+    "authenticate first", "relay access denied", "relaying denied", "relay denied", "relay not permitted", "relaying not", "relaying is",
+    "not permitted to relay", "not allowed to relay", "unable to relay", "cannot relay", "can't relay", "do not relay", "don't relay",
+    "relaying … prohibited", "no relay", "relay not allowed", "rcpthosts", "prohibited to relay", "relaying mail", "relay … denied",
+    "syntax error", "command not recognized", "command unrecognized", "unrecognized command", "bad sequence of commands",
+    "resolver.rst", "absender", "expéditeur", "remitente", "remetente", "mittente", "отправител", "送信者", "送信元", "发件人", "寄件者", "발신자",
+];
+
+#[rustfmt::skip]
+const BLOCKED: &[&str] = &[
+    "blocklist", "block list", "block-list", "blocklisted", "blacklist", "black list", "blacklisted", "black listed", "black-listed", "denylist", "deny list",
+    "blocked using", "blocked by", "blocked due", "blocked for", "blocked because", "blocked as", "blocked from", "has been blocked",
+    "have been blocked", "is blocked", "been blocked", "temporarily blocked", "on our block", "message blocked", "mail blocked", "mail content denied",
+    "ip … blocked", "ip … banned", "listed at", "listed by", "listed on", "is listed", "rbl", "sbl", "xbl", "cbl", "spamtrap", "reputation", "dmarc", "spf",
+    "dkim", "domainkeys", "domain keys", "senderid", "sender id", "sender policy", "unauthenticated", "not authenticated", "authentication check",
+    "authentication information", "authentication fail", "failed authentication", "does not pass", "unsolicited", "bulk mail", "bulk email", "bulk e-mail",
+    "junk mail", "junkmail", "considered spam", "considered as spam", "identified as spam", "classified as spam", "detected as spam", "marked as spam",
+    "looks like spam", "look like spam", "appears to be spam", "is spam", "was spam", "be spam", "as spam", "for spam", "spam detected", "spam message", "spam content", "spam mail", "spam score", "spam email", "spam policy",
+    "spam filter", "spamfilter", "spam-filter", "anti-spam", "antispam", "spam rejected", "spam refused", "spam source", "spam activity", "suspected spam", "probable spam", "no spam", "send spam", "sending spam", "sent spam", "spamming", "spammer",
+    "spamassassin", "spam-like", "spam blocked", "spam control", "uce", "virus", "malware", "infected", "phish", "phishing", "suspicious", "harmful", "banned", "blocked content",
+    "content rejected", "message content", "content … not accepted", "content … unacceptable", "content restriction", "content filter", "prohibited content", "objectionable", "rejected due to content", "rejected … content",
+    "policy reason", "policy reasons", "policy violation", "violates … policy", "violation of … policy", "policy restriction", "policy restrictions", "local policy", "security policy", "site policy", "by policy", "policy rejection", "policy reject", "email policy", "mail policy", "against … policy",
+    "administrative prohibition", "administratively", "administrative lock", "rate limit", "rate limited", "rate-limited", "ratelimit", "rate limiting", "rate that", "sending rate",
+    "sending limit", "sending quota", "message quota", "daily … limit", "hourly limit", "daily quota", "too many messages", "too many emails", "too many mails",
+    "too many connections", "too many recipients", "too many errors", "too many unknown", "too many invalid", "too many sessions", "too many concurrent", "throttled", "throttling", "exceeded … rate", "maximum … connections",
+    "greylist", "greylisted", "greylisting", "graylist", "graylisted", "graylisting", "grey listed", "gray-listed", "grey-listed", "user complaints", "complaints", "unusual rate", "unusual … traffic",
+    "excessive", "ptr record", "ptr", "reverse dns", "rdns", "reverse lookup", "no reverse", "reverse hostname", "reverse mapping", "helo command rejected", "helo", "ehlo", "client host rejected", "client host … blocked",
+    "dynamic ip", "dynamic address", "residential", "your ip", "open relay", "open proxy", "header … rejected", "bad reputation", "poor reputation", "delivery not authorized",
+    "not authorized to send", "not allowed to send", "not permitted to send", "only accepts", "only accept mail", "only senders", "does not accept mail from", "not accepting mail from", "do not accept mail from", "not accept … from", "restricted by", "challenge", "tss04", "tss09", "ts01", "ts02", "ts03", "s3140", "s3150", "s775", "oc-001", "sc-001", "cs01", "dy-001", "ofr_506", "ofr_999", "lpn007", "lpn105",
+    // Other languages
+    "spamverdacht", "als spam", "sicherheitsgründen", "richtlinie", "blockiert", "gesperrte ip", "abgelehnt wegen", "schwarze liste", "comme spam", "comme du spam", "indésirable", "liste noire", "bloqué", "bloquee", "bloquée", "limitation atteinte", "trop de", "politique de", "raisons de sécurité",
+    "lista negra", "como spam", "correo no deseado", "bloqueado", "bloqueada", "bloccato", "bloccata", "posta indesiderata", "lista nera", "geblokkeerd", "ongewenste", "zablokowan", "engellen", "спам", "заблокирован … ip", "черном списке", "чёрном списке", "политик", "serveur … blacklist",
+    "受信拒否", "拒否され", "拒否設定", "受信を拒否", "指定受信", "迷惑メール", "スパム", "ブロック", "垃圾邮件", "垃圾郵件", "拒收", "拒绝接收", "被拒绝", "黑名单", "黑名單", "频率", "頻率", "스팸", "차단", "수신거부", "수신 거부", "هرزنامه", "محظور", "البريد العشوائي",
+];
+
+#[rustfmt::skip]
+const NO_DOMAIN: &[&str] = &[
+    "host unknown", "unknown host", "no such host", "host not found", "host or domain name not found", "host name lookup failure", "couldn't find any host", "cannot find any host", "host … does not exist", "hostname unknown",
+    "no such domain", "unknown domain", "domain unknown", "domain not found", "domain name not found", "domain … not found", "domain … does not exist", "domain … doesn't exist", "domain … could not be found", "domain … couldn't be found", "domain … wasn't found",
+    "domain doesn't exist", "non-existent domain", "nonexistent domain", "non existent domain", "non-existent hosts", "nxdomain", "name or service not known", "bad destination host", "unrouteable mail domain", "unrouteable domain", "unroutable domain", "illegal host/domain", "invalid domain", "not a valid domain", "bad domain name",
+    "domain is not valid", "domain … expired", "badly formatted or nonexistent", "domain … is not configured", "domain not configured", "no mx or a records", "has no mail exchangers", "no a or mx records", "infodomainnonexistent",
+    "nullmx", "null mx", "domain unbekannt", "domäne … nicht gefunden", "domaine inconnu", "domaine … n'existe pas", "dominio desconocido", "dominio … no existe", "domínio … não existe", "dominio inesistente", "dominio … non esiste", "домен не найден", "домен … не существует", "ドメインが存在し", "域名不存在", "找不到域",
+];
+
+/// Words that hold although others say that the address is dead.
+#[rustfmt::skip]
+const NOT_YET: &[&str] = &[
+    "try again later", "try later", "please try again", "unverified address", "address verification in progress", "temporary lookup failure", "temporary local problem", "temporary authentication", "recipient verification temporarily", 
+    "host not found, try again", "temporary failure", "temporarily unavailable", "temporarily disabled", "temporarily suspended", "temporarily deferred", "temporarily rejected", "temporarily", "temporary error", "temporary system",
+    "retry timeout exceeded", "retry time not reached", "in the queue too long", "delivery time expired", "i wasn't able to establish", "vorübergehend", "temporairement", "temporalmente", "temporariamente", "temporaneamente", "tijdelijk", "временно", "一時的", "暂时", "일시적",
+];
+
+/// The address is dead: nobody has it, or it was closed.
+#[rustfmt::skip]
+const DEAD: &[&str] = &[
+    "user unknown", "unknown user", "unknown local user", "unknown local part", "unknown local-part", "unknown recipient", "recipient unknown", "recipient is unknown", "recipients unknown", "unknown account", "unknown mailbox", "mailbox unknown", "unknown address", "address unknown", "unknown email address", "unknown to address", "unknown user account", "unknown virtual", "unknown or illegal alias", "unknown or illegal user", "unknown alias", "user … unknown", "recipient … unknown",
+    "no such user", "no such recipient", "no such mailbox", "no such address", "no such account", "no such person", "no such local user", "no such email", "no such alias", "no such customer", "no such member", "no such … here", "no such domain user", "no such virtual user", "no such subscriber", "there is no such", "there is no user", "there is no one", "no user by that name", "no account by that name",
+    "no mailbox here", "no mailbox found", "no mailbox by that name", "no mailbox called", "no valid mailbox", "no recipient by that name", "is not a valid mailbox", "is not a valid user", "is not a valid recipient", "is not a valid account", "not a valid mailbox", "not a valid recipient", "not a known user", "not a local user", "not our customer", "not our user", "not my user", "nobody here by that name", "is not a user",
+    "user not found", "recipient not found", "mailbox not found", "account not found", "address not found", "user … not found", "recipient … not found", "mailbox … not found", "alias not found", "user id not found", "e-mail address not found", "email address not found", "name not found",
+    "user not known", "recipient not known", "not known at this", "mailbox not known", "mailbox … unavailable: user", "user not registered", "user is not registered", "user not exist", "user not exists", "user no found", "mailbox not exist", "mailbox does not exist", "mailbox doesn't exist",
+    "user does not exist", "user doesn't exist", "user … does not exist", "user … doesn't exist", "users do not exist", "recipient does not exist", "recipient … does not exist", "recipient doesn't exist", "recipients do not exist", "account does not exist", "account doesn't exist", "account … does not exist", "account … doesn't exist", "mailbox … does not exist", "mailbox … doesn't exist", "address does not exist", "address doesn't exist", "address … does not exist", "address … doesn't exist", "alias does not exist", "email address … doesn't exist", "does not exist here", "doesn't have an account", "doesn't have a … account", "does not have an account", "does not have an email account",
+    "invalid recipient", "invalid mailbox", "invalid user", "invalid username", "invalid account", "invalid local address", "invalid alias", "recipient invalid", "recipient is invalid", "recipient address is invalid", "mailbox is invalid", "mailbox … is invalid", "mailbox invalid", "bad destination mailbox", "bad recipient", "bad address", "undeliverable address", "undeliverable recipient", "unrouteable address", "unroutable address", "not a deliverable", "address is not valid", "address no longer", "deactivated mailbox",
+    "recipient address rejected: user", "recipient address rejected: no such", "recipient not recognized", "recipient is not recognized", "recipient name is not recognized", "name is not recognized", "user not recognized", "user is not recognized", "name not recognized", "was not recognized", "not found in … directory", "not in … address book", "not found in address book", "not exist in", "user not in", "not present in",
+    "recipnotfound", "recipient not found by smtp address lookup", "exrecipnotfound", "wasn't found at", "couldn't be found", "could not be found at", "address lookup failed", "address couldn't be found", "email account does not exist at the organization", "e-mail account does not exist", "email address could not be found", "e-mail address could not be found", "e-mail address could not be delivered", "email address you entered couldn't be found", "email address … couldn't be found",
+    "no longer exists", "no longer exist", "no longer valid", "no longer in use", "no longer active", "no longer accepts mail", "no longer a valid", "no longer a customer", "no longer on server", "ceased to exist",
+    "account disabled", "account is disabled", "account … disabled", "account deactivated", "account is deactivated", "account is inactive", "account inactive", "account is not active", "account not active", "account … inactive", "account closed", "account is closed", "account terminated", "account expired", "account has expired", "account deleted", "account cancelled", "account that you tried to reach is disabled", "account that you tried to reach is inactive", "mailbox disabled", "mailbox is disabled", "mailbox … disabled", "mailbox closed", "mailbox inactive", "mailbox is inactive", "inactive mailbox", "inactive user", "inactive account", "user is inactive", "user disabled", "user is disabled", "user inactive", "user is not active", "user account is expired", "user account disabled", "disabled account", "disabled user", "disabled mailbox", "recipient is inactive", "recipient disabled", "recipient is disabled", "address is disabled", "address … disabled", "extended inactivity", "account suspended", "account is suspended", "dormant account",
+    "addressee unknown", "archived recipient", "ofr_416", "ofr_418", "boite du destinataire archivee", "mailbox currently suspended", "no local mailbox", "user doesn't have a", "mailnosuchuser", "not have a mailbox", "has no mailbox", "aucun compte",
+    "account has been deleted", "account has been removed", "account has been deactivated", "account has been disabled", "account has been terminated", "account has been closed", "account has been discontinued", "account has been cancelled", "mailbox has been deleted", "mailbox has been removed", "mailbox has been deactivated", "mailbox has been disabled", "mailbox has been terminated", "mailbox has been closed", "mailbox has been discontinued", "mailbox has been cancelled", "user has been deleted", "user has been removed", "user has been deactivated", "user has been disabled", "user has been terminated", "user has been closed", "user has been discontinued", "user has been cancelled", "address has been deleted", "address has been removed", "address has been deactivated", "address has been disabled", "address has been terminated", "address has been closed", "address has been discontinued", "address has been cancelled", "recipient has been deleted", "recipient has been removed", "recipient has been deactivated", "recipient has been disabled", "recipient has been terminated", "recipient has been closed", "recipient has been discontinued", "recipient has been cancelled", "account … no longer available", "mailbox … no longer available", "address … no longer available", "user is not known", "recipient is not known", "not listed in domino", "not listed in public", "not listed in … directory", "not a registered gateway user", "invalid receiver", "invalid address", "illegal user", "not a valid address", "isn't a valid address",
+];
+
+#[rustfmt::skip]
+const DEAD_ELSEWHERE: &[&str] = &[
+    // German
+    "benutzer unbekannt", "unbekannter benutzer", "unbekannter empfänger", "empfänger unbekannt", "empfänger … unbekannt", "existiert nicht", "existieren nicht", "nicht gefunden", "nicht bekannt", "nicht ermittelt", "konto deaktiviert", "konto ist deaktiviert", "konto … geschlossen", "postfach … deaktiviert", "postfach … nicht verfügbar", "nicht mehr gültig", "unbekannte mailadresse", "unbekannte adresse", "ungültige empfänger",
+    // French
+    "utilisateur inconnu", "destinataire inconnu", "destinataire invalide", "destinataire … inconnu", "adresse inconnue", "adresse … inconnue", "adresse invalide", "boite inconnue", "boîte inconnue", "compte inconnu", "n'existe pas", "n'existe plus", "introuvable", "compte désactivé", "compte … désactivé", "compte inactif", "compte … résilié", "compte ferme",
+    // Spanish, Portuguese, Italian
+    "usuario desconocido", "usuario … desconocido", "destinatario desconocido", "no existe", "no se encontró", "no se encontro", "no se ha encontrado", "cuenta deshabilitada", "cuenta … deshabilitada", "cuenta desactivada", "cuenta … desactivada", "cuenta inexistente", "buzón inexistente", "dirección … no válida", "usuário desconhecido", "usuario desconhecido", "destinatário desconhecido", "destinatário inexistente", "usuário inexistente", "usuario inexistente", "não existe", "nao existe", "não foi encontrado", "conta desativada", "conta desabilitada", "conta inexistente", "conta … inativa", "utente sconosciuto", "utente … sconosciuto", "utente inesistente", "destinatario sconosciuto", "destinatario inesistente", "indirizzo inesistente", "casella inesistente", "casella … inesistente", "casella disabilitata", "non esiste", "non trovato", "account disabilitato",
+    // Dutch, Swedish, Danish, Norwegian, Finnish
+    "gebruiker onbekend", "onbekende gebruiker", "ontvanger onbekend", "onbekende ontvanger", "bestaat niet", "niet gevonden", "niet bekend", "okänd användare", "okänd mottagare", "användaren finns inte", "finns inte", "hittades inte", "ukendt bruger", "ukendt modtager", "findes ikke", "ukjent bruker", "ukjent mottaker", "finnes ikke", "tuntematon", "ei löydy", "ei löytynyt", "ei ole olemassa",
+    // Polish, Czech, Hungarian, Romanian, Turkish
+    "nieznany użytkownik", "użytkownik nieznany", "nieznany adresat", "nieznany odbiorca", "nie istnieje", "nie znaleziono", "neznámý uživatel", "uživatel neexistuje", "neexistuje", "nebyl nalezen", "ismeretlen felhasználó", "nem létezik", "nem található", "utilizator necunoscut", "nu există", "kullanıcı bulunamadı", "bilinmeyen kullanıcı", "kullanıcı yok", "mevcut değil", "alıcı bulunamadı", "hesap … devre dışı",
+    // Russian, Ukrainian, Greek
+    "пользователь не найден", "пользователь … не найден", "неизвестный пользователь", "нет такого пользователя", "такого пользователя нет", "такого ящика", "адресат не найден", "получатель не найден", "не существует", "не найден", "не зарегистрирован", "ящик заблокирован", "ящик отключен", "учетная запись отключена", "аккаунт отключен", "несуществующ", "користувача не знайдено", "не існує", "άγνωστος χρήστης", "δεν υπάρχει", "δεν βρέθηκε",
+    // Japanese, Chinese, Korean
+    "宛先不明", "あて先不明", "存在しません", "存在しない", "存在しておりません", "見つかりません", "見つかりませんでした", "ユーザーが不明", "ユーザ不明", "不明なユーザ", "利用されていません", "利用停止", "無効です", "宛先が見つからない", "用户不存在", "收件人不存在", "邮箱不存在", "地址不存在", "帐号不存在", "账号不存在", "帳號不存在", "使用者不存在", "收件者不存在", "信箱不存在", "不存在", "找不到收件人", "无此用户", "无效用户", "查无此人", "查無此", "未找到", "已停用", "被禁用", "已注销", "존재하지 않", "없는 사용자", "사용자를 찾을 수 없", "수신자를 찾을 수 없", "찾을 수 없", "알 수 없는 사용자", "휴면", "해지된",
+    // Persian, Arabic, Hebrew
+    "وجود ندارد", "یافت نشد", "کاربر ناشناس", "غیرفعال", "غير موجود", "غير معروف", "مستخدم غير", "לא קיים", "לא נמצא", "לא ידוע",
+];
+
+#[rustfmt::skip]
+const TOO_LARGE: &[&str] = &[
+    "message too large", "message is too large", "message too big", "message is too big", "too large", "too big", "message size exceeds", "message size", "message exceeds", "exceeds … size", "exceeds … limit", "exceeded … size", "size limit", "maximum size", "maximum message", "message length exceeds", "larger than", "file too big", "file size", "zu groß", "trop volumineux", "trop gros", "demasiado grande", "muito grande", "troppo grande", "te groot", "слишком большой", "サイズ", "过大", "過大",
+];
+
+/// Words of a refusal that name no recipient.
+#[rustfmt::skip]
+const VAGUELY_BLOCKED: &[&str] = &[
+    "spam", "blocked", "policy", "policies", "not allowed", "not permitted", "not authorized", "unauthorized", "permission", "restricted", "restriction", "prohibited", "forbidden", "access not allowed", "filtered", "filter", "attachment", "message refused", "message rejected", "message … rejected", "mail refused", "mail rejected", "delivery refused", "rejected by", "refused by", "not accepted", "security", "volume", "connection rejected", "we do not accept", "not welcome", "abgelehnt", "rejeté", "refusé", "rechazado", "rejeitada", "rifiutato", "geweigerd", "отклонен", "отказано",
+];
+
+#[rustfmt::skip]
+const TEMPORARY: &[&str] = &[
+    "connection timed out", "operation timed out", "conversation with … timed out", "timed out", "time out", "timeout", "connection refused", "connection reset", "connection dropped", "connection closed", "connection failure", "connection failed", "connection was refused", "connection broken", "lost connection", "could not connect", "couldn't connect", "cannot connect", "can't connect", "unable to connect", "failed to connect", "network is unreachable", "network unreachable", "network error", "no route to host", "host unreachable", "host is unreachable", "host is down", "host down", "not responding", "did not respond", "no answer from host", "no response",
+    "retry time", "retries exceeded", "too many retries", "message expired", "expired", "in the queue", "on the queue", "in queue", "gave up", "giving up", "could not be delivered for", "delivery timeout", "hours", "delayed", "deferred", "server busy", "too busy", "mailbox busy", "mailbox is busy", "mailbox locked", "mailbox is locked", "locked", "system resources", "insufficient system", "resources", "service unavailable", "server unavailable", "service not available", "service is unavailable", "unavailable at this time", "currently unavailable", "not currently", "dns error", "dns failure", "dns problem", "dns lookup", "name server", "name service error", "lookup failure", "mail loop", "loops back", "loop detected", "routing loop", "too many hops", "hop count", "looping", "local error", "internal error", "i/o error", "system error", "out of memory", "tls", "starttls", "certificate", "read error", "cannot append", "unable to deliver at this time",
+    "zeitüberschreitung", "verzögert", "nicht erreichbar", "délai", "délais", "injoignable", "tiempo de espera", "tempo limite", "tempo scaduto", "time-out", "время ожидания", "превышено время", "タイムアウト", "接続できません", "超时", "逾時", "连接失败", "无法连接", "시간 초과", "연결할 수 없",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn why(text: &str) -> Option<Why> {
+        let text = plain(text);
+        RULES.iter().find(|(_, phrases)| phrases.iter().any(|phrase| says(&text, phrase))).map(|(why, _)| *why)
+    }
+
+    #[test]
+    fn each_phrase_is_found_in_a_sentence_and_no_rule_that_suppresses_goes_before_it() {
+        let mut problems = Vec::new();
+        for (at, (reason, phrases)) in RULES.iter().enumerate() {
+            for phrase in *phrases {
+                assert_eq!(*phrase, phrase.to_lowercase(), "{phrase}");
+                let sentence = format!("550 <sara@example.com>: {} (x)", phrase.replace(" … ", " some thing "));
+                let found = plain(&sentence);
+                let dead = |why: Why| matches!(why, Why::Dead | Why::NoDomain);
+                let first = RULES.iter().position(|(_, list)| list.iter().any(|other| says(&found, other)));
+                let first = first.unwrap_or(RULES.len() - 1);
+                if !says(&found, phrase) || first != at && dead(RULES[first].0) != dead(*reason) {
+                    problems.push(format!("`{phrase}` is taken for {:?}: {found}", RULES[first].0));
+                }
+            }
+        }
+        assert!(problems.is_empty(), "{}", problems.join("\n"));
+    }
+
+    #[test]
+    fn text_is_plain_before_it_is_looked_at() {
+        assert_eq!(plain("User <a.b@spam.example.com>\n  UNKNOWN; see http://blocked.example"), "user unknown; see");
+        assert_eq!(plain("host mx.spam.example.com[192.0.2.1] said: 550"), "said: 550".replace("said", "host said"));
+        assert_eq!(plain("blocked? https://www.spamhaus.org/q"), "blocked? blocklist");
+        assert_eq!(plain("宛先sara@example.comが存在しません"), "宛先が存在しません");
+        assert_eq!(plain("l’adresse"), "l'adresse");
+    }
+
+    #[test]
+    fn sentences_of_real_servers_have_their_reason() {
+        let check = |text: &str, expected: Option<Why>| assert_eq!(why(text), expected, "{text}");
+        check("The email account that you tried to reach does not exist.", Some(Why::Dead));
+        check("The email account that you tried to reach is over quota.", Some(Why::Full));
+        check("sorry, no mailbox here by that name. (#5.1.1)", Some(Why::Dead));
+        check("dd This user doesn't have a example.com account (a@example.com) [-5]", Some(Why::Dead));
+        check("Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org", Some(Why::Blocked));
+        check("Sender address rejected: User unknown", Some(Why::Blocked));
+        check("Recipient address rejected: User unknown in virtual mailbox table", Some(Why::Dead));
+        check("Greylisted, please try again later", Some(Why::Blocked));
+        check("User unknown, try again later", Some(Why::Temporary));
+        check("unknown user; your IP is on a blacklist", Some(Why::Blocked));
+        check("connect to mx.example.com[192.0.2.1]:25: Connection timed out", Some(Why::Temporary));
+        check("Host or domain name not found. Name service error for name=x.example type=A", Some(Why::NoDomain));
+        check("Marble is a source", None);
+    }
+}

@@ -1,0 +1,3 @@
+//! What comes back: bounces and complaints.
+
+pub mod bounces;
