@@ -13,6 +13,8 @@ use crate::domain::calendar::{Calendar, QuietHours, parse_zone};
 use crate::domain::duration;
 use crate::domain::member::{Brand, FrequencyCap};
 use crate::domain::message::Purpose;
+use crate::domain::reply::{self, Words};
+use crate::domain::sms::{Line, line_for};
 use crate::domain::{address, money, phone};
 
 /// Everything an operator sets.
@@ -87,13 +89,43 @@ pub struct Sms {
     pub lines: Vec<Line>,
     pub credentials: Vec<(String, SecretString)>,
     pub connections: usize,
+    pub uncertain: Uncertain,
+    /// What a word sent back means.
+    pub words: Words,
+    pub replies: Replies,
 }
 
-/// A number that SMS are sent from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    pub number: String,
-    pub purpose: Purpose,
+impl Default for Sms {
+    /// Captured, without lines.
+    fn default() -> Self {
+        Self {
+            provider: None,
+            base_url: None,
+            lines: Vec::new(),
+            credentials: Vec::new(),
+            connections: 8,
+            uncertain: Uncertain::Ask,
+            words: Words::default(),
+            replies: Replies::default(),
+        }
+    }
+}
+
+/// What happens to an SMS whose answer was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Uncertain {
+    /// The provider is asked by our own reference, where it can answer; else it is held.
+    Ask,
+    /// It stays uncertain, for a person to look at.
+    Hold,
+}
+
+/// What a member is answered who sent a word; absent where nothing is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replies {
+    pub stop: Option<String>,
+    pub start: Option<String>,
+    pub help: Option<String>,
 }
 
 /// Staging: one address and one number that get everything.
@@ -172,10 +204,14 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
     let segments = table.get_or("segments", default_path("segments"), path);
     let brand = table.require("brand").and_then(decode_brand);
     let email = table.require("email").and_then(|value| decode_email(value, folder));
-    let sms = table.get("sms").map_or(
-        Some(Sms { provider: None, base_url: None, lines: vec![], credentials: vec![], connections: 8 }),
-        decode_sms,
-    );
+    let sms = match table.get("sms") {
+        Some(value) => decode_sms(value, brand.as_ref()),
+        None => Some(Sms::default()),
+    };
+    let brand = brand.map(|brand| {
+        let line = sms.as_ref().and_then(|sms| line_for(&sms.lines, Purpose::Marketing));
+        Brand { sms_closed: line.and_then(|line| line.closed), ..brand }
+    });
     let redirect = table.get_or("redirect_all_to", None, |value| decode_redirect(value, brand.as_ref()));
     let outbox = table.get_or("outbox", default_path("../var/outbox"), path);
     table.not_yet(&["web", "alerts", "bounces"]);
@@ -280,6 +316,7 @@ fn decode_brand(value: Value<'_>) -> Option<Brand> {
         phone_region: region?,
         quiet_hours: quiet_hours?,
         frequency_cap: frequency_cap?,
+        sms_closed: None,
         almanac: Almanac { weekend: weekend?, weekends, blackouts, ..Almanac::EMPTY },
     })
 }
@@ -416,7 +453,7 @@ fn decode_smtp(value: Value<'_>, folder: &Path) -> Option<Smtp> {
     })
 }
 
-fn decode_sms(value: Value<'_>) -> Option<Sms> {
+fn decode_sms(value: Value<'_>, brand: Option<&Brand>) -> Option<Sms> {
     let mut table = value.table()?;
     let provider = table.get_or("sender", None, |value| {
         let name = value.text()?;
@@ -424,14 +461,7 @@ fn decode_sms(value: Value<'_>) -> Option<Sms> {
     });
     let base_url = table.get_or("base_url", None, |value| value.text().map(Some));
     let lines = table.get_or("lines", Vec::new(), |value| {
-        let lines = value.list()?.into_iter().map(|item| {
-            let mut table = item.table()?;
-            let number = table.require("number").and_then(|value| value.text());
-            let purpose = table.require("purpose").and_then(|value| value.one_of(Purpose::WORDS));
-            table.not_yet(&["hours", "links", "footer"]);
-            table.finish();
-            Some(Line { number: number?, purpose: purpose? })
-        });
+        let lines = value.list()?.into_iter().map(decode_line);
         lines.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()
     });
     let credentials = table.get_or("credentials", Vec::new(), |value| {
@@ -440,6 +470,15 @@ fn decode_sms(value: Value<'_>) -> Option<Sms> {
         entries.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()
     });
     let connections = table.get_or("connections", 8, |value| value.integer_in(1..=200));
+    let uncertain = table.get_or("uncertain", Uncertain::Ask, |value| {
+        value.one_of(&[("ask", Uncertain::Ask), ("hold", Uncertain::Hold)])
+    });
+    let words = table.get_or("words", Words::default(), decode_words);
+    let default = brand.map(default_replies).unwrap_or_default();
+    let replies = match table.get("replies") {
+        Some(value) => decode_replies(value, default),
+        None => Some(default),
+    };
     table.not_yet(&["rate"]);
     table.finish();
     Some(Sms {
@@ -448,7 +487,70 @@ fn decode_sms(value: Value<'_>) -> Option<Sms> {
         lines: lines?,
         credentials: credentials?,
         connections: usize::try_from(connections?).ok()?,
+        uncertain: uncertain?,
+        words: words?,
+        replies: replies?,
     })
+}
+
+fn decode_line(value: Value<'_>) -> Option<Line> {
+    let mut table = value.table()?;
+    let number = table.require("number").and_then(|value| value.text());
+    let purpose = table.require("purpose").and_then(|value| value.one_of(Purpose::WORDS));
+    let hours = table.get("hours").map(|value| (value, value.parse(QuietHours::parse)));
+    let links = table.get_or("links", true, |value| value.boolean());
+    let footer = table.get_or("footer", None, |value| value.text().map(Some));
+    table.finish();
+    let closed = match hours {
+        None => None,
+        Some((place, _)) if purpose == Some(Purpose::Service) => {
+            place.problem("a line for service messages has no hours: they go out at any time");
+            return None;
+        }
+        // What is written are the hours in which it is open.
+        Some((_, hours)) => hours.map(|open| Some(QuietHours { start: open.end, end: open.start }))?,
+    };
+    Some(Line { number: number?, purpose: purpose?, closed, links: links?, footer: footer? })
+}
+
+/// Each list stands for the default one.
+fn decode_words(value: Value<'_>) -> Option<Words> {
+    let mut table = value.table()?;
+    let mut list = |key: &'static str, default: &[&str]| {
+        let default = default.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        table.get_or(key, default, |value| value.list()?.iter().map(|word| word.text()).collect())
+    };
+    let words = (list("stop", reply::STOP), list("start", reply::START), list("help", reply::HELP));
+    table.finish();
+    Some(Words::new(words.0?, words.1?, words.2?))
+}
+
+fn decode_replies(value: Value<'_>, default: Replies) -> Option<Replies> {
+    let mut table = value.table()?;
+    let mut text = |key: &'static str, default: Option<String>| {
+        table.get_or(key, default, |value| value.text().map(|text| (text != "none").then_some(text)))
+    };
+    let replies = (text("stop", default.stop), text("start", default.start), text("help", default.help));
+    table.finish();
+    Some(Replies { stop: replies.0?, start: replies.1?, help: replies.2? })
+}
+
+/// What is answered where the settings say nothing, in the brand's language.
+fn default_replies(brand: &Brand) -> Replies {
+    let name = &brand.name;
+    let [stop, start, help] = match brand.locale.split('-').next() {
+        Some("fa") => [
+            format!("{name}: پیامکی برای شما فرستاده نمی‌شود. برای دریافت دوباره ۱۲ بفرستید."),
+            format!("{name}: دوباره برای شما پیامک می‌فرستیم. برای لغو ۱۱ بفرستید."),
+            format!("{name}: برای لغو پیامک‌ها ۱۱ و برای دریافت دوباره ۱۲ بفرستید."),
+        ],
+        _ => [
+            format!("{name}: you get no more messages. Reply START to get them again."),
+            format!("{name}: you get our messages again. Reply STOP to end them."),
+            format!("{name}: reply STOP to get no more messages, START to get them again."),
+        ],
+    };
+    Replies { stop: Some(stop), start: Some(start), help: Some(help) }
 }
 
 fn decode_redirect(value: Value<'_>, brand: Option<&Brand>) -> Option<Option<Redirect>> {

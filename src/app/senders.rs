@@ -13,7 +13,6 @@ use crate::queue::Queue;
 use crate::sender::SenderRole;
 use crate::senders::SenderFactory;
 use crate::senders::capture::CaptureFactory;
-use crate::senders::lines::Line;
 use crate::senders::sms::{SmsFactory, SmsOptions};
 use crate::senders::smtp::{SmtpFactory, SmtpOptions, Tls};
 use crate::settings::Settings;
@@ -50,8 +49,7 @@ pub type Factories = (Arc<dyn SenderFactory>, Arc<dyn SenderFactory>);
 
 /// The senders of both channels, as the settings say.
 pub fn factories(settings: &Settings, catalog: &Catalog) -> Result<Factories, AppError> {
-    let lines: Vec<Line> =
-        settings.sms.lines.iter().map(|line| Line { number: line.number.clone(), purpose: line.purpose }).collect();
+    let lines = settings.sms.lines.clone();
     let capture = CaptureFactory::new(&settings.outbox, lines.clone(), 4);
     let email: Arc<dyn SenderFactory> = match &settings.email.smtp {
         None => Arc::new(capture.clone()),

@@ -140,6 +140,8 @@ pub struct Brand {
     /// The region whose national phone numbers are understood at import.
     pub phone_region: phonenumber::country::Id,
     pub quiet_hours: Option<QuietHours>,
+    /// When the marketing line of SMS delivers nothing, on the brand's clock.
+    pub sms_closed: Option<QuietHours>,
     pub frequency_cap: Option<FrequencyCap>,
     /// Its occasions come with the catalog; settings alone know none.
     pub almanac: Almanac,
@@ -168,6 +170,7 @@ pub mod samples {
             base_url: "https://rose.example".to_owned(),
             phone_region: phonenumber::country::Id::IR,
             quiet_hours: None,
+            sms_closed: None,
             frequency_cap: None,
             almanac: Almanac::EMPTY,
         }

@@ -18,8 +18,10 @@ pub mod occasion;
 pub mod phone;
 pub mod policy;
 pub mod purchase;
+pub mod reply;
 pub mod retry;
 pub mod rfm;
+pub mod sms;
 pub mod text;
 pub mod token;
 

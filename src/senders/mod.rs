@@ -9,7 +9,6 @@ use futures_util::future::BoxFuture;
 use crate::domain::message::{Envelope, Reason};
 
 pub mod capture;
-pub mod lines;
 pub mod mail;
 pub mod sms;
 pub mod smtp;

@@ -13,7 +13,7 @@ use reqwest::{Client, Response, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::domain::message::{Envelope, Purpose, Reason};
-use crate::senders::lines::{Line, line_for};
+use crate::domain::sms::{Line, line_for};
 use crate::senders::{Outcome, Sender, SenderFactory};
 
 mod description;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::description::{Body, Method, Operation, Provider, not_known};
 use super::template::{Slot, Template};
 use crate::domain::message::{Content, Envelope};
-use crate::senders::lines::{Line, line_for};
+use crate::domain::sms::{Line, line_for};
 
 /// What the settings add to a description.
 pub(super) struct Account<'a> {
@@ -84,7 +84,7 @@ fn find<'a>(slot: &Slot, account: &Account<'a>, envelope: &'a Envelope, to: &'a 
         (Slot::BaseUrl, _) => Some(account.base_url.into()),
         (Slot::Credential(name), _) => account.credentials.get(name).map(|secret| secret.expose_secret().into()),
         (Slot::To, _) => Some(to.into()),
-        (Slot::Sender, _) => line_for(account.lines, envelope.purpose).map(Cow::from),
+        (Slot::Sender, _) => line_for(account.lines, envelope.purpose).map(|line| line.number.as_str().into()),
         (Slot::Reference, _) => Some(reference(envelope.message).to_string().into()),
         (Slot::Message, _) => Some(envelope.message.to_string().into()),
         (Slot::Text, Content::Sms { text }) => Some(text.into()),

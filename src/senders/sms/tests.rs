@@ -33,7 +33,7 @@ fn kavenegar() -> Provider {
 }
 
 fn options(base_url: &str) -> SmsOptions {
-    let line = |number: &str, purpose| Line { number: number.to_owned(), purpose };
+    let line = Line::plain;
     SmsOptions {
         base_url: Some(base_url.to_owned()),
         credentials: [("api_key".to_owned(), KEY.to_owned().into())].into(),
