@@ -215,6 +215,11 @@ impl<'d> Value<'d> {
         matches!(self.node.value, Node::Null)
     }
 
+    /// Whether this is a list.
+    pub fn is_list(&self) -> bool {
+        matches!(self.node.value, Node::List(_))
+    }
+
     /// Whether this is a mapping.
     pub fn is_table(&self) -> bool {
         matches!(self.node.value, Node::Map(_))

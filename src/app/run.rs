@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{App, AppError, IDLE, Pulse, RECOVERY};
+use super::{App, AppError, IDLE, Pulse, RECOVERY, senders};
 use crate::catalog::{Catalog, CatalogError};
 use crate::domain::Instant;
+use crate::inbound::poll::Poller;
 use crate::queue::Queue;
 use crate::scheduler;
 use crate::store::claims::Recovered;
@@ -45,6 +46,11 @@ impl App {
                 Ok(Some(catalog)) => {
                     let started = self.start_senders(&queue, &catalog, &Pulse::default(), &shutdown);
                     tasks.extend(started.inspect_err(|_| shutdown.cancel())?);
+                    if let Some(factory) = senders::sms_factory(&self.settings, &catalog)? {
+                        let (store, clock) = (self.store.clone(), self.clock.clone());
+                        let poller = Poller::new(store, clock, Arc::clone(&self.settings), factory);
+                        tasks.push(tokio::spawn(poller.run(shutdown.clone())));
+                    }
                 }
                 Ok(None) => {}
                 Err(error) => {

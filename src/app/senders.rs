@@ -49,8 +49,7 @@ pub type Factories = (Arc<dyn SenderFactory>, Arc<dyn SenderFactory>);
 
 /// The senders of both channels, as the settings say.
 pub fn factories(settings: &Settings, catalog: &Catalog) -> Result<Factories, AppError> {
-    let lines = settings.sms.lines.clone();
-    let capture = CaptureFactory::new(&settings.outbox, lines.clone(), 4);
+    let capture = CaptureFactory::new(&settings.outbox, settings.sms.lines.clone(), 4);
     let email: Arc<dyn SenderFactory> = match &settings.email.smtp {
         None => Arc::new(capture.clone()),
         Some(smtp) => {
@@ -63,39 +62,44 @@ pub fn factories(settings: &Settings, catalog: &Catalog) -> Result<Factories, Ap
             Arc::new(SmtpFactory::new(options)?)
         }
     };
-    let sms: Arc<dyn SenderFactory> = match &settings.sms.provider {
+    let sms: Arc<dyn SenderFactory> = match sms_factory(settings, catalog)? {
         None => Arc::new(capture),
-        Some(name) => {
-            let Some(provider) = catalog.providers.get(name) else {
-                let known: Vec<&str> = catalog.providers.keys().map(String::as_str).collect();
-                return Err(AppError::Refused(format!(
-                    "sms.sender is `{name}`, and no provider has that name; {}",
-                    crate::document::expected(name, &known)
-                )));
-            };
-            let options = SmsOptions {
-                base_url: settings.sms.base_url.clone(),
-                credentials: settings.sms.credentials.iter().cloned().collect(),
-                lines,
-                connections: settings.sms.connections,
-                ..SmsOptions::default()
-            };
-            let factory = SmsFactory::new(provider.clone(), options)?;
-            for purpose in Purpose::ALL {
-                let needed = catalog
-                    .campaigns
-                    .values()
-                    .any(|campaign| campaign.purpose == *purpose && campaign.channels.contains(&Channel::Sms));
-                if needed && !factory.has_line(*purpose) {
-                    return Err(AppError::Refused(format!(
-                        "campaigns send {purpose} SMS, and sms.lines has no line for {purpose}; add {{ number: \"…\", purpose: {purpose} }}"
-                    )));
-                }
-            }
-            Arc::new(factory)
-        }
+        Some(factory) => Arc::new(factory),
     };
     Ok((email, sms))
+}
+
+/// The SMS provider that the settings name; none where SMS are captured.
+pub(super) fn sms_factory(settings: &Settings, catalog: &Catalog) -> Result<Option<SmsFactory>, AppError> {
+    let Some(name) = &settings.sms.provider else { return Ok(None) };
+    let Some(provider) = catalog.providers.get(name) else {
+        let known: Vec<&str> = catalog.providers.keys().map(String::as_str).collect();
+        return Err(AppError::Refused(format!(
+            "sms.sender is `{name}`, and no provider has that name; {}",
+            crate::document::expected(name, &known)
+        )));
+    };
+    let options = SmsOptions {
+        base_url: settings.sms.base_url.clone(),
+        credentials: settings.sms.credentials.iter().cloned().collect(),
+        lines: settings.sms.lines.clone(),
+        public_url: settings.brand.base_url.clone(),
+        connections: settings.sms.connections,
+        ..SmsOptions::default()
+    };
+    let factory = SmsFactory::new(provider.clone(), options)?;
+    for purpose in Purpose::ALL {
+        let needed = catalog
+            .campaigns
+            .values()
+            .any(|campaign| campaign.purpose == *purpose && campaign.channels.contains(&Channel::Sms));
+        if needed && !factory.has_line(*purpose) {
+            return Err(AppError::Refused(format!(
+                "campaigns send {purpose} SMS, and sms.lines has no line for {purpose}; add {{ number: \"…\", purpose: {purpose} }}"
+            )));
+        }
+    }
+    Ok(Some(factory))
 }
 
 /// A clock that is not the machine's must not make a real server send.

@@ -20,8 +20,25 @@ pub struct Words(Vec<(String, Wish)>);
 
 /// Words of every shop, in the languages that operators know.
 pub const STOP: &[&str] = &[
-    "STOP", "STOPALL", "STOP ALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT", "OPT-OUT", "REMOVE",
-    "ARRET", "ARRÊT", "لغو", "لغو11", "11", "إلغاء", "الغاء", "توقف",
+    "STOP",
+    "STOPALL",
+    "STOP ALL",
+    "UNSUBSCRIBE",
+    "CANCEL",
+    "END",
+    "QUIT",
+    "REVOKE",
+    "OPTOUT",
+    "OPT-OUT",
+    "REMOVE",
+    "ARRET",
+    "ARRÊT",
+    "لغو",
+    "لغو11",
+    "11",
+    "إلغاء",
+    "الغاء",
+    "توقف",
 ];
 /// Beside what stops.
 pub const START: &[&str] = &["START", "UNSTOP", "لغو12", "12"];
@@ -90,9 +107,33 @@ mod tests {
     fn a_whole_message_is_a_wish_however_it_is_typed() {
         let words = Words::default();
         for text in [
-            "STOP", "stop", " Stop. ", "\"STOP!\"", "s t o p", "STOP ALL", "stopall", "Unsubscribe", "opt-out",
-            "OPT OUT", "Arrêt", "arret", "لغو", "لغو۱۱", "لغو 11", "لغو١١", "لغو\u{200c}۱۱", "لغـو۱۱", "۱۱", "11", "١١",
-            "ﻟﻐﻮ11", "(لغو ۱۱)", "الغاء", "إلغاء", "QUIT\n", "\u{feff}stop",
+            "STOP",
+            "stop",
+            " Stop. ",
+            "\"STOP!\"",
+            "s t o p",
+            "STOP ALL",
+            "stopall",
+            "Unsubscribe",
+            "opt-out",
+            "OPT OUT",
+            "Arrêt",
+            "arret",
+            "لغو",
+            "لغو۱۱",
+            "لغو 11",
+            "لغو١١",
+            "لغو\u{200c}۱۱",
+            "لغـو۱۱",
+            "۱۱",
+            "11",
+            "١١",
+            "ﻟﻐﻮ11",
+            "(لغو ۱۱)",
+            "الغاء",
+            "إلغاء",
+            "QUIT\n",
+            "\u{feff}stop",
         ] {
             assert_eq!(words.wish(text), Some(Wish::Stop), "{text}");
         }
@@ -103,8 +144,24 @@ mod tests {
             assert_eq!(words.wish(text), Some(Wish::Help), "{text}");
         }
         for text in [
-            "nonstop", "please don't stop", "don't stop", "stop it", "I want to stop", "non stop", "START now", "111",
-            "1 1 2", "لغو نکنید", "این را لغو کنید", "سفارش ۱۱", "", "?", "no", "بله", "helpful", "end of day",
+            "nonstop",
+            "please don't stop",
+            "don't stop",
+            "stop it",
+            "I want to stop",
+            "non stop",
+            "START now",
+            "111",
+            "1 1 2",
+            "لغو نکنید",
+            "این را لغو کنید",
+            "سفارش ۱۱",
+            "",
+            "?",
+            "no",
+            "بله",
+            "helpful",
+            "end of day",
         ] {
             assert_eq!(words.wish(text), None, "{text}");
         }

@@ -153,7 +153,7 @@ impl SenderRole {
     ) {
         let mut sender = self.factory.open();
         loop {
-            let mut chunk = Vec::with_capacity(CHUNK);
+            let mut chunk: Vec<Work> = Vec::with_capacity(CHUNK);
             {
                 let mut work = work.lock().await;
                 chunk.extend(work.recv().await);
@@ -166,6 +166,7 @@ impl SenderRole {
                 break;
             }
             let started = Monotonic::now();
+            let chunk = chunk.into_iter().map(|work| (sender.traceable(&work.envelope), work)).collect();
             for work in self.start(chunk, &reports).await {
                 let ended = self.send(sender.as_mut(), work, started, &pause).await;
                 let _ = reports.ends.send(ended).await;
@@ -175,11 +176,11 @@ impl SenderRole {
     }
 
     /// Marks messages as started; gives those that may be sent.
-    async fn start(&self, chunk: Vec<Work>, reports: &Reports) -> Vec<Work> {
+    async fn start(&self, chunk: Vec<(bool, Work)>, reports: &Reports) -> Vec<Work> {
         let mut asked = Vec::with_capacity(chunk.len());
-        for work in chunk {
+        for (traceable, work) in chunk {
             let (go, started) = oneshot::channel();
-            let starting = Starting { id: work.message.id, token: work.claim };
+            let starting = Starting { id: work.message.id, token: work.claim, traceable };
             let _ = reports.starts.send(Asked { starting, go }).await;
             asked.push((work, started));
         }

@@ -46,6 +46,11 @@ pub trait Sender: Send {
     /// with.
     fn send<'a>(&'a mut self, envelope: &'a Envelope) -> BoxFuture<'a, Outcome>;
 
+    /// Whether the attempt carries our own reference, by which the server can be asked about it.
+    fn traceable(&self, _envelope: &Envelope) -> bool {
+        false
+    }
+
     /// Ends the connection politely.
     fn close(&mut self) -> BoxFuture<'_, ()>;
 }

@@ -28,6 +28,8 @@ pub mod models;
 pub mod occasions;
 pub mod purchases;
 pub mod queue_items;
+pub mod receipts;
+pub mod replies;
 pub mod rfm;
 pub mod suppressions;
 
@@ -84,6 +86,8 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
         ("models", models::STATEMENTS),
         ("purchases", purchases::STATEMENTS),
         ("queue_items", queue_items::STATEMENTS),
+        ("receipts", receipts::STATEMENTS),
+        ("replies", replies::STATEMENTS),
         ("rfm", rfm::STATEMENTS),
         ("suppressions", suppressions::STATEMENTS),
     ];

@@ -12,6 +12,7 @@ statements! {
         FROM {rows $1: address TEXT, purpose TEXT, reason TEXT, created_at BIGINT} WHERE TRUE \
         ON CONFLICT (address, purpose) DO NOTHING";
     OF_ADDRESSES = "SELECT address, purpose FROM suppressions WHERE address {in $1}";
+    LIFT = "DELETE FROM suppressions WHERE address = $1 AND purpose = $2 AND reason = $3";
     COUNT = "SELECT COUNT(*) FROM suppressions";
 }
 
@@ -34,6 +35,11 @@ pub async fn insert(tx: &mut Tx, rows: &[Suppression]) -> Result<u64> {
 /// The suppressions of some addresses, as (address, purpose).
 pub async fn of_addresses(tx: &mut Tx, addresses: Vec<String>) -> Result<HashSet<(String, String)>> {
     Ok(query!(fetch_all, (String, String), tx, OF_ADDRESSES, Texts(addresses))?.into_iter().collect())
+}
+
+/// Takes a suppression back, if it is there for this reason and no other; whether it was.
+pub async fn lift(tx: &mut Tx, address: &str, purpose: &str, reason: &str) -> Result<bool> {
+    Ok(execute!(tx, LIFT, address, purpose, reason)? > 0)
 }
 
 /// How many there are.
