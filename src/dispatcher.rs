@@ -259,5 +259,5 @@ fn render(
         years: message.years,
         order: message.purchase_id.and_then(|id| around.orders.get(&id)),
     };
-    catalog.renderer.render(content, channel, &catalog.from, &variables)
+    catalog.content(campaign, content, channel, &variables)
 }

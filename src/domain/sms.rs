@@ -83,7 +83,7 @@ pub enum Encoding {
 
 /// What a text costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-pub struct Segments {
+pub struct SmsSize {
     pub encoding: Encoding,
     /// Messages that it is sent and charged as; at least one.
     pub segments: usize,
@@ -100,7 +100,7 @@ const BASIC: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ
 /// Those behind an escape, two septets each, which no segment's end divides.
 const EXTENDED: &str = "^{}[]~\\|€\u{c}";
 
-impl Segments {
+impl SmsSize {
     /// Counts a text's segments: 160 septets in one or 153 in each of several; else 70 UTF-16 units
     /// in one or 67 in each of several.
     pub fn of(text: &str) -> Self {
@@ -136,7 +136,7 @@ impl Segments {
     }
 }
 
-impl std::fmt::Display for Segments {
+impl std::fmt::Display for SmsSize {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let plural = if self.segments == 1 { "" } else { "s" };
         let (name, unit) = match self.encoding {
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn segments_are_counted_as_they_are_charged() {
         let check = |text: &str, encoding, units, segments| {
-            let found = Segments::of(text);
+            let found = SmsSize::of(text);
             assert_eq!((found.encoding, found.units, found.segments), (encoding, units, segments), "{text}");
         };
         use Encoding::{Gsm7, Ucs2};
@@ -195,11 +195,11 @@ mod tests {
 
     #[test]
     fn it_says_what_forced_the_dear_encoding() {
-        let remark = |text| Segments::of(text).remark().unwrap_or_default();
+        let remark = |text| SmsSize::of(text).remark().unwrap_or_default();
         assert_eq!(remark("It's 5 € [today]"), "");
         assert_eq!(remark("It’s here"), "`’` alone makes it UCS-2; write `'`");
         assert_eq!(remark("سلام"), "`س` makes it UCS-2");
-        assert_eq!(Segments::of("سلام").to_string(), "1 segment (UCS-2, 4 units)");
+        assert_eq!(SmsSize::of("سلام").to_string(), "1 segment (UCS-2, 4 units)");
     }
 
     #[test]
@@ -247,7 +247,7 @@ mod tests {
     proptest! {
         #[test]
         fn more_text_is_never_cheaper(text in "\\PC{0,400}", more in "\\PC{1,9}") {
-            let (short, long) = (Segments::of(&text), Segments::of(&format!("{text}{more}")));
+            let (short, long) = (SmsSize::of(&text), SmsSize::of(&format!("{text}{more}")));
             prop_assert!(short.segments <= long.segments);
         }
 

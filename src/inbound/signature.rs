@@ -150,3 +150,109 @@ fn claims(secret: &str, token: &str, now: Instant) -> Option<Value> {
     };
     (begun && holds).then_some(claims)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Call {
+        Call {
+            method: method.to_owned(),
+            url: url.to_owned(),
+            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            query: url.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default(),
+            body: body.as_bytes().to_vec(),
+        }
+    }
+
+    fn at(text: &str) -> Instant {
+        text.parse().unwrap()
+    }
+
+    const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded; charset=utf-8");
+
+    #[test]
+    fn twilio_signs_as_its_documentation_shows() {
+        let url = "https://mycompany.com/myapp.php?foo=1&bar=2";
+        let check = |secret: &str, signature: &str, body: &str, url: &str| {
+            let call = call("POST", url, &[FORM, ("X-Twilio-Signature", signature)], body);
+            is_genuine(Auth::Twilio, secret, &call, at("2024-05-02T12:00:00Z"))
+        };
+        let body = "To=%2B18005551212&CallSid=CA1234567890ABCDE&Caller=%2B14158675309&Digits=1234&From=%2B14158675309";
+        let signature = "RSOYDt4T1cUTdK1PDd93/VVr8B8=";
+        assert!(check("12345", signature, body, url));
+        assert!(!check("12346", signature, body, url));
+        assert!(!check("12345", signature, &body.replace("1234&", "1235&"), url));
+        assert!(!check("12345", signature, body, &url.replace("foo=1", "foo=2")));
+        assert!(!check("12345", "", body, url) && !check("12345", "x", body, url) && !check("", signature, body, url));
+        // A body that is no form would not be covered.
+        let json = call("POST", url, &[("X-Twilio-Signature", signature)], "{}");
+        assert!(!is_genuine(Auth::Twilio, "12345", &json, at("2024-05-02T12:00:00Z")));
+    }
+
+    #[test]
+    fn plivo_signs_as_its_library_does() {
+        let hook = "https://shop.example/hooks/plivo";
+        for (method, url, body, signature) in [
+            (
+                "POST",
+                format!("{hook}?message=7"),
+                "To=1600&Text=STOP+now&From=1415",
+                "Q2/4ycxhQTrhihP7XCbDVo6IQN9RoFJ+TSqODoaolgE=",
+            ),
+            (
+                "POST",
+                hook.to_owned(),
+                "From=1415&Text=%D8%B3%D9%84%D8%A7%D9%85",
+                "0KsLpc0gsgHr4zgVSShSERlsu4YklINBYMJISTar/r8=",
+            ),
+            ("GET", format!("{hook}?b=2&a=1"), "", "zh/eRaNyomKrblzMIReaMh5m9UzdvBc8rF+Spxto568="),
+            ("POST", hook.to_owned(), "", "2BxvhSZ0SlhEQOw5m8S1sJXU+T3RtgxEokJsmWoO0zs="),
+        ] {
+            let both = format!("AAAA, {signature}");
+            for (name, given) in [("X-Plivo-Signature-V3", signature), ("x-plivo-signature-ma-v3", both.as_str())] {
+                let headers = [FORM, (name, given), ("X-Plivo-Signature-V3-Nonce", "12345")];
+                let one = call(method, &url, &headers, body);
+                assert!(is_genuine(Auth::Plivo, "tok3n", &one, at("2024-05-02T12:00:00Z")), "{method} {url}");
+                let other = Call { url: url.replace("hooks", "hook"), ..one.clone() };
+                assert!(!is_genuine(Auth::Plivo, "tok3n", &other, at("2024-05-02T12:00:00Z")));
+                let stale = call(method, &url, &headers[..2], body);
+                assert!(!is_genuine(Auth::Plivo, "tok3n", &stale, at("2024-05-02T12:00:00Z")));
+            }
+        }
+    }
+
+    #[test]
+    fn vonage_covers_the_body_and_nothing_else() {
+        let claims = "eyJpYXQiOiAxNzE0NjUxMjAwLCAiaXNzIjogIlZvbmFnZSIsICJwYXlsb2FkX2hhc2giOiAiYTUxZTNhYjdlYWViMjYxY2U5MTIxNWU4NmRkM2VjNmQwOTU1MDRmZmRkNzlmODlmMTI4YWNiYTQ2N2JlMGU1NCIsICJhcGlfa2V5IjogImsifQ";
+        let token =
+            format!("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.{claims}.avT8VkdsZE7biE7Oluz5ttBH74GQnYFGfrd6xscxGPs");
+        let body = r#"{"messageId":"0C","status":"delivered"}"#;
+        let check = |token: &str, body: &str, now: &str| {
+            let call = call("POST", "https://x/hooks/vonage", &[("authorization", &format!("Bearer {token}"))], body);
+            is_genuine(Auth::Vonage, "signs", &call, at(now))
+        };
+        assert!(check(&token, body, "2024-05-02T12:00:00Z"));
+        assert!(!check(&token, &body.replace("delivered", "failed"), "2024-05-02T12:00:00Z"));
+        assert!(!check(&token, "", "2024-05-02T12:00:00Z"));
+        assert!(!check(&token, body, "2024-05-04T12:00:00Z") && !check(&token, body, "2024-05-02T11:00:00Z"));
+        assert!(!check(&format!("eyJhbGciOiJub25lIn0.{claims}."), body, "2024-05-02T12:00:00Z"));
+        assert!(!covers_query(Auth::Vonage));
+    }
+
+    /// The vector of MessageBird's own library for Go.
+    #[test]
+    fn messagebird_covers_url_and_body() {
+        let secret = "36efdd1aace2e26cd490f0d951138253bef2f7c6d34d18981da781555cc4cebb";
+        let token = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJNZXNzYWdlQmlyZCIsIm5iZiI6MTYyNTQ3OTIwMCwiZXhwIjoxNjI1NDc5MjYwLCJqdGkiOiI5M2U1NTAwNi1hMGU4LTQ1MjYtYTE5MC1mYTVmZjAwZWExMTYiLCJ1cmxfaGFzaCI6IjQxZjA1ZjBkZGQwYTIyYWIyMDlhYzQ2ZjQ3YzQ1NzJkOWNlZmEyNTdlZDc0YjI0MDA0YmFlNzUzZWNlNmMyNjAiLCJwYXlsb2FkX2hhc2giOiJkZmZkNjAyMWJiMmJkNWIwYWY2NzYyOTA4MDllYzNhNTMxOTFkZDgxYzdmNzBhNGIyODY4OGEzNjIxODI5ODZmIn0._H--TOuYFLpeEH39-rg5E3IHVkjHozBcaKVWPRC5m9I";
+        let check = |url: &str, body: &str, now: i64| {
+            let call = call("POST", url, &[("MessageBird-Signature-JWT", token)], body);
+            is_genuine(Auth::MessageBird, secret, &call, crate::domain::instant(now * 1000))
+        };
+        let url = "https://example.com/path?bar=1&foo=2";
+        assert!(check(url, "Hello, World!", 1_625_479_230));
+        assert!(!check(url, "Hello, World?", 1_625_479_230) && !check(url, "", 1_625_479_230));
+        assert!(!check("https://example.com/path?bar=9&foo=2", "Hello, World!", 1_625_479_230));
+        assert!(!check(url, "Hello, World!", 1_700_000_000) && !check(url, "Hello, World!", 1_625_470_000));
+    }
+}

@@ -9,6 +9,8 @@ mod at_risk_contract;
 mod audience_contract;
 #[path = "../contract/days.rs"]
 mod days_contract;
+#[path = "../contract/hearing.rs"]
+mod hearing_contract;
 #[path = "../contract/launching.rs"]
 mod launching_contract;
 #[path = "../contract/pipeline.rs"]
@@ -21,6 +23,7 @@ mod statements_contract;
 mod support;
 
 mod audiences;
+mod hooks;
 mod import;
 mod launching;
 mod layers;

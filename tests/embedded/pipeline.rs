@@ -3,6 +3,7 @@
 use crate::agreement_contract::agreement_contract;
 use crate::at_risk_contract::at_risk_contract;
 use crate::days_contract::days_contract;
+use crate::hearing_contract::hearing_contract;
 use crate::launching_contract::launching_contract;
 use crate::pipeline_contract::pipeline_contract;
 use crate::support::shop::Size;
@@ -10,6 +11,7 @@ use crate::support::shop::Size;
 agreement_contract!(embedded);
 pipeline_contract!(embedded);
 launching_contract!(embedded);
+hearing_contract!(embedded);
 at_risk_contract!(embedded);
 days_contract!(embedded);
 

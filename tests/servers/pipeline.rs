@@ -12,6 +12,7 @@ use rekindle::store::Store;
 use crate::agreement_contract::agreement_contract;
 use crate::at_risk_contract::at_risk_contract;
 use crate::days_contract::days_contract;
+use crate::hearing_contract::hearing_contract;
 use crate::launching_contract::launching_contract;
 use crate::pipeline_contract::pipeline_contract;
 use crate::support::rabbitmq::Prefix;
@@ -21,6 +22,7 @@ use crate::support::{Database, tidied};
 agreement_contract!(on_servers, plan_run_and_evaluator_agree_in_spring);
 pipeline_contract!(on_servers);
 launching_contract!(on_postgres);
+hearing_contract!(on_postgres);
 at_risk_contract!(on_servers);
 days_contract!(on_servers);
 

@@ -12,7 +12,7 @@ use super::description::{Body, Method, Operation, Provider};
 use super::fields::Field;
 use super::template::{Slot, Template};
 use crate::domain::message::{Content, Envelope};
-use crate::domain::sms::{Encoding, Line, Segments, line_for};
+use crate::domain::sms::{Encoding, Line, SmsSize, line_for};
 
 /// What the settings add to a description.
 pub(super) struct Account<'a> {
@@ -112,7 +112,7 @@ fn find<'a>(slot: &Slot, account: &Account<'a>, envelope: &'a Envelope, to: &'a 
         (Slot::Reference, _) => Some(reference(envelope.message).to_string().into()),
         (Slot::Message, _) => Some(envelope.message.to_string().into()),
         (Slot::Text, Content::Sms { text }) => Some(text.into()),
-        (Slot::Coding, Content::Sms { text }) => Some(match Segments::of(text).encoding {
+        (Slot::Coding, Content::Sms { text }) => Some(match SmsSize::of(text).encoding {
             Encoding::Gsm7 => "0".into(),
             Encoding::Ucs2 => "2".into(),
         }),
