@@ -78,7 +78,7 @@ impl Heard<'_> {
     pub async fn received(&self, tx: &mut Tx, received: &[Received]) -> Result<(), StoreError> {
         for message in received {
             // A name or a short number is nobody's that we write to.
-            if let Some(number) = number(&message.from, self.brand) {
+            if let Some(number) = number(&message.from, self.provider, self.brand) {
                 self.one(tx, &number, message).await?;
             }
         }
@@ -184,10 +184,42 @@ async fn suppress(tx: &mut Tx, address: String, purpose: Purpose, reason: &str, 
     Ok(suppressions::insert(tx, &[row]).await? > 0)
 }
 
-/// A number as a provider writes it, in E.164: `+98912…`, `0098912…`, `98912…`, `0912…`.
-pub fn number(text: &str, brand: &Brand) -> Option<String> {
+/// A number in E.164, from the way in which the provider writes it, or from another: `+98912…`,
+/// `0098912…`, `98912…`, `0912…`.
+pub fn number(text: &str, provider: &Provider, brand: &Brand) -> Option<String> {
     let plain = crate::domain::text::ascii_digits(text.trim());
-    let international = !plain.starts_with(['+', '0']) && plain.len() > 10;
-    let with_sign = international.then(|| phone::parse(&format!("+{plain}"), brand.phone_region).ok()).flatten();
-    with_sign.or_else(|| phone::parse(&plain, brand.phone_region).ok())
+    let parse = |text: &str| phone::parse(text, brand.phone_region).ok();
+    if plain.starts_with('+') {
+        return parse(&plain);
+    }
+    // What an outgoing number becomes, undone; `00` is no national `0`.
+    let mut rules: Vec<&(String, String)> = provider.numbers.iter().collect();
+    rules.sort_by_key(|(_, becomes)| std::cmp::Reverse(becomes.len()));
+    let undone = rules.iter().find_map(|(prefix, becomes)| {
+        let rest = plain.strip_prefix(becomes.as_str())?;
+        parse(&format!("{prefix}{rest}"))
+    });
+    let international = !plain.starts_with('0') && plain.len() > 10;
+    undone.or_else(|| international.then(|| parse(&format!("+{plain}"))).flatten()).or_else(|| parse(&plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::member::samples;
+
+    #[test]
+    fn a_number_is_known_again_however_the_provider_writes_it() {
+        let kavenegar = Provider::parse("x", include_str!("../../config/providers/kavenegar.yaml")).unwrap();
+        let vonage = Provider::parse("x", include_str!("../../config/providers/vonage.yaml")).unwrap();
+        let brand = Brand { phone_region: phonenumber::country::Id::US, ..samples::brand() };
+        for text in ["09121234567", "00989121234567", "+989121234567", "989121234567", "۰۹۱۲۱۲۳۴۵۶۷"] {
+            assert_eq!(number(text, &kavenegar, &brand).as_deref(), Some("+989121234567"), "{text}");
+        }
+        assert_eq!(number("447911123456", &vonage, &brand).as_deref(), Some("+447911123456"));
+        assert_eq!(number("14155550123", &kavenegar, &brand), None, "no such number");
+        for text in ["", "3000", "Bank Melli", "+", "0"] {
+            assert_eq!(number(text, &kavenegar, &brand), None, "{text}");
+        }
+    }
 }

@@ -27,6 +27,7 @@ mod hooks;
 mod import;
 mod launching;
 mod layers;
+mod lines;
 mod pipeline;
 mod queue;
 mod statements;

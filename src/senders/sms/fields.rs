@@ -19,6 +19,9 @@ pub enum Field {
     Each(Box<Field>),
 }
 
+/// Fills a template in, for one of the named values where it stands there for each.
+pub(super) type Fill<'f> = &'f dyn Fn(&Template, Option<&(String, String)>) -> Result<Option<String>, String>;
+
 impl Field {
     /// Reads a field. A form and a query hold texts alone.
     pub(super) fn parse(value: Value<'_>, json: bool, place: Place, credentials: &[String]) -> Option<Self> {
@@ -61,7 +64,7 @@ impl Field {
     /// `values` are the pattern's.
     pub(super) fn json(
         &self,
-        fill: &dyn Fn(&Template, Option<&(String, String)>) -> Result<Option<String>, String>,
+        fill: Fill<'_>,
         values: &[(String, String)],
         each: Option<&(String, String)>,
     ) -> Result<Option<serde_json::Value>, String> {

@@ -234,7 +234,8 @@ fn is_local(url: &Url) -> bool {
 /// where it could not reach it.
 fn webhook(provider: &Provider, options: &SmsOptions, local: bool) -> Result<Option<String>, SmsError> {
     let Some(webhook) = &provider.webhook else { return Ok(None) };
-    let Some(secret) = options.credentials.get(&webhook.secret) else { return Ok(None) };
+    let secret = options.credentials.get(&webhook.secret).filter(|secret| !secret.expose_secret().is_empty());
+    let Some(secret) = secret else { return Ok(None) };
     let url = format!("{}/hooks/{}", options.public_url.trim_end_matches('/'), provider.name);
     if Url::parse(&url).map_or(true, |url| is_local(&url) && !local) {
         return Ok(None);
