@@ -147,7 +147,8 @@ impl Change {
                 edit(&mut query);
                 call.query = String::from_utf8_lossy(&query).into_owned();
                 let base = call.url.split('?').next().unwrap().to_owned();
-                call.url = format!("{base}?{}", call.query);
+                let mark = if call.query.is_empty() { "" } else { "?" };
+                call.url = format!("{base}{mark}{}", call.query);
             }
             _ => {
                 if let Some((_, value)) = call.headers.last_mut() {
@@ -179,27 +180,29 @@ impl Change {
     }
 }
 
-/// Whether the part that authenticates is as it was: then the call is the provider's own.
-fn still_genuine(genuine: &Call, changed: &Call) -> bool {
+/// Whether all that authenticates the call is as it was: then it is the provider's own.
+fn still_genuine(provider: &str, genuine: &Call, changed: &Call) -> bool {
     let key = |call: &Call| call.pairs(&call.query).into_iter().find(|(name, _)| name == "key");
-    match key(genuine) {
-        Some(own) => key(changed) == Some(own),
-        None => {
-            let signed = |call: &Call| {
-                let mut headers = call.headers.clone();
-                // Spaces around a value are not a part of it.
-                headers.iter_mut().for_each(|(_, value)| *value = value.trim().to_owned());
-                let form = call.header("content-type").is_some_and(|kind| kind == FORM);
-                let body = if form {
-                    call.form().into_iter().map(|(n, v)| n + &v).collect()
-                } else {
-                    call.body.clone().into_iter().map(|b| b.to_string()).collect::<Vec<_>>()
-                };
-                (body, headers)
-            };
-            signed(genuine) == signed(changed)
-        }
+    if let Some(own) = key(genuine) {
+        return key(changed) == Some(own);
     }
+    // Vonage signs the body alone; a form is what it decodes to, and its kind decides whether it is one.
+    let same_place = provider == "vonage" || genuine.url == changed.url;
+    let same_body = genuine.body == changed.body
+        || (!genuine.form().is_empty() && (genuine.form() == changed.form() || changed.form().is_empty()));
+    let signatures = |call: &Call| {
+        let mut headers = call.headers.clone();
+        headers.retain(|(name, _)| name != "content-type");
+        headers
+    };
+    let (own, given) = (signatures(genuine), signatures(changed));
+    // One of several may be the right one; a scheme's name has any case, and spaces are nothing.
+    let has = |own: &str, given: &str| {
+        let plain = |text: &str| text.trim().rsplit(' ').next().unwrap_or_default().trim_end_matches('=').to_owned();
+        given.split(',').any(|part| plain(part) == plain(own))
+    };
+    let same_signature = own.len() == given.len() && own.iter().zip(&given).all(|(own, given)| has(&own.1, &given.1));
+    same_place && same_body && same_signature
 }
 
 async fn counted(store: &Store, table: &str) -> i64 {
@@ -230,7 +233,7 @@ fn forged_calls_change_nothing() {
         let mut runner = TestRunner::new(Config { cases: FORGED_EACH, failure_persistence: None, ..Config::default() });
         let forged = runner.run(&prop::collection::vec(change(), 1..4), |changes| {
             let changed = changes.iter().fold(genuine.clone(), |call, change| change.apply(&call));
-            if still_genuine(&genuine, &changed) {
+            if still_genuine(provider.name, &genuine, &changed) {
                 return Ok(());
             }
             let answer = runtime.block_on(hooks.receive(provider.name, changed));
@@ -244,7 +247,6 @@ fn forged_calls_change_nothing() {
             // The same call, unchanged, is believed; and whatever it holds, nothing breaks.
             assert_eq!(hooks.receive(provider.name, genuine.clone()).await.status, 200, "{}", provider.name);
             assert_eq!(counted(&store, "suppressions").await, 1, "{}", provider.name);
-            shop.close().await;
         });
         if genuine.query.contains("key=") {
             let mut runner = TestRunner::new(Config { cases: 200, failure_persistence: None, ..Config::default() });
@@ -253,13 +255,13 @@ fn forged_calls_change_nothing() {
                 Call { url: format!("https://shop.example/?{query}"), query, body, ..genuine.clone() }
             };
             let strange = ("\\PC{0,80}", prop::collection::vec(any::<u8>(), 0..200));
-            // The store is closed: a call that has something to record says so.
             let found = runner.run(&strange, |(text, body)| {
                 let status = runtime.block_on(hooks.receive(provider.name, held(text, body))).status;
-                prop_assert!(matches!(status, 200 | 403 | 503), "{status}");
+                prop_assert!(status == 200, "{status}");
                 Ok(())
             });
             found.unwrap();
         }
+        runtime.block_on(shop.close());
     }
 }
