@@ -199,7 +199,8 @@ CREATE TABLE under_way (
     claim       UUID,
     lease_until BIGINT NOT NULL,
     sender      TEXT,
-    started_at  BIGINT
+    started_at  BIGINT,
+    traceable   BOOLEAN NOT NULL DEFAULT FALSE -- as in attempts
 );
 
 -- Attempts that ended, at most one a dispatch.
@@ -214,6 +215,7 @@ CREATE TABLE attempts (
     address     TEXT,     -- where it went
     reference   TEXT,     -- what the server calls it
     uncertain   BOOLEAN NOT NULL DEFAULT FALSE, -- for ever, whatever happens to the message later
+    traceable   BOOLEAN NOT NULL DEFAULT FALSE, -- the call carried our own reference: the provider can be asked
     PRIMARY KEY (message_id, dispatch_no)
 );
 CREATE INDEX attempts_uncertain ON attempts (started_at) WHERE uncertain;
@@ -231,6 +233,29 @@ CREATE TABLE events (
 );
 CREATE INDEX events_message ON events (message_id, kind);
 CREATE INDEX events_address ON events (address, kind, at) WHERE address IS NOT NULL;
+
+CREATE INDEX attempts_open ON attempts (sender, started_at, message_id) WHERE reference IS NOT NULL;
+
+-- Receipts whose message is not known yet by what its sender calls it.
+CREATE TABLE receipts_waiting (
+    key       TEXT PRIMARY KEY, -- of the event
+    sender    TEXT NOT NULL,
+    reference TEXT NOT NULL,
+    heard_at  BIGINT NOT NULL
+);
+CREATE INDEX receipts_waiting_reference ON receipts_waiting (reference);
+
+-- Answers to words that members sent.
+CREATE TABLE replies (
+    key        TEXT PRIMARY KEY, -- what it answers
+    id         UUID NOT NULL,
+    address    TEXT NOT NULL,
+    purpose    TEXT NOT NULL,
+    text       TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    taken_at   BIGINT
+);
+CREATE INDEX replies_open ON replies (created_at) WHERE taken_at IS NULL;
 
 -- The embedded queue.
 CREATE TABLE queue_items (

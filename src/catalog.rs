@@ -13,10 +13,11 @@ use crate::domain::Instant;
 use crate::domain::audience::{Audience, Segments};
 use crate::domain::campaign::{Campaign, MAIN, Status};
 use crate::domain::member::Brand;
-use crate::domain::message::Channel;
+use crate::domain::message::{Channel, Content};
+use crate::domain::sms::{Line, SmsSize};
 use crate::domain::token::TokenKey;
 use crate::rendering::headers::Origin;
-use crate::rendering::{Renderer, Variables};
+use crate::rendering::{RenderError, Renderer, Variables};
 use crate::senders::sms::Provider;
 use crate::settings::{Settings, file_problem};
 use crate::store::configuration::{self, CampaignState};
@@ -24,6 +25,10 @@ use crate::store::facts::{Subject, Surroundings};
 use crate::store::messages::Message;
 use crate::store::{Store, StoreError, Tx};
 use crate::triggers;
+
+mod wording;
+
+use wording::Wording;
 
 /// The files of a configuration, by path below their folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +54,11 @@ pub struct Catalog {
     pub campaigns: BTreeMap<String, Arc<Campaign>>,
     pub renderer: Renderer,
     pub providers: BTreeMap<String, Provider>,
+    /// How many segments the SMS of each content and language takes for a sample member.
+    pub sms_sizes: BTreeMap<(String, String), SmsSize>,
+    /// The one SMS provider of the settings; absent where there are several, or SMS are captured.
+    sms_provider: Option<String>,
+    lines: Vec<Line>,
     /// Signs the links and return paths of messages.
     pub tokens: TokenKey,
     /// The campaigns whose messages some audience asks for.
@@ -84,7 +94,7 @@ impl Files {
         let files = Self {
             campaigns: read(&settings.campaigns, &[".yaml", ".yml"], true),
             occasions: read(&settings.occasions, &[".yaml", ".yml"], false),
-            templates: read(&settings.templates, &[".txt", ".html", ".mjml"], true),
+            templates: read(&settings.templates, &[".txt", ".html", ".mjml", ".pattern.yaml"], true),
             providers: read(&settings.providers, &[".yaml", ".yml"], false),
             segments: read(&settings.segments, &[".yaml", ".yml"], false),
         };
@@ -173,8 +183,16 @@ impl Catalog {
         }
         let (renderer, found) = Renderer::compile(&settings.templates.display().to_string(), &files.templates);
         problems.extend(found);
+        let mut sms_sizes = BTreeMap::new();
+        let wording = Wording {
+            renderer: &renderer,
+            from: &settings.email.from,
+            lines: &settings.sms.lines,
+            provider: settings.sms.only_provider().and_then(|name| providers.get(name)),
+        };
         for campaign in campaigns.values() {
-            check_contents(campaign, &renderer, settings, &places[&campaign.name], &mut problems);
+            let checked = Checked { wording, settings, file: &places[&campaign.name] };
+            checked.contents(campaign, &mut sms_sizes, &mut problems);
         }
         // Where a campaign could not be read, its name is not known either.
         if problems.is_empty() {
@@ -198,6 +216,9 @@ impl Catalog {
             campaigns,
             renderer,
             providers,
+            sms_sizes,
+            sms_provider: settings.sms.only_provider().map(str::to_owned),
+            lines: settings.sms.lines.clone(),
             // The store has the real one.
             tokens: TokenKey::new([0; 32]),
             watched: Arc::new(watched),
@@ -246,6 +267,23 @@ impl Catalog {
             }]))
         })?;
         Ok(Arc::new(Self { tokens: configuration::token_key(tx).await?, ..Self::compile(&files, settings)? }))
+    }
+
+    /// What a message of a campaign says.
+    pub fn content(
+        &self,
+        campaign: &Campaign,
+        content: &str,
+        channel: Channel,
+        variables: &Variables<'_>,
+    ) -> Result<Content, RenderError> {
+        let wording = Wording {
+            renderer: &self.renderer,
+            from: &self.from,
+            lines: &self.lines,
+            provider: self.sms_provider.as_ref().and_then(|name| self.providers.get(name)),
+        };
+        wording.render(content, channel, campaign.purpose, variables)
     }
 
     /// The campaigns whose messages must wait: they are drafts or paused in their file.
@@ -336,72 +374,81 @@ fn check_received(
     });
 }
 
-/// Every template that a campaign needs is there, and names only variables that exist.
-fn check_contents(
-    campaign: &Campaign,
-    renderer: &Renderer,
-    settings: &Settings,
-    file: &str,
-    problems: &mut Vec<Problem>,
-) {
-    for step in &campaign.steps {
-        for channel in &campaign.channels {
-            let missing = renderer.missing(&step.content, *channel);
-            let (line, column) = step.content_at;
-            for template in &missing {
-                let path = settings.templates.join(template);
-                problems.push(Problem {
-                    file: file.to_owned(),
-                    line,
-                    column,
-                    message: format!(
-                        "content `{}` needs the template {}, which is missing",
-                        step.content,
-                        path.display()
-                    ),
-                });
-            }
-            if missing.is_empty() && !renderer.is_broken(&step.content) {
-                check_rendering(campaign, &step.content, *channel, renderer, settings, problems);
+/// What the contents of a campaign are checked with.
+struct Checked<'a> {
+    wording: Wording<'a>,
+    settings: &'a Settings,
+    /// The campaign's.
+    file: &'a str,
+}
+
+impl Checked<'_> {
+    /// Every template that a campaign needs is there, and names only variables that exist.
+    fn contents(
+        &self,
+        campaign: &Campaign,
+        sizes: &mut BTreeMap<(String, String), SmsSize>,
+        problems: &mut Vec<Problem>,
+    ) {
+        for step in &campaign.steps {
+            for channel in &campaign.channels {
+                let missing = self.wording.missing(&step.content, *channel);
+                let (line, column) = step.content_at;
+                for template in &missing {
+                    let path = self.settings.templates.join(template);
+                    let message =
+                        format!("content `{}` needs the template {}, which is missing", step.content, path.display());
+                    problems.push(Problem { file: self.file.to_owned(), line, column, message });
+                }
+                if missing.is_empty() && !self.wording.renderer.is_broken(&step.content) {
+                    self.rendering(campaign, &step.content, *channel, sizes, problems);
+                }
             }
         }
     }
-}
 
-fn check_rendering(
-    campaign: &Campaign,
-    content: &str,
-    channel: Channel,
-    renderer: &Renderer,
-    settings: &Settings,
-    problems: &mut Vec<Problem>,
-) {
-    for locale in renderer.locales(content) {
-        let sample = crate::rendering::sample::member(&locale);
-        let order = crate::rendering::sample::order(&settings.brand);
-        let tokens = TokenKey::new([0; 32]);
-        let variables = Variables {
-            brand: &settings.brand,
-            member: &sample,
-            campaign: &campaign.name,
-            message: uuid::Uuid::nil(),
-            tokens: &tokens,
-            track: campaign.track,
-            step: "main",
-            due_at: order.purchased_at + chrono::Duration::days(60),
-            years: Some(1),
-            order: Some(&order),
-        };
-        if let Err(error) = renderer.render(content, channel, &settings.email.from, &variables) {
-            let mut place = error.place.split(':').filter_map(|part| part.parse().ok());
-            let problem = Problem {
-                file: settings.templates.join(&error.template).display().to_string(),
-                line: place.next().unwrap_or(0),
-                column: place.next().unwrap_or(0),
-                message: error.reason,
+    fn rendering(
+        &self,
+        campaign: &Campaign,
+        content: &str,
+        channel: Channel,
+        sizes: &mut BTreeMap<(String, String), SmsSize>,
+        problems: &mut Vec<Problem>,
+    ) {
+        let brand = &self.settings.brand;
+        for locale in self.wording.renderer.locales(content) {
+            let sample = crate::rendering::sample::member(&locale);
+            let order = crate::rendering::sample::order(brand);
+            let tokens = TokenKey::new([0; 32]);
+            let variables = Variables {
+                brand,
+                member: &sample,
+                campaign: &campaign.name,
+                message: uuid::Uuid::nil(),
+                tokens: &tokens,
+                track: campaign.track,
+                step: "main",
+                due_at: order.purchased_at + chrono::Duration::days(60),
+                years: Some(1),
+                order: Some(&order),
             };
-            if !problems.contains(&problem) {
-                problems.push(problem);
+            match self.wording.render(content, channel, campaign.purpose, &variables) {
+                Ok(Content::Sms { text }) => {
+                    sizes.insert((content.to_owned(), locale), SmsSize::of(&text));
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    let mut place = error.place.split(':').filter_map(|part| part.parse().ok());
+                    let problem = Problem {
+                        file: self.settings.templates.join(&error.template).display().to_string(),
+                        line: place.next().unwrap_or(0),
+                        column: place.next().unwrap_or(0),
+                        message: error.reason,
+                    };
+                    if !problems.contains(&problem) {
+                        problems.push(problem);
+                    }
+                }
             }
         }
     }

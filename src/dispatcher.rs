@@ -282,7 +282,7 @@ fn render(
         years: message.years,
         order: message.purchase_id.and_then(|id| around.orders.get(&id)),
     };
-    let mut content = catalog.renderer.render(content, channel, &catalog.from, &variables)?;
+    let mut content = catalog.content(campaign, content, channel, &variables)?;
     catalog.origin().complete(&mut content, &campaign.name, campaign.purpose, campaign.trigger.kind(), message.id);
     Ok(content)
 }

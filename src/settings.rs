@@ -9,14 +9,18 @@ use chrono::Weekday;
 use chrono_tz::Tz;
 
 mod servers;
+mod sms;
 
-pub use servers::{Dkim, DomainRule, DomainRules, Encryption, Line, Sms, SmsProvider, Smtp};
+pub use servers::{Dkim, DomainRule, DomainRules, Encryption, Smtp};
+pub use sms::{Replies, Sms, SmsProvider, Uncertain};
 
 use crate::document::{Document, Environment, Problem, Problems, Table, Value};
 use crate::domain::almanac::{Almanac, OnDay, WEEKDAYS};
 use crate::domain::calendar::{Calendar, QuietHours, parse_zone};
 use crate::domain::duration;
 use crate::domain::member::{Brand, FrequencyCap, Track};
+use crate::domain::message::Purpose;
+use crate::domain::sms::line_for;
 use crate::domain::{address, money, phone};
 
 /// Everything an operator sets.
@@ -178,7 +182,14 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
     let email = table
         .require("email")
         .and_then(|value| decode_email(value, brand.as_ref().map(|brand| brand.base_url.as_str()), folder));
-    let sms = table.get("sms").map_or(Some(Sms::default()), servers::decode_sms);
+    let sms = match table.get("sms") {
+        Some(value) => sms::decode_sms(value, brand.as_ref()),
+        None => Some(Sms::default()),
+    };
+    let brand = brand.map(|brand| {
+        let line = sms.as_ref().and_then(|sms| line_for(&sms.lines, Purpose::Marketing));
+        Brand { sms_closed: line.and_then(|line| line.closed), ..brand }
+    });
     let redirect = table.get_or("redirect_all_to", None, |value| decode_redirect(value, brand.as_ref()));
     let outbox = table.get_or("outbox", default_path("../var/outbox"), path);
     let web = decode_web(table.get("web"));
@@ -301,6 +312,7 @@ fn decode_brand(value: Value<'_>) -> Option<Brand> {
         quiet_hours: quiet_hours?,
         frequency_cap: frequency_cap?,
         track: track?,
+        sms_closed: None,
         almanac: Almanac { weekend: weekend?, weekends, blackouts, ..Almanac::EMPTY },
     })
 }

@@ -4,22 +4,26 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::alerts::{self, Alerts};
-use super::{App, AppError, IDLE, Pulse, RECOVERY};
+use super::{App, AppError, IDLE, Pulse, RECOVERY, senders};
 use crate::catalog::{Catalog, CatalogError};
 use crate::domain::Instant;
 use crate::fallback;
 use crate::inbound::bounces::maildir;
+use crate::inbound::poll::Poller;
+use crate::inbound::webhook::{Answer, Hooks};
 use crate::queue::Queue;
 use crate::scheduler;
+use crate::senders::SenderFactory;
 use crate::store::claims::Recovered;
 use crate::store::leases::{self, Lease};
 use crate::store::{StoreError, within};
 use crate::telemetry::Trouble;
-use crate::web::Web;
+use crate::web::{self, Web};
 
 /// The lease of the process that scans; it is renewed every second, and with each page of a scan.
 const LEADER_LEASE: i64 = 30_000;
@@ -51,7 +55,13 @@ impl App {
         let queue = if !roles.is_empty() && roles.iter().all(idle) { None } else { Some(self.queue().await?) };
         if does(Role::Web) {
             let (settings, store) = (Arc::clone(&self.settings), self.store.clone());
-            let web = Web::new(settings, store, self.clock.clone(), queue.clone(), None).await?;
+            let hooks = Arc::new(Hooks::new(store.clone(), self.clock.clone(), Arc::clone(&settings)));
+            let receive = move |provider: String, call| {
+                let hooks = Arc::clone(&hooks);
+                Box::pin(async move { hooks.receive(&provider, call).await }) as BoxFuture<'static, Answer>
+            };
+            let hooks = Some(Arc::new(receive) as web::hooks::Hooks);
+            let web = Web::new(settings, store, self.clock.clone(), queue.clone(), hooks).await?;
             tasks.extend(web.run(roles.contains(&Role::Web), shutdown.clone()).await?);
         }
         if does(Role::Scheduler) {
@@ -85,11 +95,32 @@ impl App {
         shutdown: &CancellationToken,
     ) -> Result<Vec<JoinHandle<()>>, AppError> {
         let started = match self.wait_for_catalog(shutdown).await {
-            Ok(Some(catalog)) => self.start_senders(queue, &catalog, &Pulse::default(), false, shutdown),
+            Ok(Some(catalog)) => {
+                let started = self.start_senders(queue, &catalog, &Pulse::default(), false, shutdown);
+                started.and_then(|mut tasks| {
+                    tasks.extend(self.start_pollers(&catalog, shutdown)?);
+                    Ok(tasks)
+                })
+            }
             Ok(None) => Ok(Vec::new()),
             Err(error) => Err(error),
         };
         started.inspect_err(|_| shutdown.cancel())
+    }
+
+    /// Starts to ask each SMS provider about what it does not tell by itself. The first one answers
+    /// members, by whichever provider their number leads to.
+    fn start_pollers(&self, catalog: &Catalog, shutdown: &CancellationToken) -> Result<Vec<JoinHandle<()>>, AppError> {
+        let factories = senders::sms_factories(&self.settings, catalog)?;
+        let mut answers: Option<Arc<dyn SenderFactory>> =
+            Some(Arc::new(senders::sms_pool(&self.settings, factories.clone())));
+        let start = |factory| {
+            let (store, clock) = (self.store.clone(), self.clock.clone());
+            let poller = Poller::new(store, clock, Arc::clone(&self.settings), factory);
+            let poller = Poller { answers: answers.take(), ..poller };
+            tokio::spawn(poller.run(shutdown.clone()))
+        };
+        Ok(factories.into_iter().map(start).collect())
     }
 
     /// The applied configuration, as soon as there is one; `None` when it is time to stop.

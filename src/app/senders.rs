@@ -14,7 +14,6 @@ use crate::sender::SenderRole;
 use crate::senders::SenderFactory;
 use crate::senders::capture::CaptureFactory;
 use crate::senders::dkim::Signer;
-use crate::senders::lines::Line;
 use crate::senders::pool::{Pool, Server};
 use crate::senders::sms::{SmsFactory, SmsOptions};
 use crate::senders::smtp::{SmtpFactory, SmtpOptions, Tls};
@@ -55,17 +54,15 @@ pub type Factories = (Arc<dyn SenderFactory>, Arc<dyn SenderFactory>);
 
 /// The senders of both channels, as the settings say.
 pub fn factories(settings: &Settings, catalog: &Catalog) -> Result<Factories, AppError> {
-    let lines = lines(&settings.sms.lines);
-    let capture = CaptureFactory::new(&settings.outbox, lines, 4);
+    let capture = CaptureFactory::new(&settings.outbox, settings.sms.lines.clone(), 4);
     let email: Arc<dyn SenderFactory> =
         if settings.email.smtp.is_empty() { Arc::new(capture.clone()) } else { Arc::new(mail_servers(settings)?) };
-    let sms: Arc<dyn SenderFactory> =
-        if settings.sms.providers.is_empty() { Arc::new(capture) } else { Arc::new(sms_providers(settings, catalog)?) };
+    let sms: Arc<dyn SenderFactory> = if settings.sms.providers.is_empty() {
+        Arc::new(capture)
+    } else {
+        Arc::new(sms_pool(settings, sms_factories(settings, catalog)?))
+    };
     Ok((email, sms))
-}
-
-fn lines(lines: &[settings::Line]) -> Vec<Line> {
-    lines.iter().map(|line| Line { number: line.number.clone(), purpose: line.purpose }).collect()
 }
 
 /// The keys that sign mail, read from their files.
@@ -105,8 +102,9 @@ fn mail_servers(settings: &Settings) -> Result<Pool, AppError> {
     Ok(Pool::new("smtp", servers))
 }
 
-fn sms_providers(settings: &Settings, catalog: &Catalog) -> Result<Pool, AppError> {
-    let mut servers = Vec::new();
+/// Each SMS provider of the settings; none where SMS are captured.
+pub(super) fn sms_factories(settings: &Settings, catalog: &Catalog) -> Result<Vec<SmsFactory>, AppError> {
+    let mut factories = Vec::new();
     for configured in &settings.sms.providers {
         let name = &configured.name;
         let Some(provider) = catalog.providers.get(name) else {
@@ -119,7 +117,8 @@ fn sms_providers(settings: &Settings, catalog: &Catalog) -> Result<Pool, AppErro
         let options = SmsOptions {
             base_url: configured.base_url.clone(),
             credentials: configured.credentials.iter().cloned().collect(),
-            lines: lines(&configured.lines),
+            lines: configured.lines.clone(),
+            public_url: settings.brand.base_url.clone(),
             connections: configured.connections,
             ..SmsOptions::default()
         };
@@ -135,11 +134,19 @@ fn sms_providers(settings: &Settings, catalog: &Catalog) -> Result<Pool, AppErro
                 )));
             }
         }
-        let (factory, prefixes) = (Arc::new(factory), configured.prefixes.clone());
-        servers.push(Server { factory, weight: configured.weight, rate: configured.rate, prefixes });
+        factories.push(factory);
     }
+    Ok(factories)
+}
+
+/// The providers as one sender.
+pub(super) fn sms_pool(settings: &Settings, factories: Vec<SmsFactory>) -> Pool {
+    let servers = settings.sms.providers.iter().zip(factories).map(|(configured, factory)| {
+        let (factory, prefixes) = (Arc::new(factory), configured.prefixes.clone());
+        Server { factory, weight: configured.weight, rate: configured.rate, prefixes }
+    });
     let names: Vec<&str> = settings.sms.providers.iter().map(|provider| provider.name.as_str()).collect();
-    Ok(Pool::new(names.join(", "), servers))
+    Pool::new(names.join(", "), servers.collect())
 }
 
 /// A clock that is not the machine's must not make a real server send.

@@ -9,6 +9,7 @@ use super::{CommandError, Result, Session, forecast};
 use crate::app::{factories, signers};
 use crate::catalog::{Catalog, Files};
 use crate::clock::Clock;
+use crate::domain::sms::SmsSize;
 use crate::settings::Settings;
 use crate::store::{Store, configuration};
 
@@ -27,7 +28,9 @@ pub(super) async fn execute(session: &Session) -> Result {
     // Before mail is really sent, too.
     signers(&settings)?;
     let forecast = forecast(&settings, &catalog).await?;
+    let sms: Vec<Sms> = catalog.sms_sizes.iter().map(Sms::of).collect();
     let found = Checked {
+        sms,
         campaigns: catalog.campaigns.len(),
         templates: files.templates.len(),
         providers: catalog.providers.len(),
@@ -36,14 +39,38 @@ pub(super) async fn execute(session: &Session) -> Result {
     if session.format != Format::Table {
         return output::json(&found);
     }
-    let Checked { campaigns, templates, providers, forecast } = found;
+    let Checked { campaigns, templates, providers, sms, forecast } = found;
     output::say(&format!(
         "All good: {}, {}, {}.",
         counted(campaigns, "campaign"),
         counted(templates, "template"),
         counted(providers, "SMS provider")
     ))?;
+    let rows: Vec<Vec<String>> = sms.into_iter().map(Sms::cells).collect();
+    if !rows.is_empty() {
+        output::say("\nWhat an SMS to a sample member is charged as:")?;
+        output::table(&["content", "language", "segments", "because"], &rows)?;
+    }
     forecast.map_or(Ok(()), |rows| forecast::show(&rows))
+}
+
+/// What the SMS of a content takes in a language.
+#[derive(Serialize)]
+struct Sms {
+    content: String,
+    locale: String,
+    #[serde(flatten)]
+    segments: SmsSize,
+}
+
+impl Sms {
+    fn of(((content, locale), segments): (&(String, String), &SmsSize)) -> Self {
+        Self { content: content.clone(), locale: locale.clone(), segments: *segments }
+    }
+
+    fn cells(self) -> Vec<String> {
+        vec![self.content, self.locale, self.segments.to_string(), self.segments.remark().unwrap_or_default()]
+    }
 }
 
 #[derive(Serialize)]
@@ -51,6 +78,7 @@ struct Checked {
     campaigns: usize,
     templates: usize,
     providers: usize,
+    sms: Vec<Sms>,
     /// What the campaigns that are not live yet will send; absent without a store to read.
     forecast: Option<Vec<forecast::Row>>,
 }

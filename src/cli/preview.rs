@@ -11,6 +11,7 @@ use crate::catalog::Catalog;
 use crate::domain::campaign::{Campaign, MAIN};
 use crate::domain::member::{Member, Track};
 use crate::domain::message::{Channel, Content, ENVELOPE_VERSION, Envelope};
+use crate::domain::sms::SmsSize;
 use crate::domain::{address, phone};
 use crate::occasion_search;
 use crate::rendering::{Variables, sample};
@@ -121,8 +122,7 @@ impl Preview {
             order,
         };
         let content = catalog
-            .renderer
-            .render(&step.content, channel, &catalog.from, &variables)
+            .content(campaign, &step.content, channel, &variables)
             .map_err(|error| CommandError::Other(error.to_string()))?;
         let note = match member.address(channel) {
             Some(_) => note,
@@ -142,7 +142,11 @@ pub(super) fn shown(content: &Content, campaign: &Campaign) -> String {
         Content::Email { from, to_name, subject, text, .. } => {
             format!("From:    {from}\nTo:      {to_name}\nSubject: {subject}\n\n{text}")
         }
-        Content::Sms { text } => format!("SMS ({})\n\n{text}\n", campaign.purpose),
+        Content::Sms { text } => {
+            let segments = SmsSize::of(text);
+            let remark = segments.remark().map(|remark| format!(": {remark}")).unwrap_or_default();
+            format!("SMS ({})\n\n{text}\n\n{segments}{remark}\n", campaign.purpose)
+        }
         Content::Pattern { template, values } => {
             let values: String = values.iter().map(|(name, value)| format!("\n  {name}: {value}")).collect();
             format!("SMS by the provider's pattern {template}{values}\n")

@@ -143,6 +143,8 @@ pub struct Brand {
     /// The region whose national phone numbers are understood at import.
     pub phone_region: phonenumber::country::Id,
     pub quiet_hours: Option<QuietHours>,
+    /// When the marketing line of SMS delivers nothing, on the brand's clock.
+    pub sms_closed: Option<QuietHours>,
     pub frequency_cap: Option<FrequencyCap>,
     /// For campaigns that do not say it themselves.
     pub track: Track,
@@ -194,6 +196,7 @@ pub mod samples {
             base_url: "https://rose.example".to_owned(),
             phone_region: phonenumber::country::Id::IR,
             quiet_hours: None,
+            sms_closed: None,
             frequency_cap: None,
             track: Track::default(),
             almanac: Almanac::EMPTY,

@@ -29,6 +29,8 @@ pub struct Rules<'a> {
     pub purpose: Purpose,
     /// The brand's quiet hours; they hold for marketing only.
     pub quiet_hours: Option<QuietHours>,
+    /// When the marketing line of SMS is closed, and on which clock.
+    pub sms_closed: Option<(QuietHours, Tz)>,
     /// The brand's days of rest; for marketing only, too.
     pub almanac: &'a Almanac,
     /// At most so many messages to a member, and by one channel to an address; `None` for an exempt campaign.
@@ -96,13 +98,20 @@ pub const fn end_state(reason: Reason) -> State {
 /// The first instant from `at` on that lies neither in quiet hours nor on a day that defers: when a
 /// message that falls due at `at` is first taken up, and until when one that is asked about waits.
 pub fn first_attempt_at(rules: &Rules<'_>, at: Instant, zone: Tz) -> Instant {
+    first_attempt_by(rules, None, at, zone)
+}
+
+/// The same for a message that takes this channel: an SMS waits until its line is open, too.
+fn first_attempt_by(rules: &Rules<'_>, channel: Option<Channel>, at: Instant, zone: Tz) -> Instant {
     if rules.purpose == Purpose::Service {
         return at;
     }
+    let closed = rules.sms_closed.filter(|_| channel == Some(Channel::Sms));
     let mut free = at;
-    // A night can end on a day of rest, and that day in the next night.
+    // A night can end on a day of rest, and that day in the next night, or before the line opens.
     while free - at < LONGEST_REST {
         let awake = rules.quiet_hours.map_or(free, |quiet| quiet.defer(free, zone));
+        let awake = closed.map_or(awake, |(hours, zone)| hours.defer(awake, zone));
         let rests = rules.almanac.on(local_date(zone, awake)) == OnDay::Defer;
         let next = if rests { next_midnight(zone, awake) } else { awake };
         if next == free {
@@ -135,15 +144,17 @@ pub fn decide(facts: &Facts, rules: &Rules<'_>, now: Instant) -> Decision {
     if facts.goal_reached {
         return Skip(Reason::GoalReached);
     }
+    let chosen = choose_channel(facts, rules.purpose);
+    let channel = chosen.ok().map(|chosen| chosen.channel);
     if let Late::SendWithin(within) = rules.late
-        && now > first_attempt_at(rules, facts.due_at, facts.zone) + within
+        && now > first_attempt_by(rules, channel, facts.due_at, facts.zone) + within
     {
         return Skip(Reason::TooLate);
     }
     if facts.already_greeted {
         return Skip(Reason::AlreadyGreeted);
     }
-    let chosen = match choose_channel(facts, rules.purpose) {
+    let chosen = match chosen {
         Ok(chosen) => chosen,
         Err(reason) => return Skip(reason),
     };
@@ -153,7 +164,7 @@ pub fn decide(facts: &Facts, rules: &Rules<'_>, now: Instant) -> Decision {
     if rules.purpose == Purpose::Marketing && rules.almanac.on(local_date(facts.zone, now)) == OnDay::Skip {
         return Skip(Reason::RestDay);
     }
-    let until = first_attempt_at(rules, now, facts.zone);
+    let until = first_attempt_by(rules, channel, now, facts.zone);
     if until > now {
         return Defer(until);
     }
@@ -218,6 +229,7 @@ mod tests {
         Rules {
             purpose: Purpose::Marketing,
             quiet_hours: Some(QuietHours::parse("21:00-08:00").unwrap()),
+            sms_closed: None,
             almanac: &PLAIN,
             cap: Some(3),
             late: Late::SendWithin(Duration::hours(24)),
@@ -410,6 +422,28 @@ mod tests {
         assert_eq!(decide(&facts, &Rules { late: Late::Always, ..strict }, late), Decision::Send(Channel::Email));
         let service = Rules { purpose: Purpose::Service, ..rules() };
         assert_eq!(decide(&facts, &service, facts.due_at), Decision::Send(Channel::Email));
+    }
+
+    #[test]
+    fn an_sms_waits_for_its_lines_hours_on_the_brands_clock() {
+        let closed = QuietHours::parse("20:00-09:30").unwrap();
+        let tehran = "Asia/Tehran".parse().unwrap();
+        let rules = Rules { sms_closed: Some((closed, tehran)), late: Late::SendWithin(Duration::hours(1)), ..rules() };
+        let mut facts = facts();
+        facts.zone = Tz::UTC;
+        facts.due_at = utc("2026-01-01T17:00:00Z"); // 20:30 in Tehran
+        // A mail goes out; an SMS waits for 09:30 in Tehran, and then for the end of the member's night.
+        assert_eq!(decide(&facts, &rules, facts.due_at), Decision::Send(Channel::Email));
+        facts.channels.remove(0);
+        let opens = utc("2026-01-02T08:00:00Z");
+        assert_eq!(decide(&facts, &rules, facts.due_at), Decision::Defer(utc("2026-01-02T08:00:00Z")));
+        let awake = Rules { quiet_hours: None, ..rules };
+        assert_eq!(decide(&facts, &awake, facts.due_at), Decision::Defer(utc("2026-01-02T06:00:00Z")));
+        // Lateness counts from then on.
+        assert_eq!(decide(&facts, &rules, opens + Duration::hours(1)), Decision::Send(Channel::Sms));
+        assert_eq!(decide(&facts, &rules, opens + Duration::minutes(61)), Decision::Skip(Reason::TooLate));
+        let service = Rules { purpose: Purpose::Service, ..rules };
+        assert_eq!(decide(&facts, &service, facts.due_at), Decision::Send(Channel::Sms));
     }
 
     #[test]

@@ -1,3 +1,9 @@
-//! What comes back: bounces and complaints.
+//! What is heard back. `bounces` takes mails that came back, `webhook` the calls of SMS providers,
+//! `signature` checks where those come from, `poll` asks providers, and `sms` writes down what either of
+//! them brought.
 
 pub mod bounces;
+pub mod poll;
+pub mod signature;
+pub mod sms;
+pub mod webhook;

@@ -1,7 +1,7 @@
 //! Rendering: templates, compiled once, become the content of a message in the member's language.
 //!
 //! A content is a folder of templates: `subject.txt`, `email.html`, `email.txt` (optional: made from
-//! the HTML), `sms.txt`. A locale goes before the ending (`subject.fa.txt`); `fa-IR` falls back to
+//! the HTML), `sms.txt`, `sms.pattern.yaml` (for providers that hold the text themselves). A locale goes before the ending (`subject.fa.txt`); `fa-IR` falls back to
 //! `fa`, then to the file without a locale. What templates may say is in [`variables`].
 
 use std::collections::{BTreeMap, HashSet};
@@ -14,6 +14,7 @@ use crate::domain::message::{Channel, Content};
 pub mod headers;
 mod helpers;
 pub mod links;
+mod pattern;
 pub mod sample;
 pub mod variables;
 
@@ -28,6 +29,8 @@ pub struct Renderer {
     /// Without: subjects, text parts and SMS.
     plain: Handlebars<'static>,
     names: HashSet<String>,
+    /// What `sms.pattern.yaml` files say; their values are among the plain templates.
+    patterns: BTreeMap<String, Vec<pattern::Pattern>>,
     /// Files that are there and are no templates.
     broken: HashSet<String>,
 }
@@ -49,6 +52,7 @@ enum Part {
     Html,
     Text,
     Sms,
+    Pattern,
 }
 
 impl Part {
@@ -58,6 +62,7 @@ impl Part {
             Self::Html => ("email", "html"),
             Self::Text => ("email", "txt"),
             Self::Sms => ("sms", "txt"),
+            Self::Pattern => ("sms.pattern", "yaml"),
         }
     }
 }
@@ -67,9 +72,14 @@ impl Renderer {
     /// that is not a template as a problem, with `folder` in front of its name.
     pub fn compile(folder: &str, files: &BTreeMap<String, String>) -> (Self, Vec<Problem>) {
         let (names, broken) = (HashSet::new(), HashSet::new());
-        let mut renderer = Self { html: registry(true), plain: registry(false), names, broken };
+        let patterns = BTreeMap::new();
+        let mut renderer = Self { html: registry(true), plain: registry(false), names, patterns, broken };
         let mut problems = Vec::new();
         for (path, text) in files {
+            if path.ends_with(".yaml") {
+                renderer.add_pattern(folder, path, text, &mut problems);
+                continue;
+            }
             let is_html = path.ends_with(".html");
             if !is_html && !path.ends_with(".txt") {
                 continue;
@@ -101,6 +111,68 @@ impl Renderer {
         (renderer, problems)
     }
 
+    fn add_pattern(&mut self, folder: &str, path: &str, text: &str, problems: &mut Vec<Problem>) {
+        let file = format!("{folder}/{path}");
+        let patterns = match pattern::parse(&file, text) {
+            Ok(patterns) => patterns,
+            Err(found) => {
+                self.broken.insert(path.to_owned());
+                return problems.extend(found.0);
+            }
+        };
+        for pattern in &patterns {
+            for (name, text) in &pattern.values {
+                if let Err(error) =
+                    self.plain.register_template_string(&value_name(path, &pattern.provider, name), text)
+                {
+                    self.broken.insert(path.to_owned());
+                    let reason = plain_reason(&error.reason().to_string());
+                    let message = format!("`{name}` of `{}` is not a template: {reason}", pattern.provider);
+                    problems.push(Problem { file: file.clone(), line: 0, column: 0, message });
+                }
+            }
+        }
+        self.names.insert(path.to_owned());
+        self.patterns.insert(path.to_owned(), patterns);
+    }
+
+    /// Whether a content has a pattern for a provider; without a provider, for any.
+    pub fn has_pattern(&self, content: &str, provider: Option<&str>) -> bool {
+        self.find_pattern(content, provider, None).is_some()
+    }
+
+    fn find_pattern(
+        &self,
+        content: &str,
+        provider: Option<&str>,
+        locale: Option<&str>,
+    ) -> Option<(String, &pattern::Pattern)> {
+        let path = self.find(content, Part::Pattern, locale.unwrap_or_default())?;
+        let patterns = self.patterns.get(&path)?;
+        let found = patterns.iter().find(|pattern| provider.is_none_or(|provider| pattern.provider == provider));
+        found.map(|pattern| (path, pattern))
+    }
+
+    /// Renders the pattern of a content for a provider, if it has one; without a provider (where SMS are
+    /// captured) the first one that is written.
+    pub fn pattern(
+        &self,
+        content: &str,
+        provider: Option<&str>,
+        variables: &Variables<'_>,
+    ) -> Result<Option<Content>, RenderError> {
+        let Some((path, pattern)) = self.find_pattern(content, provider, Some(variables.locale())) else {
+            return Ok(None);
+        };
+        let context = variables.context();
+        let mut values = Vec::with_capacity(pattern.values.len());
+        for (name, _) in &pattern.values {
+            let value = self.run(&self.plain, &value_name(&path, &pattern.provider, name), &context)?;
+            values.push((name.clone(), value.trim().to_owned()));
+        }
+        Ok(Some(Content::Pattern { template: pattern.template.clone(), values }))
+    }
+
     /// The files that a content lacks for a channel; empty when it can be rendered.
     pub fn missing(&self, content: &str, channel: Channel) -> Vec<String> {
         let has = |part| {
@@ -124,7 +196,7 @@ impl Renderer {
     pub fn locales(&self, content: &str) -> Vec<String> {
         let mut locales = vec!["en".to_owned()];
         for name in self.names.iter().filter_map(|name| name.strip_prefix(content)?.strip_prefix('/')) {
-            let parts: Vec<&str> = name.split('.').collect();
+            let parts: Vec<&str> = name.split('.').filter(|part| *part != "pattern").collect();
             if let [_, locale, _] = parts[..]
                 && !locales.iter().any(|known| known == locale)
             {
@@ -211,6 +283,11 @@ fn path(content: &str, part: Part, locale: Option<&str>) -> String {
         Some(locale) => format!("{content}/{stem}.{locale}.{ending}"),
         None => format!("{content}/{stem}.{ending}"),
     }
+}
+
+/// Under which a pattern's value is registered, and named in errors.
+fn value_name(path: &str, provider: &str, name: &str) -> String {
+    format!("{path} {provider}.{name}")
 }
 
 fn registry(escape: bool) -> Handlebars<'static> {

@@ -219,6 +219,7 @@ impl Running {
             }
             let started = Monotonic::now();
             let chunk = self.enter(chunk, &reports).await;
+            let chunk = chunk.into_iter().map(|work| (sender.traceable(&work.envelope), work)).collect();
             for (work, may) in self.start(chunk, &reports).await {
                 let to = work.envelope.to.clone();
                 let ended = match may {
@@ -249,11 +250,11 @@ impl Running {
     }
 
     /// Marks messages as started; says of each whether it may be sent.
-    async fn start(&self, chunk: Vec<Work>, reports: &Reports) -> Vec<(Work, bool)> {
+    async fn start(&self, chunk: Vec<(bool, Work)>, reports: &Reports) -> Vec<(Work, bool)> {
         let mut asked = Vec::with_capacity(chunk.len());
-        for work in chunk {
+        for (traceable, work) in chunk {
             let (go, started) = oneshot::channel();
-            let starting = Starting { id: work.message.id, token: work.claim };
+            let starting = Starting { id: work.message.id, token: work.claim, traceable };
             let _ = reports.starts.send(Asked { starting, go }).await;
             asked.push((work, started));
         }

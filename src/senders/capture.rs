@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 
 use crate::domain::message::{Content, Envelope};
-use crate::senders::lines::{Line, line_for};
+use crate::domain::sms::{Line, line_for};
 use crate::senders::{Blame, Outcome, Sender, SenderFactory, mail};
 
 /// A full disk or a missing permission is mended by somebody, not by trying at once.
@@ -133,7 +133,7 @@ impl Outbox {
             message: envelope.message,
             campaign: &envelope.campaign,
             to: &envelope.to,
-            line: line_for(&self.lines, envelope.purpose),
+            line: line_for(&self.lines, envelope.purpose).map(|line| line.number.as_str()),
             text,
             pattern,
             values: values.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect(),
@@ -229,7 +229,7 @@ mod tests {
     }
 
     fn factory(folder: &Folder) -> CaptureFactory {
-        let line = Line { number: "3000".to_owned(), purpose: Purpose::Marketing };
+        let line = Line::plain("3000", Purpose::Marketing);
         CaptureFactory::new(&folder.0, vec![line], 4)
     }
 

@@ -11,7 +11,6 @@ use crate::domain::message::{Envelope, Reason};
 
 pub mod capture;
 pub mod dkim;
-pub mod lines;
 pub mod mail;
 pub mod pool;
 pub mod sms;
@@ -71,6 +70,10 @@ pub trait Sender: Send {
 
     /// Who handled the last message: the factory's name, or that of one of its servers.
     fn name(&self) -> &str;
+    /// Whether the attempt carries our own reference, by which the server can be asked about it.
+    fn traceable(&self, _envelope: &Envelope) -> bool {
+        false
+    }
 
     /// Ends the connection politely.
     fn close(&mut self) -> BoxFuture<'_, ()>;

@@ -232,7 +232,7 @@ impl PoolSender {
                         let (server, seconds) =
                             (known.server.factory.name(), health.breaker.left(now).unwrap_or_default().as_secs());
                         tracing::warn!(sender = self.shared.name, server, seconds, reply, "the server rests");
-                        metrics::counter!("rekindle_sender_pauses_total", "sender" => server.to_owned()).increment(1);
+                        metrics::counter!("rekindle_server_rests_total", "sender" => server.to_owned()).increment(1);
                     }
                     last_reply = Some(reply);
                 }
@@ -255,6 +255,14 @@ impl PoolSender {
 impl Sender for PoolSender {
     fn send<'a>(&'a mut self, envelope: &'a Envelope) -> BoxFuture<'a, Outcome> {
         Box::pin(self.send_by_choice(envelope))
+    }
+
+    /// Whether every server that may take it could be asked.
+    fn traceable(&self, envelope: &Envelope) -> bool {
+        let choice = self.shared.choice(envelope);
+        let servers = &self.shared.servers;
+        let mut all = choice.iter().map(|&index| (index, &servers[index]));
+        all.all(|(_, known)| known.server.factory.open().traceable(envelope)) && !choice.is_empty()
     }
 
     fn name(&self) -> &str {

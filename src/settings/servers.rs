@@ -1,5 +1,4 @@
-//! The keys of `email` and `sms` that say by which servers messages go, at what pace, and how mail is
-//! signed.
+//! The keys of `email` that say by which servers mail goes and how it is signed, and the pace of sending.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +7,6 @@ use secrecy::SecretString;
 
 use crate::document::{Table, Value};
 use crate::domain::address;
-use crate::domain::message::Purpose;
 use crate::domain::pace::Rate;
 
 /// A mail server.
@@ -33,38 +31,6 @@ pub enum Encryption {
     Starttls,
     /// From the first byte, as on port 465.
     Implicit,
-}
-
-/// How SMS go out.
-#[derive(Debug, Clone, Default)]
-pub struct Sms {
-    /// None: capture.
-    pub providers: Vec<SmsProvider>,
-    /// What capture writes beside each SMS.
-    pub lines: Vec<Line>,
-}
-
-/// A provider of SMS.
-#[derive(Debug, Clone)]
-pub struct SmsProvider {
-    /// Its description's name.
-    pub name: String,
-    /// Another address of its API, for staging.
-    pub base_url: Option<String>,
-    pub lines: Vec<Line>,
-    pub credentials: Vec<(String, SecretString)>,
-    pub connections: usize,
-    /// For numbers that begin so; empty: for all others.
-    pub prefixes: Vec<String>,
-    pub weight: u32,
-    pub rate: Rate,
-}
-
-/// A number that SMS are sent from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    pub number: String,
-    pub purpose: Purpose,
 }
 
 /// A key that signs mail.
@@ -147,90 +113,6 @@ fn decode_server(value: Value<'_>, folder: &Path, several: bool) -> Option<Smtp>
         weight: u32::try_from(weight?).ok()?,
         rate: rate?,
     })
-}
-
-/// One provider by its name, or a list of several that say for themselves what differs.
-pub(super) fn decode_sms(value: Value<'_>) -> Option<Sms> {
-    let mut table = value.table()?;
-    let sender = table.get("sender");
-    let own = decode_provider(&mut table, None);
-    table.finish();
-    let own = own?;
-    let providers = match sender {
-        None => Vec::new(),
-        Some(list) if list.is_list() => {
-            let items = list.list()?;
-            if items.is_empty() {
-                list.problem("the list is empty; write capture, or at least one: [{ provider: kavenegar }]");
-                return None;
-            }
-            let several = items.into_iter().map(|item| {
-                let mut table = item.table()?;
-                let name = table.require("provider").and_then(|value| value.text());
-                let prefixes = table.get_or("prefixes", Vec::new(), decode_prefixes);
-                let weight = table.get_or("weight", 1, |value| value.integer_in(1..=1000));
-                let provider = decode_provider(&mut table, Some(&own));
-                table.finish();
-                let weight = u32::try_from(weight?).ok()?;
-                Some(SmsProvider { name: name?, prefixes: prefixes?, weight, ..provider? })
-            });
-            several.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()?
-        }
-        Some(one) => match one.text()? {
-            name if name == "capture" => Vec::new(),
-            name => vec![SmsProvider { name, ..own.clone() }],
-        },
-    };
-    Some(Sms { providers, lines: own.lines })
-}
-
-/// The keys of a provider; what is not there is as in `outer`, but for the base URL and credentials.
-fn decode_provider(table: &mut Table<'_>, outer: Option<&SmsProvider>) -> Option<SmsProvider> {
-    let base_url = table.get_or("base_url", None, |value| value.text().map(Some));
-    let lines = table.get_or("lines", outer.map_or_else(Vec::new, |outer| outer.lines.clone()), |value| {
-        let lines = value.list()?.into_iter().map(|item| {
-            let mut table = item.table()?;
-            let number = table.require("number").and_then(|value| value.text());
-            let purpose = table.require("purpose").and_then(|value| value.one_of(Purpose::WORDS));
-            table.not_yet(&["hours", "links", "footer"]);
-            table.finish();
-            Some(Line { number: number?, purpose: purpose? })
-        });
-        lines.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()
-    });
-    let credentials = table.get_or("credentials", Vec::new(), |value| {
-        let mut table = value.table()?;
-        let entries = table.entries().into_iter().map(|(name, value)| Some((name, SecretString::from(value.text()?))));
-        entries.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()
-    });
-    let default = outer.map_or(8, |outer| outer.connections);
-    let connections = table.get_or("connections", default, |value| usize::try_from(value.integer_in(1..=200)?).ok());
-    let rate = table.get_or("rate", outer.map_or_else(Rate::default, |outer| outer.rate), decode_rate);
-    Some(SmsProvider {
-        name: String::new(),
-        base_url: base_url?,
-        lines: lines?,
-        credentials: credentials?,
-        connections: connections?,
-        prefixes: Vec::new(),
-        weight: 1,
-        rate: rate?,
-    })
-}
-
-fn decode_prefixes(value: Value<'_>) -> Option<Vec<String>> {
-    let prefixes = value.list()?.into_iter().map(|item| {
-        item.parse(|text| {
-            let digits = text.strip_prefix('+').unwrap_or_default();
-            match !digits.is_empty() && digits.len() <= 15 && digits.bytes().all(|b| b.is_ascii_digit()) {
-                true => Ok(text.to_owned()),
-                false => Err(format!(
-                    "`{text}` is not the beginning of a number; write it in quotes with its country, such as \"+98\""
-                )),
-            }
-        })
-    });
-    prefixes.collect::<Vec<_>>().into_iter().collect()
 }
 
 /// `{ per_second: …, per_minute: …, per_day: … }`, any of them.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::messages::{self, Message, StoredMessage, message_columns};
-use super::{JsonRows, Result, Tx, Uuids, events, execute, query, statements};
+use super::{JsonRows, Result, Tx, Uuids, events, execute, query, receipts, statements};
 use crate::domain::Instant;
 use crate::domain::message::{Channel, Reason, State};
 
@@ -15,11 +15,13 @@ statements! {
     CLAIMED = concat!("SELECT ", message_columns!("m.state"), " FROM messages m WHERE m.id {in_uuid $1}");
     UNKNOWN = "SELECT COUNT(*) FROM {rows $1: wanted UUID, wanted_no BIGINT} LEFT JOIN messages m ON m.id = r.wanted \
         WHERE m.id IS NULL OR m.dispatch_no < r.wanted_no";
-    START = "UPDATE under_way SET sender = $2, started_at = $3 FROM {rows $1: id UUID, token UUID} \
+    START = "UPDATE under_way SET sender = $2, started_at = $3, traceable = r.traceable \
+        FROM {rows $1: id UUID, token UUID, traceable BOOLEAN} \
         WHERE message_id = r.id AND claim = r.token AND lease_until > {now} + $4 RETURNING message_id";
     // An outcome that comes after its claim was taken back still says what became of the attempt.
-    FINISH_ATTEMPTS = "INSERT INTO attempts (message_id, dispatch_no, sender, started_at, finished_at, outcome, reply, address, reference, uncertain) \
-        SELECT r.id, r.dispatch_no, r.sender, COALESCE(u.started_at, $2), $2, r.outcome, r.reply, r.address, r.reference, r.uncertain \
+    FINISH_ATTEMPTS = "INSERT INTO attempts (message_id, dispatch_no, sender, started_at, finished_at, outcome, reply, address, reference, uncertain, traceable) \
+        SELECT r.id, r.dispatch_no, r.sender, COALESCE(u.started_at, $2), $2, r.outcome, r.reply, r.address, r.reference, r.uncertain, \
+        COALESCE(u.traceable, FALSE) \
         FROM {rows $1: id UUID, claim UUID, dispatch_no BIGINT, sender TEXT, outcome TEXT, reply TEXT, address TEXT, \
         reference TEXT, uncertain BOOLEAN} \
         LEFT JOIN under_way u ON u.message_id = r.id AND u.claim = r.claim WHERE r.outcome IS NOT NULL \
@@ -44,10 +46,10 @@ statements! {
         WHERE u.started_at IS NULL AND (u.lease_until < {now} OR $1) {skip_locked u}) RETURNING message_id";
     EXPIRED_STARTED = "DELETE FROM under_way WHERE message_id IN (SELECT u.message_id FROM under_way u \
         WHERE u.started_at IS NOT NULL AND (u.lease_until < {now} OR $1) {skip_locked u}) \
-        RETURNING message_id, dispatch_no, sender, started_at";
-    RECORD_UNCERTAIN = "INSERT INTO attempts (message_id, dispatch_no, sender, started_at, finished_at, outcome, reply, uncertain) \
-        SELECT r.id, r.dispatch_no, r.sender, r.started_at, $2, 'uncertain', 'the sender ended before the answer', TRUE \
-        FROM {rows $1: id UUID, dispatch_no BIGINT, sender TEXT, started_at BIGINT} WHERE TRUE \
+        RETURNING message_id, dispatch_no, sender, started_at, traceable";
+    RECORD_UNCERTAIN = "INSERT INTO attempts (message_id, dispatch_no, sender, started_at, finished_at, outcome, reply, uncertain, traceable) \
+        SELECT r.id, r.dispatch_no, r.sender, r.started_at, $2, 'uncertain', 'the sender ended before the answer', TRUE, r.traceable \
+        FROM {rows $1: id UUID, dispatch_no BIGINT, sender TEXT, started_at BIGINT, traceable BOOLEAN} WHERE TRUE \
         ON CONFLICT (message_id, dispatch_no) DO NOTHING";
     MARK_UNCERTAIN = "UPDATE messages SET state = 'uncertain', attempts = attempts + 1, \
         detail = 'the sender ended before the answer' WHERE id {in_uuid $1} AND state = 'queued'";
@@ -74,6 +76,8 @@ pub struct Starting {
     pub id: Uuid,
     /// The token under which it was claimed.
     pub token: Uuid,
+    /// Whether the attempt carries our own reference, so that the provider can be asked about it.
+    pub traceable: bool,
 }
 
 /// What a queue item asks to claim.
@@ -179,6 +183,10 @@ pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<()>
     if !sent.is_empty() {
         events::catch_up(tx, sent).await?;
     }
+    let references: Vec<String> = rows.iter().filter_map(|row| row.reference.clone()).collect();
+    if !references.is_empty() {
+        receipts::known(tx, references).await?;
+    }
     Ok(())
 }
 
@@ -198,6 +206,7 @@ pub async fn recover(tx: &mut Tx, alone: bool, now: Instant) -> Result<Recovered
         dispatch_no: i64,
         sender: Option<String>,
         started_at: i64,
+        traceable: bool,
     }
     let at = now.timestamp_millis();
     let unstarted: Vec<(Uuid,)> = query!(fetch_all, (Uuid,), tx, EXPIRED_UNSTARTED, alone)?;

@@ -30,6 +30,8 @@ pub mod occasions;
 pub mod paces;
 pub mod purchases;
 pub mod queue_items;
+pub mod receipts;
+pub mod replies;
 pub mod rfm;
 pub mod suppressions;
 pub mod volumes;
@@ -89,6 +91,8 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
         ("paces", paces::STATEMENTS),
         ("purchases", purchases::STATEMENTS),
         ("queue_items", queue_items::STATEMENTS),
+        ("receipts", receipts::STATEMENTS),
+        ("replies", replies::STATEMENTS),
         ("rfm", rfm::STATEMENTS),
         ("suppressions", suppressions::STATEMENTS),
         ("volumes", volumes::STATEMENTS),

@@ -21,6 +21,7 @@ statements! {
     LIFT_OWN = "DELETE FROM suppressions WHERE address {in $1} AND purpose = 'marketing' \
         AND reason IN ('unsubscribed', 'opted_out')";
     OF_ADDRESSES = "SELECT address, purpose FROM suppressions WHERE address {in $1}";
+    LIFT = "DELETE FROM suppressions WHERE address = $1 AND purpose = $2 AND reason = $3";
     COUNT = "SELECT COUNT(*) FROM suppressions";
 }
 
@@ -61,6 +62,11 @@ pub async fn lift_own(tx: &mut Tx, addresses: Vec<String>) -> Result<u64> {
 /// The suppressions of some addresses, as (address, purpose).
 pub async fn of_addresses(tx: &mut Tx, addresses: Vec<String>) -> Result<HashSet<(String, String)>> {
     Ok(query!(fetch_all, (String, String), tx, OF_ADDRESSES, Texts(addresses))?.into_iter().collect())
+}
+
+/// Takes a suppression back, if it is there for this reason and no other; whether it was.
+pub async fn lift(tx: &mut Tx, address: &str, purpose: &str, reason: &str) -> Result<bool> {
+    Ok(execute!(tx, LIFT, address, purpose, reason)? > 0)
 }
 
 /// How many there are.

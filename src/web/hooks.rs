@@ -10,26 +10,7 @@ use futures_util::future::BoxFuture;
 
 use super::pages::Notice;
 use super::{Request, Shared};
-
-/// A provider's call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Call {
-    pub method: String,
-    /// The public address that was called, query and all: signatures are over it.
-    pub url: String,
-    /// Names in lower case.
-    pub headers: Vec<(String, String)>,
-    pub query: String,
-    pub body: Vec<u8>,
-}
-
-/// What it is answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    pub status: u16,
-    pub content_type: &'static str,
-    pub body: String,
-}
+use crate::inbound::webhook::{Answer, Call};
 
 /// Who receives the calls, by the provider's name.
 pub type Hooks = Arc<dyn Fn(String, Call) -> BoxFuture<'static, Answer> + Send + Sync>;

@@ -42,6 +42,9 @@ pub const METRICS: &[(Kind, &str, &str, &str)] = &[
     (Kind::Histogram, "rekindle_attempt_seconds", "channel, sender", "how long attempts took"),
     (Kind::Counter, "rekindle_retries_total", "channel, sender", "attempts after which a message is tried again later"),
     (Kind::Counter, "rekindle_sender_pauses_total", "channel, sender", "how often a sender paused"),
+    (Kind::Counter, "rekindle_server_rests_total", "sender", "how often one of several servers began to rest"),
+    (Kind::Counter, "rekindle_domain_pauses_total", "", "how often a recipients' domain wanted less"),
+    (Kind::Gauge, "rekindle_sender_state", "sender", "of a server: 0 works, 0.5 is tried, 1 rests"),
     (
         Kind::Counter,
         "rekindle_recovered_total",
@@ -57,6 +60,7 @@ pub const METRICS: &[(Kind, &str, &str, &str)] = &[
     (Kind::Gauge, "rekindle_queue_depth", "channel", "messages in the queue; absent where the process has none"),
     (Kind::Gauge, "rekindle_held_campaigns", "", "campaigns above their ceiling"),
     (Kind::Gauge, "rekindle_paused", "", "1 while everything is paused"),
+    (Kind::Gauge, "rekindle_alert", "alert, campaign", "1 while a campaign is not scanned, or is silent where it is usually not"),
     (Kind::Gauge, "rekindle_uncertain_messages", "", "messages handed over whose answer was lost"),
     (Kind::Gauge, "rekindle_suppressions", "", "addresses closed for a purpose; counted every five minutes"),
 ];

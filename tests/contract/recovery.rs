@@ -156,7 +156,7 @@ pub async fn an_attempt_that_is_started_twice_is_one_attempt(size: Size) {
     let token = Uuid::now_v7();
     queue(&mut tx, id).await;
     claim(&mut tx, id, 1, token).await;
-    let starting = [Starting { id, token }];
+    let starting = [Starting { id, token, traceable: false }];
     for _ in 0..2 {
         assert_eq!(claims::start(&mut tx, &starting, "smtp", at(NOW), LEASE / 2).await.unwrap(), [id]);
     }

@@ -18,13 +18,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("settings", &["domain", "document", "store::redact"]),
     ("import", &["store", "domain", "document", "settings", "clock"]),
     ("catalog", &["triggers", "rendering", "senders", "settings", "store", "domain", "document"]),
-    ("inbound", &["store", "domain", "clock"]),
     ("model", &["store", "domain"]),
     ("scheduler", PIPELINE),
     ("dispatcher", PIPELINE),
     ("fallback", PIPELINE),
     ("sender", PIPELINE),
-    ("web", PIPELINE),
+    ("web", WITH_INBOUND),
+    ("inbound", PIPELINE),
     ("plan", WITH_SCHEDULER),
     ("occasion_search", WITH_PLAN),
     ("app", BELOW_APP),
@@ -35,6 +35,21 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 const PIPELINE: &[&str] =
     &["catalog", "queue", "senders", "rendering", "triggers", "settings", "store", "domain", "clock", "telemetry"];
+
+/// Providers' calls come in by the web.
+const WITH_INBOUND: &[&str] = &[
+    "inbound",
+    "catalog",
+    "queue",
+    "senders",
+    "rendering",
+    "triggers",
+    "settings",
+    "store",
+    "domain",
+    "clock",
+    "telemetry",
+];
 
 /// What would happen is computed by what makes it happen.
 const WITH_SCHEDULER: &[&str] =
@@ -55,13 +70,13 @@ const WITH_PLAN: &[&str] = &[
 ];
 
 const BELOW_APP: &[&str] = &[
-    "inbound",
     "model",
     "scheduler",
     "dispatcher",
     "fallback",
     "sender",
     "web",
+    "inbound",
     "plan",
     "occasion_search",
     "catalog",
@@ -80,13 +95,13 @@ const BELOW_APP: &[&str] = &[
 
 const BELOW_CLI: &[&str] = &[
     "app",
-    "inbound",
     "model",
     "scheduler",
     "dispatcher",
     "fallback",
     "sender",
     "web",
+    "inbound",
     "plan",
     "occasion_search",
     "catalog",

@@ -17,6 +17,8 @@ mod changes_contract;
 mod days_contract;
 #[path = "../contract/fallback.rs"]
 mod fallback_contract;
+#[path = "../contract/hearing.rs"]
+mod hearing_contract;
 #[path = "../contract/launching.rs"]
 mod launching_contract;
 #[path = "../contract/mistakes.rs"]
@@ -39,9 +41,11 @@ mod web_contract;
 mod audiences;
 mod bounces;
 mod faults;
+mod hooks;
 mod import;
 mod launching;
 mod layers;
+mod lines;
 mod pipeline;
 mod queue;
 mod reasons;

@@ -17,6 +17,8 @@ mod changes_contract;
 mod days_contract;
 #[path = "../contract/fallback.rs"]
 mod fallback_contract;
+#[path = "../contract/hearing.rs"]
+mod hearing_contract;
 #[path = "../contract/launching.rs"]
 mod launching_contract;
 #[path = "../contract/mistakes.rs"]
@@ -39,6 +41,7 @@ mod web_contract;
 mod audiences;
 mod bounces;
 mod faults;
+mod kannel;
 mod mail;
 mod pipeline;
 mod postfix;

@@ -7,6 +7,8 @@ use crate::document::{Document, Problems, Table, Value, expected};
 use crate::domain::duration;
 use crate::domain::message::{Reason, words};
 
+use super::fields::{Field, ValueRule, takes_any};
+use super::heard::{Delivery, Poll, Webhook, delivery};
 use super::template::{Place, Template};
 
 /// How long a provider rests where its description does not say.
@@ -28,6 +30,12 @@ pub struct Provider {
     /// The call that sends a pattern, where the provider has one.
     pub pattern: Option<Operation>,
     pub reply: Reply,
+    /// What each status of delivery means.
+    pub delivery: Vec<(String, Delivery)>,
+    /// How the provider tells us what it hears.
+    pub webhook: Option<Webhook>,
+    /// How it is asked for that.
+    pub poll: Poll,
 }
 
 /// One HTTP call.
@@ -39,7 +47,9 @@ pub struct Operation {
     /// User name and password of HTTP basic authentication.
     pub basic: Option<(Template, Template)>,
     pub body: Body,
-    pub fields: Vec<(String, Template)>,
+    pub fields: Vec<(String, Field)>,
+    /// What is asked of a pattern's values, by name; `*` is for all others.
+    pub rules: Vec<(String, ValueRule)>,
     /// The provider takes the same `{reference}` only once, so that a call whose answer was lost
     /// can be repeated.
     pub idempotent: bool,
@@ -56,10 +66,33 @@ impl Operation {
         self.templates().any(Template::names_line)
     }
 
+    /// Whether the call carries our own reference, so that the provider can be asked about it.
+    pub fn names_reference(&self) -> bool {
+        self.templates().any(Template::names_reference)
+    }
+
+    /// Whether a pattern's values are what the call takes; the error names the value and its rule.
+    pub fn check_values(&self, values: &[(String, String)]) -> Result<(), String> {
+        let known: Vec<&str> = self.values().map(|(name, _)| name).collect();
+        for (name, value) in values {
+            if !takes_any(&self.fields) && !known.contains(&name.as_str()) {
+                return Err(not_known("pattern value", name, &known));
+            }
+            let rule = self.rules.iter().find(|(own, _)| own == name);
+            let rule = rule.or_else(|| self.rules.iter().find(|(own, _)| own == "*"));
+            if let Some(why) = rule.and_then(|(_, rule)| rule.refuse(name, value)) {
+                return Err(why);
+            }
+        }
+        let missing = self.values().find(|(name, needed)| *needed && !values.iter().any(|(given, _)| given == name));
+        missing.map_or(Ok(()), |(name, _)| Err(format!("the pattern value `{name}` is missing")))
+    }
+
     fn templates(&self) -> impl Iterator<Item = &Template> {
-        let pairs = self.headers.iter().chain(&self.fields).map(|(_, template)| template);
+        let headers = self.headers.iter().map(|(_, template)| template);
+        let fields = self.fields.iter().flat_map(|(_, field)| field.templates());
         let basic = self.basic.iter().flat_map(|(user, password)| [user, password]);
-        std::iter::once(&self.url).chain(pairs).chain(basic)
+        std::iter::once(&self.url).chain(headers).chain(fields).chain(basic)
     }
 }
 
@@ -73,7 +106,7 @@ words! {
     Body {
         /// `application/x-www-form-urlencoded`.
         Form = "form",
-        /// An object of texts.
+        /// An object, as the fields are written.
         Json = "json",
         /// Behind the URL's question mark.
         Query = "query",
@@ -96,7 +129,7 @@ pub struct Reply {
 /// Where an answer holds a code, and what each code means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Codes {
-    /// The first place that holds one counts.
+    /// The first place that holds a listed one counts, else the first that holds any.
     pub code: Vec<Source>,
     pub codes: Vec<(String, Meaning)>,
 }
@@ -113,6 +146,8 @@ impl Codes {
 pub enum Source {
     /// The HTTP status.
     Http,
+    /// The first word of a body that is plain text.
+    Body,
     /// A JSON pointer (RFC 6901) into the body.
     Pointer(String),
 }
@@ -178,13 +213,21 @@ fn decode(root: Value<'_>) -> Option<Provider> {
     let base_url = table.require("base_url").and_then(base_url);
     let credentials = table.get_or("credentials", Vec::new(), texts);
     let numbers = table.get_or("numbers", Vec::new(), |value| each(value.list()?, number));
-    let known = credentials.clone().unwrap_or_default();
+    let mut known = credentials.clone().unwrap_or_default();
+    let webhook = table.get("webhook").map(Webhook::parse);
+    if let Some(Some(webhook)) = &webhook
+        && !known.contains(&webhook.secret)
+    {
+        known.push(webhook.secret.clone());
+    }
     let text = table.get("text").map(|value| operation(value, Place::Text, &known));
     let pattern = table.get("pattern").map(|value| operation(value, Place::Pattern, &known));
     if text.is_none() && pattern.is_none() {
         root.problem("there is neither `text` nor `pattern`: the provider could send nothing");
     }
     let reply = table.require("reply").and_then(reply);
+    let delivery = table.get_or("delivery", Vec::new(), delivery);
+    let poll = table.get_or("poll", Poll::default(), |value| Poll::parse(value, &known));
     table.finish();
     Some(Provider {
         name: name?,
@@ -194,11 +237,14 @@ fn decode(root: Value<'_>) -> Option<Provider> {
         text: whole(text)?,
         pattern: whole(pattern)?,
         reply: reply?,
+        delivery: delivery?,
+        webhook: whole(webhook)?,
+        poll: poll?,
     })
 }
 
 /// A key that is absent is fine, one that could not be read is not.
-fn whole<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+pub(super) fn whole<T>(read: Option<Option<T>>) -> Option<Option<T>> {
     match read {
         None => Some(None),
         Some(None) => None,
@@ -207,7 +253,7 @@ fn whole<T>(read: Option<Option<T>>) -> Option<Option<T>> {
 }
 
 /// All items, or none where one could not be read; each one reports its problem.
-fn each<'d, T>(items: Vec<Value<'d>>, read: impl Fn(Value<'d>) -> Option<T>) -> Option<Vec<T>> {
+pub(super) fn each<'d, T>(items: Vec<Value<'d>>, read: impl Fn(Value<'d>) -> Option<T>) -> Option<Vec<T>> {
     let read: Vec<Option<T>> = items.into_iter().map(read).collect();
     read.into_iter().collect()
 }
@@ -232,8 +278,30 @@ fn number(value: Value<'_>) -> Option<(String, String)> {
 }
 
 fn operation(value: Value<'_>, place: Place, credentials: &[String]) -> Option<Operation> {
-    let template = |value: Value<'_>| value.parse(|text| Template::parse(text, place, credentials));
     let mut table = value.table()?;
+    let operation = call(&mut table, place, credentials);
+    let idempotent = table.get("idempotent").map(|value| Some((value, value.boolean()?)));
+    let rules = table.get_or("rules", Vec::new(), |value| {
+        let rules: Vec<_> =
+            value.table()?.entries().into_iter().map(|(n, v)| Some((n, ValueRule::parse(v)?))).collect();
+        rules.into_iter().collect()
+    });
+    table.finish();
+    let idempotent = whole(idempotent)?;
+    let mut operation = operation?;
+    operation.idempotent = idempotent.is_some_and(|(_, idempotent)| idempotent);
+    operation.rules = rules?;
+    if let Some((at, true)) = idempotent
+        && !operation.names_reference()
+    {
+        at.problem("this needs `{reference}` or `{message}` in the call: by it the provider knows the message again");
+    }
+    Some(operation)
+}
+
+/// The keys of any call.
+pub(super) fn call(table: &mut Table<'_>, place: Place, credentials: &[String]) -> Option<Operation> {
+    let template = |value: Value<'_>| value.parse(|text| Template::parse(text, place, credentials));
     let method = table.get_or("method", Method::Post, |value| value.one_of(Method::WORDS));
     let url = table.require("url").and_then(template);
     let headers = table.get_or("headers", Vec::new(), |value| pairs(value, template));
@@ -245,28 +313,22 @@ fn operation(value: Value<'_>, place: Place, credentials: &[String]) -> Option<O
         Some((user?, password?))
     });
     let body = table.get_or("body", Body::Form, |value| value.one_of(Body::WORDS));
-    let fields = table.get_or("fields", Vec::new(), |value| pairs(value, template));
-    let idempotent = table.get("idempotent").map(|value| Some((value, value.boolean()?)));
-    table.finish();
-    let idempotent = whole(idempotent)?;
-    let operation = Operation {
+    let json = body == Some(Body::Json);
+    let fields =
+        table.get_or("fields", Vec::new(), |value| pairs(value, |value| Field::parse(value, json, place, credentials)));
+    Some(Operation {
         method: method?,
         url: url?,
         headers: headers?,
         basic: whole(basic)?,
         body: body?,
         fields: fields?,
-        idempotent: idempotent.is_some_and(|(_, idempotent)| idempotent),
-    };
-    if let Some((at, true)) = idempotent
-        && !operation.templates().any(Template::names_reference)
-    {
-        at.problem("this needs `{reference}` or `{message}` in the call: by it the provider knows the message again");
-    }
-    Some(operation)
+        rules: Vec::new(),
+        idempotent: false,
+    })
 }
 
-fn pairs<'d>(value: Value<'d>, read: impl Fn(Value<'d>) -> Option<Template>) -> Option<Vec<(String, Template)>> {
+fn pairs<'d, T>(value: Value<'d>, read: impl Fn(Value<'d>) -> Option<T>) -> Option<Vec<(String, T)>> {
     let entries: Vec<_> =
         value.table()?.entries().into_iter().map(|(name, value)| Some((name, read(value)?))).collect();
     entries.into_iter().collect()
@@ -303,11 +365,12 @@ fn codes(table: &mut Table<'_>) -> Option<Codes> {
 fn source(value: Value<'_>) -> Option<Source> {
     match value.text()?.as_str() {
         "http" => Some(Source::Http),
+        "body" => Some(Source::Body),
         _ => pointer(value).map(Source::Pointer),
     }
 }
 
-fn pointer(value: Value<'_>) -> Option<String> {
+pub(super) fn pointer(value: Value<'_>) -> Option<String> {
     value.parse(|text| match text.starts_with('/') {
         true => Ok(text.to_owned()),
         false => Err(format!("`{text}` is not a place in the answer; write a JSON pointer: /return/status")),
@@ -334,7 +397,7 @@ fn meaning(value: Value<'_>) -> Option<Meaning> {
     Some(Meaning { then: then?, means: means? })
 }
 
-fn length(value: Value<'_>) -> Option<Duration> {
+pub(super) fn length(value: Value<'_>) -> Option<Duration> {
     value.parse(|text| duration::parse(text)?.to_std().map_err(|error| error.to_string()))
 }
 

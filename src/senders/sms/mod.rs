@@ -13,17 +13,24 @@ use reqwest::{Client, Response, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::domain::message::{Envelope, Purpose, Reason};
-use crate::senders::lines::{Line, line_for};
+use crate::domain::sms::{Line, line_for};
 use crate::senders::{AWAY, Outcome, Sender, SenderFactory};
 
+mod ask;
 mod description;
+mod fields;
+mod heard;
 mod reply;
 mod request;
 mod template;
 #[cfg(test)]
 mod tests;
 
+pub use ask::Found;
 pub use description::{Body, Codes, Meaning, Method, Operation, Provider, Reply, Source, Then};
+pub use fields::{Field, ValueRule};
+pub use heard::{Ask, Auth, Delivery, Inbound, Poll, Receipt, Receipted, Received, Statuses, Webhook};
+pub use request::reference;
 pub use template::Template;
 
 /// No provider says more in one answer.
@@ -38,6 +45,8 @@ pub struct SmsOptions {
     pub credentials: BTreeMap<String, SecretString>,
     /// The first one for a message's purpose is used.
     pub lines: Vec<Line>,
+    /// The beginning of the web role's public URLs, under which the provider reports to us.
+    pub public_url: String,
     /// How many calls may be under way at once.
     pub connections: usize,
     /// The most that one send may take; connecting may take half of it.
@@ -51,6 +60,7 @@ impl Default for SmsOptions {
             base_url: None,
             credentials: BTreeMap::new(),
             lines: Vec::new(),
+            public_url: String::new(),
             connections: 8,
             timeout: Duration::from_secs(20),
         }
@@ -66,11 +76,14 @@ pub enum SmsError {
     CredentialUnknown(String),
     #[error("the base URL of `{provider}` is not an http(s) address: {error}")]
     BaseUrl { provider: String, error: String },
+    #[error("the credential `{name}` of `{provider}` stands in a URL: write 16 or more letters, digits, - and _")]
+    WebhookKey { provider: String, name: String },
     #[error("cannot set up HTTP: {0}")]
     Client(String),
 }
 
 /// Opens senders for one provider; they share its connections.
+#[derive(Clone)]
 pub struct SmsFactory(Arc<Shared>);
 
 struct Shared {
@@ -78,6 +91,8 @@ struct Shared {
     options: SmsOptions,
     base_url: String,
     local: bool,
+    /// Where the provider reports to.
+    webhook: Option<String>,
     client: Client,
 }
 
@@ -89,7 +104,9 @@ impl SmsFactory {
                 return Err(SmsError::CredentialMissing { provider: provider.name, name: name.clone() });
             }
         }
-        let known: Vec<&str> = provider.credentials.iter().map(String::as_str).collect();
+        let secret = provider.webhook.iter().map(|webhook| &webhook.secret);
+        let mut known: Vec<&str> = provider.credentials.iter().chain(secret).map(String::as_str).collect();
+        known.dedup();
         if let Some(name) = options.credentials.keys().find(|name| !known.contains(&name.as_str())) {
             return Err(SmsError::CredentialUnknown(description::not_known("credential", name, &known)));
         }
@@ -99,9 +116,8 @@ impl SmsFactory {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(bad(format!("`{}` is another protocol", url.scheme())));
         }
-        let local = url.host_str().is_some_and(|host| {
-            host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-        });
+        let local = is_local(&url);
+        let webhook = webhook(&provider, &options, local)?;
         let mut client = Client::builder()
             .timeout(options.timeout)
             .connect_timeout(options.timeout / 2)
@@ -111,7 +127,7 @@ impl SmsFactory {
             client = client.no_proxy();
         }
         let client = client.build().map_err(|error| SmsError::Client(cause(&error)))?;
-        Ok(Self(Arc::new(Shared { provider, options, base_url, local, client })))
+        Ok(Self(Arc::new(Shared { provider, options, base_url, local, webhook, client })))
     }
 
     /// Whether messages of this purpose can be sent as a text: the provider may want a line for it.
@@ -150,6 +166,10 @@ impl Sender for SmsSender {
         Box::pin(self.0.send(envelope))
     }
 
+    fn traceable(&self, envelope: &Envelope) -> bool {
+        request::operation(&self.0.provider, &envelope.content).is_ok_and(Operation::names_reference)
+    }
+
     /// The connections belong to the factory and close when they have been idle.
     fn close(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
@@ -163,12 +183,7 @@ impl Shared {
             Ok(operation) => operation,
             Err(why) => return our_fault(why),
         };
-        let account = request::Account {
-            base_url: &self.base_url,
-            credentials: &self.options.credentials,
-            lines: &self.options.lines,
-        };
-        let request = match request::build(&self.client, &self.provider, operation, &account, envelope) {
+        let request = match request::build(&self.client, &self.provider, operation, &self.account(), envelope) {
             Ok(request) => request,
             Err(why) => return our_fault(why),
         };
@@ -187,6 +202,15 @@ impl Shared {
         }
     }
 
+    fn account(&self) -> request::Account<'_> {
+        request::Account {
+            base_url: &self.base_url,
+            credentials: &self.options.credentials,
+            lines: &self.options.lines,
+            webhook: self.webhook.as_deref(),
+        }
+    }
+
     /// The request is out, an answer did not come.
     fn lost(&self, operation: &Operation, error: &reqwest::Error) -> Outcome {
         let why = match error.is_timeout() {
@@ -202,6 +226,33 @@ impl Shared {
             self.options.credentials.values().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty());
         secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
+}
+
+fn is_local(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| {
+        host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    })
+}
+
+/// The URL under which the provider reports to us; none where nobody could prove that it does, or
+/// where it could not reach it.
+fn webhook(provider: &Provider, options: &SmsOptions, local: bool) -> Result<Option<String>, SmsError> {
+    let Some(webhook) = &provider.webhook else { return Ok(None) };
+    let secret = options.credentials.get(&webhook.secret).filter(|secret| !secret.expose_secret().is_empty());
+    let Some(secret) = secret else { return Ok(None) };
+    let url = format!("{}/hooks/{}", options.public_url.trim_end_matches('/'), provider.name);
+    if Url::parse(&url).map_or(true, |url| is_local(&url) && !local) {
+        return Ok(None);
+    }
+    if webhook.auth != Auth::Key {
+        return Ok(Some(url));
+    }
+    let key = secret.expose_secret();
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if key.len() < 16 || !key.chars().all(plain) {
+        return Err(SmsError::WebhookKey { provider: provider.name.clone(), name: webhook.secret.clone() });
+    }
+    Ok(Some(format!("{url}?key={key}")))
 }
 
 /// At most [`ANSWER_LIMIT`] octets; what is longer is cut and then not understood.

@@ -11,15 +11,21 @@ use crate::senders::{Blame, MISCONFIGURED, Outcome};
 /// The outcome of an answer with this HTTP status and body.
 pub(super) fn judge(provider: &Provider, purpose: Purpose, idempotent: bool, status: u16, body: &[u8]) -> Outcome {
     let json: Option<Value> = serde_json::from_slice(body).ok();
-    let look = |codes: &Codes| codes.code.iter().find_map(|source| code(source, status, json.as_ref()));
+    let look = |codes| look(codes, status, json.as_ref(), body);
     let reply = &provider.reply;
-    let Some(code) = look(&reply.call) else { return without_code(idempotent, status) };
-    let meaning = reply.call.meaning(&code).unwrap_or(&reply.unlisted);
+    let (code, meaning) = match look(&reply.call) {
+        None => return without_code(idempotent, status),
+        Some((source, code)) => match (reply.call.meaning(&code), source) {
+            (Some(meaning), _) => (code, meaning),
+            (None, Source::Http) => return without_code(idempotent, status),
+            (None, _) => (code, &reply.unlisted),
+        },
+    };
     if meaning.then != Then::Sent {
         return outcome(meaning, &code, purpose);
     }
     if let Some(message) = &reply.message
-        && let Some(code) = look(message)
+        && let Some((_, code)) = look(message)
         && let Some(meaning) = message.meaning(&code)
         && meaning.then != Then::Sent
     {
@@ -64,17 +70,37 @@ fn outcome(meaning: &Meaning, code: &str, purpose: Purpose) -> Outcome {
     }
 }
 
-fn code(source: &Source, status: u16, json: Option<&Value>) -> Option<String> {
+/// The code that counts, and where it stands.
+fn look<'c>(codes: &'c Codes, status: u16, json: Option<&Value>, body: &[u8]) -> Option<(&'c Source, String)> {
+    let found = || codes.code.iter().filter_map(|source| Some((source, code(source, status, json, body)?)));
+    // HTTP's success says nothing where the body has a code of its own.
+    let own = found().any(|(source, code)| *source != Source::Http && code != "null");
+    let counts = |source: &Source, meaning: &Meaning| *source != Source::Http || !own || meaning.then != Then::Sent;
+    let listed = found().find(|(source, code)| codes.meaning(code).is_some_and(|meaning| counts(source, meaning)));
+    // `null` is a code only where it is listed.
+    listed.or_else(|| found().find(|(_, code)| code != "null"))
+}
+
+fn code(source: &Source, status: u16, json: Option<&Value>, body: &[u8]) -> Option<String> {
     match source {
         Source::Http => Some(status.to_string()),
-        Source::Pointer(pointer) => scalar(json?.pointer(pointer)?),
+        Source::Pointer(pointer) => match json?.pointer(pointer)? {
+            Value::Null => Some("null".to_owned()),
+            value => scalar(value),
+        },
+        // `0: Accepted for delivery`.
+        Source::Body => {
+            let word = std::str::from_utf8(body).ok()?.trim_start().split([':', ' ', '\n', '\r']).next()?;
+            scalar(&Value::from(word))
+        }
     }
 }
 
 /// A number or a short word, as text. Anything longer is no code and no id.
-fn scalar(value: &Value) -> Option<String> {
+pub(super) fn scalar(value: &Value) -> Option<String> {
     let text = match value {
         Value::Number(number) => number.to_string(),
+        Value::Bool(value) => value.to_string(),
         Value::String(text) => text.trim().to_owned(),
         _ => return None,
     };

@@ -8,16 +8,19 @@ use reqwest::{Client, Request, Url};
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
-use super::description::{Body, Method, Operation, Provider, not_known};
+use super::description::{Body, Method, Operation, Provider};
+use super::fields::Field;
 use super::template::{Slot, Template};
 use crate::domain::message::{Content, Envelope};
-use crate::senders::lines::{Line, line_for};
+use crate::domain::sms::{Encoding, Line, SmsSize, line_for};
 
 /// What the settings add to a description.
 pub(super) struct Account<'a> {
     pub base_url: &'a str,
     pub credentials: &'a BTreeMap<String, SecretString>,
     pub lines: &'a [Line],
+    /// Where the provider reports to.
+    pub webhook: Option<&'a str>,
 }
 
 /// The call for this kind of content; the error says which one the description lacks.
@@ -30,7 +33,7 @@ pub(super) fn operation<'p>(provider: &'p Provider, content: &Content) -> Result
     operation.as_ref().ok_or_else(|| format!("the description of `{}` has no `{name}`", provider.name))
 }
 
-/// The request, ready to go out. Its URL may hold a secret: it is never shown.
+/// The request that sends an envelope. Its URL may hold a secret: it is never shown.
 pub(super) fn build(
     client: &Client,
     provider: &Provider,
@@ -38,42 +41,64 @@ pub(super) fn build(
     account: &Account<'_>,
     envelope: &Envelope,
 ) -> Result<Request, String> {
-    if let Content::Pattern { values, .. } = &envelope.content {
-        let known: Vec<&str> = operation.values().map(|(name, _)| name).collect();
-        if let Some((name, _)) = values.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-            return Err(not_known("pattern value", name, &known));
-        }
-    }
+    let values: &[(String, String)] = match &envelope.content {
+        Content::Pattern { values, .. } => values,
+        _ => &[],
+    };
+    operation.check_values(values)?;
     let to = number(&provider.numbers, &envelope.to);
     let find = |slot: &Slot| find(slot, account, envelope, &to);
-    let fill = |template: &Template| {
-        template.fill(find, |_, value, out| out.push_str(value)).map_err(|slot| missing(slot, envelope))
-    };
-    let pairs = |templates: &[(String, Template)]| {
-        let filled = templates.iter().map(|(name, template)| Ok(fill(template)?.map(|value| (name.clone(), value))));
-        filled.filter_map(Result::transpose).collect::<Result<Vec<(String, String)>, String>>()
-    };
+    let missing = |slot: &Slot| missing(slot, envelope);
+    make(client, operation, values, &find, &missing)
+}
 
-    let url = operation.url.fill(find, write_url).map_err(|slot| missing(slot, envelope))?.unwrap_or_default();
+/// The request of any call: `find` fills a slot, `missing` says what it means that one is empty.
+pub(super) fn make<'v>(
+    client: &Client,
+    operation: &Operation,
+    values: &[(String, String)],
+    find: &dyn Fn(&Slot) -> Option<Cow<'v, str>>,
+    missing: &dyn Fn(&Slot) -> String,
+) -> Result<Request, String> {
+    let plain = |_: &Slot, value: &str, out: &mut String| out.push_str(value);
+    let fill = |template: &Template, each: Option<&(String, String)>| {
+        let find = |slot: &Slot| match (slot, each) {
+            (Slot::EachName, Some((name, _))) => Some(Cow::Owned(name.clone())),
+            (Slot::EachValue, Some((_, value))) => Some(Cow::Owned(value.clone())),
+            _ => find(slot),
+        };
+        template.fill(find, plain).map_err(missing)
+    };
+    let url = operation.url.fill(find, write_url).map_err(missing)?.unwrap_or_default();
     // The parser's own error names no part of the text.
     let mut url = Url::parse(&url).map_err(|error| format!("the URL of the description is not one: {error}"))?;
-    let fields = pairs(&operation.fields)?;
+    let mut texts = Vec::new();
+    if operation.body != Body::Json {
+        for (name, field) in &operation.fields {
+            let [template] = field.templates()[..] else { continue };
+            texts.extend(fill(template, None)?.map(|value| (name.clone(), value)));
+        }
+    }
     if operation.body == Body::Query {
-        url.query_pairs_mut().extend_pairs(&fields);
+        url.query_pairs_mut().extend_pairs(&texts);
     }
     let mut request = match operation.method {
         Method::Get => client.get(url),
         Method::Post => client.post(url),
     };
-    for (name, value) in pairs(&operation.headers)? {
-        request = request.header(name, value);
+    for (name, template) in &operation.headers {
+        if let Some(value) = fill(template, None)? {
+            request = request.header(name, value);
+        }
     }
     if let Some((user, password)) = &operation.basic {
-        request = request.basic_auth(fill(user)?.unwrap_or_default(), fill(password)?);
+        request = request.basic_auth(fill(user, None)?.unwrap_or_default(), fill(password, None)?);
     }
     request = match operation.body {
-        Body::Form => request.form(&fields),
-        Body::Json => request.json(&fields.into_iter().collect::<BTreeMap<_, _>>()),
+        Body::Form => request.form(&texts),
+        Body::Json => {
+            request.json(&Field::Table(operation.fields.clone()).json(&fill, values, None)?.unwrap_or_default())
+        }
         Body::Query => request,
     };
     request.build().map_err(|_| "the request cannot be made: a header holds what no header can".to_owned())
@@ -81,18 +106,36 @@ pub(super) fn build(
 
 fn find<'a>(slot: &Slot, account: &Account<'a>, envelope: &'a Envelope, to: &'a str) -> Option<Cow<'a, str>> {
     match (slot, &envelope.content) {
-        (Slot::BaseUrl, _) => Some(account.base_url.into()),
-        (Slot::Credential(name), _) => account.credentials.get(name).map(|secret| secret.expose_secret().into()),
+        (Slot::BaseUrl | Slot::Credential(_) | Slot::Webhook, _) => account.find(slot),
         (Slot::To, _) => Some(to.into()),
-        (Slot::Sender, _) => line_for(account.lines, envelope.purpose).map(Cow::from),
+        (Slot::Sender, _) => line_for(account.lines, envelope.purpose).map(|line| line.number.as_str().into()),
         (Slot::Reference, _) => Some(reference(envelope.message).to_string().into()),
         (Slot::Message, _) => Some(envelope.message.to_string().into()),
         (Slot::Text, Content::Sms { text }) => Some(text.into()),
+        (Slot::Coding, Content::Sms { text }) => Some(match SmsSize::of(text).encoding {
+            Encoding::Gsm7 => "0".into(),
+            Encoding::Ucs2 => "2".into(),
+        }),
         (Slot::Template, Content::Pattern { template, .. }) => Some(template.into()),
         (Slot::Value(name), Content::Pattern { values, .. }) => {
             values.iter().find(|(given, _)| given == name).map(|(_, value)| value.into())
         }
-        (Slot::Text | Slot::Template | Slot::Value(_), _) => None,
+        (Slot::Values, Content::Pattern { values, .. }) => {
+            Some(values.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(";").into())
+        }
+        _ => None,
+    }
+}
+
+impl<'a> Account<'a> {
+    /// What every call can be filled with.
+    pub(super) fn find(&self, slot: &Slot) -> Option<Cow<'a, str>> {
+        match slot {
+            Slot::BaseUrl => Some(self.base_url.into()),
+            Slot::Credential(name) => self.credentials.get(name).map(|secret| secret.expose_secret().into()),
+            Slot::Webhook => self.webhook.map(Cow::from),
+            _ => None,
+        }
     }
 }
 
@@ -107,7 +150,7 @@ fn missing(slot: &Slot, envelope: &Envelope) -> String {
 
 /// Our reference as a whole number: some providers take nothing else. The last 62 bits of a UUIDv7
 /// are its random part, and fit a signed 64-bit column.
-pub(super) fn reference(message: Uuid) -> u64 {
+pub fn reference(message: Uuid) -> u64 {
     message.as_u64_pair().1 & ((1 << 62) - 1)
 }
 

@@ -10,6 +10,28 @@ use super::description::not_known;
 pub(super) enum Place {
     Text,
     Pattern,
+    /// What stands once for each named value of a pattern.
+    Each,
+    /// What became of messages, by the provider's ids.
+    Receipts,
+    /// What became of one message, by our own reference.
+    Ask,
+    /// What came in to a line.
+    Inbox,
+}
+
+impl Place {
+    /// The placeholders that have a value there, beside `base_url` and the credentials.
+    const fn slots(self) -> &'static [&'static str] {
+        match self {
+            Self::Text => &["to", "sender", "reference", "message", "webhook", "text", "coding"],
+            Self::Pattern => &["to", "sender", "reference", "message", "webhook", "template", "values", "value.NAME"],
+            Self::Each => &["to", "sender", "reference", "message", "webhook", "template", "name", "value"],
+            Self::Receipts => &["references"],
+            Self::Ask => &["reference", "message"],
+            Self::Inbox => &["line"],
+        }
+    }
 }
 
 /// A text with places to fill in.
@@ -33,11 +55,24 @@ pub(super) enum Slot {
     Reference,
     /// The message's id.
     Message,
+    /// Where the provider reports to; there is none unless its secret is configured.
+    Webhook,
     Text,
+    /// `0` for a text of GSM 03.38, `2` for any other.
+    Coding,
     /// The id of the pattern at the provider.
     Template,
     /// A named value of the pattern.
     Value(String),
+    /// All values of the pattern in their order, with `;` between them.
+    Values,
+    /// The name and the value of which the field stands there.
+    EachName,
+    EachValue,
+    /// The provider's ids, with commas between them.
+    References,
+    /// The line whose messages are asked for.
+    Line,
 }
 
 impl Template {
@@ -94,6 +129,11 @@ impl Template {
         self.slots().any(|(slot, optional)| *slot == Slot::Sender && !optional)
     }
 
+    /// Whether this slot is in it.
+    pub(super) fn names(&self, slot: &Slot) -> bool {
+        self.slots().any(|(own, _)| own == slot)
+    }
+
     /// Whether it holds something by which the provider can know the message again.
     pub(super) fn names_reference(&self) -> bool {
         self.slots().any(|(slot, _)| matches!(slot, Slot::Reference | Slot::Message))
@@ -118,25 +158,29 @@ fn slot(name: &str, place: Place, credentials: &[String]) -> Result<Slot, String
     if let (Some(value), Place::Pattern) = (name.strip_prefix("value."), place) {
         return Ok(Slot::Value(value.to_owned()));
     }
-    match (name, place) {
-        ("base_url", _) => Ok(Slot::BaseUrl),
-        ("to", _) => Ok(Slot::To),
-        ("sender", _) => Ok(Slot::Sender),
-        ("reference", _) => Ok(Slot::Reference),
-        ("message", _) => Ok(Slot::Message),
-        ("text", Place::Text) => Ok(Slot::Text),
-        ("template", Place::Pattern) => Ok(Slot::Template),
-        (_, Place::Text) => Err(not_known(
-            "placeholder",
-            name,
-            &["base_url", "credential.NAME", "to", "sender", "reference", "message", "text"],
-        )),
-        (_, Place::Pattern) => Err(not_known(
-            "placeholder",
-            name,
-            &["base_url", "credential.NAME", "to", "sender", "reference", "message", "template", "value.NAME"],
-        )),
-    }
+    let slot = match name {
+        "base_url" => return Ok(Slot::BaseUrl),
+        "to" => Slot::To,
+        "sender" => Slot::Sender,
+        "reference" => Slot::Reference,
+        "message" => Slot::Message,
+        "webhook" => Slot::Webhook,
+        "text" => Slot::Text,
+        "coding" => Slot::Coding,
+        "template" => Slot::Template,
+        "values" => Slot::Values,
+        "name" => Slot::EachName,
+        "value" => Slot::EachValue,
+        "references" => Slot::References,
+        "line" => Slot::Line,
+        _ => return Err(unknown(name, place)),
+    };
+    if place.slots().contains(&name) { Ok(slot) } else { Err(unknown(name, place)) }
+}
+
+fn unknown(name: &str, place: Place) -> String {
+    let known: Vec<&str> = ["base_url", "credential.NAME"].iter().chain(place.slots()).copied().collect();
+    not_known("placeholder", name, &known)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::*;
 use crate::domain::message::Content;
 
 mod description;
+mod providers;
 
 const KAVENEGAR: &str = include_str!("../../../config/providers/kavenegar.yaml");
 const KEY: &str = "4B/s3cret=";
@@ -33,13 +34,14 @@ fn kavenegar() -> Provider {
 }
 
 fn options(base_url: &str) -> SmsOptions {
-    let line = |number: &str, purpose| Line { number: number.to_owned(), purpose };
+    let line = Line::plain;
     SmsOptions {
         base_url: Some(base_url.to_owned()),
         credentials: [("api_key".to_owned(), KEY.to_owned().into())].into(),
         lines: vec![line("3000", Purpose::Marketing), line("9000", Purpose::Service)],
         connections: 4,
         timeout: Duration::from_secs(10),
+        ..SmsOptions::default()
     }
 }
 
@@ -200,11 +202,12 @@ async fn a_message_can_fail_inside_a_successful_call() {
 }
 
 #[tokio::test]
-async fn a_space_in_a_token_is_our_fault_and_says_so() {
+async fn a_space_in_a_token_is_found_before_the_provider_finds_it() {
     let server = answering(431, r#"{"return":{"status":431,"message":"ساختار کد صحیح نمی‌باشد"}}"#).await;
     let outcome = send(&factory(&server.uri()), &pattern(&[("token", "two words")])).await;
-    let reply = "431: a pattern value holds a space or a line break where none may be".to_owned();
+    let reply = "the pattern value `token` holds a space or a line break, where none may be".to_owned();
     assert_eq!(outcome, Outcome::Rejected { reason: Reason::OurFault, reply, suppress: false });
+    assert!(server.received_requests().await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -324,7 +327,8 @@ fn settings_that_do_not_fit_the_description_are_refused() {
         |options| {
             options.credentials.insert("apikey".to_owned(), "x".to_owned().into());
         },
-        "in `sms.credentials`: there is no credential `apikey`; did you mean `api_key`? Valid here: `api_key`",
+        "in `sms.credentials`: there is no credential `apikey`; did you mean `api_key`? \
+         Valid here: `api_key`, `webhook_key`",
     );
     check(
         |options| options.base_url = Some("ftp://sms.example.com".to_owned()),

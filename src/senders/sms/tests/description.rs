@@ -29,7 +29,7 @@ x.yaml:3:11: `x.example.com` is not an address; write https://…
 x.yaml:6:11: `PUT` is not known here; did you mean `POST`? Valid here: `GET`, `POST`
 x.yaml:7:8: there is no credential `kay`; did you mean `key`? Valid here: `key`
 x.yaml:8:17: there is no placeholder `too`; did you mean `to`? Valid here: `base_url`, `credential.NAME`, `to`, \
-`sender`, `reference`, `message`, `text`
+`sender`, `reference`, `message`, `webhook`, `text`, `coding`
 x.yaml:9:15: expected true or false, found `maybe`
 x.yaml:11:10: `return/status` is not a place in the answer; write a JSON pointer: /return/status
 x.yaml:13:23: unknown key `reason`; valid here: `then`, `means`, `for`

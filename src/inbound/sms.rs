@@ -1,0 +1,225 @@
+//! What was heard about SMS, written down: receipts as events on their messages, words of members as
+//! opt-outs, opt-ins and answers. Everything here may be done twice, and in any order.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
+
+use crate::clock::Clock;
+use crate::domain::member::Brand;
+use crate::domain::message::{EventKind, Purpose};
+use crate::domain::phone;
+use crate::domain::reply::Wish;
+use crate::senders::sms::{Delivery, Provider, Receipted, Received};
+use crate::settings::Sms;
+use crate::store::events::{self, Event};
+use crate::store::receipts::{self, Waiting};
+use crate::store::replies::{self, Reply};
+use crate::store::suppressions::{self, Suppression};
+use crate::store::{StoreError, Tx};
+
+/// The reason of a suppression that the member's own word made, and lifts again.
+pub const OPTED_OUT: &str = EventKind::OptedOut.as_str();
+
+/// Whose words are written down.
+pub struct Heard<'a> {
+    pub provider: &'a Provider,
+    pub settings: &'a Sms,
+    pub brand: &'a Brand,
+    pub clock: &'a Clock,
+}
+
+impl Heard<'_> {
+    /// Records receipts. One whose message is not known yet waits for it.
+    pub async fn receipts(&self, tx: &mut Tx, receipts: &[Receipted]) -> Result<(), StoreError> {
+        let now = self.clock.now().timestamp_millis();
+        let name = &self.provider.name;
+        for receipt in receipts {
+            let meaning = self.provider.delivery.iter().find(|(status, _)| *status == receipt.status);
+            let kind = match meaning.map(|(_, meaning)| *meaning) {
+                Some(Delivery::Delivered) => EventKind::Delivered,
+                Some(Delivery::Undelivered) => EventKind::Undelivered,
+                Some(Delivery::Blocked) => EventKind::Blocked,
+                Some(Delivery::UnderWay) | None => continue,
+            };
+            let Some(called) = receipt.reference.as_ref().or(receipt.message.as_ref()) else { continue };
+            let mut about = None;
+            if let Some(own) = receipt.message.as_ref().and_then(|own| own.parse().ok()) {
+                about = events::about(tx, own).await?.filter(|about| about.channel.as_deref() == Some("sms"));
+            }
+            if about.is_none()
+                && let Some(reference) = &receipt.reference
+                && let Some(id) = events::by_reference(tx, name, reference).await?
+            {
+                about = events::about(tx, id).await?;
+            }
+            let blocked = about.as_ref().filter(|_| kind == EventKind::Blocked).and_then(|about| about.address.clone());
+            let event = Event {
+                key: format!("sms:{name}:{called}:{}", receipt.status),
+                message_id: about.as_ref().map(|about| about.id),
+                kind: kind.to_string(),
+                at: now,
+                address: blocked.clone(),
+                detail: Some(receipt.status.clone()),
+            };
+            if let (None, Some(reference)) = (&about, &receipt.reference) {
+                let (key, reference) = (event.key.clone(), reference.clone());
+                receipts::wait(tx, &[Waiting { key, sender: name.clone(), reference, heard_at: now }]).await?;
+            }
+            events::record(tx, &[event]).await?;
+            if let Some(address) = blocked {
+                suppress(tx, address, Purpose::Marketing, kind.as_str(), now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Records messages that came in, and does what they ask for.
+    pub async fn received(&self, tx: &mut Tx, received: &[Received]) -> Result<(), StoreError> {
+        for message in received {
+            // A name or a short number is nobody's that we write to.
+            if let Some(number) = number(&message.from, self.provider, self.brand) {
+                self.one(tx, &number, message).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn one(&self, tx: &mut Tx, number: &str, message: &Received) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        // What the provider dates into the future was said now.
+        let at = message.at.unwrap_or(now).min(now).timestamp_millis();
+        let wish = self.settings.words.wish(&message.text);
+        let kind = match wish {
+            Some(Wish::Stop) => EventKind::OptedOut,
+            Some(Wish::Start) => EventKind::OptedIn,
+            Some(Wish::Help) | None => EventKind::Replied,
+        };
+        receipts::lock(tx, number).await?;
+        let about = receipts::last_to(tx, number).await?;
+        for purpose in self.purposes(message.to.as_deref()) {
+            let key = format!("sms:{}:in:{}:{purpose}", self.provider.name, self.id(message, at));
+            let event = Event {
+                key: key.clone(),
+                message_id: about,
+                kind: kind.to_string(),
+                at,
+                address: Some(number.to_owned()),
+                detail: Some(purpose.to_string()),
+            };
+            if events::record(tx, &[event]).await?.is_empty() {
+                continue;
+            }
+            let changed = match wish {
+                Some(Wish::Stop | Wish::Start) => self.settle(tx, number, purpose, at).await?,
+                Some(Wish::Help) => true,
+                None => false,
+            };
+            let (key, text) = match wish {
+                Some(Wish::Stop) => (key, &self.settings.replies.stop),
+                Some(Wish::Start) => (key, &self.settings.replies.start),
+                // However often somebody asks, one answer a day.
+                _ => (format!("help:{number}:{purpose}:{}", now.date_naive()), &self.settings.replies.help),
+            };
+            if let (true, Some(text)) = (changed, text) {
+                let reply = Reply {
+                    key,
+                    id: self.clock.new_id(),
+                    address: number.to_owned(),
+                    purpose: purpose.to_string(),
+                    text: text.clone(),
+                    created_at: now.timestamp_millis(),
+                };
+                replies::insert(tx, &[reply]).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the suppression to what the number said last about this purpose, whatever was heard first;
+    /// whether that changed it.
+    async fn settle(&self, tx: &mut Tx, number: &str, purpose: Purpose, at: i64) -> Result<bool, StoreError> {
+        let last = receipts::last_wish(tx, number, purpose.as_str()).await?;
+        if last.as_deref() == Some(OPTED_OUT) {
+            return suppress(tx, number.to_owned(), purpose, OPTED_OUT, at).await;
+        }
+        // Only what the member's word closed: never a bounce, a blacklist or an operator's entry.
+        suppressions::lift(tx, number, purpose.as_str(), OPTED_OUT).await
+    }
+
+    /// What the line is for; of a line that is not configured, what nobody must be sent unasked.
+    fn purposes(&self, line: Option<&str>) -> BTreeSet<Purpose> {
+        let digits = |text: &str| {
+            let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+            digits.trim_start_matches('0').to_owned()
+        };
+        let line = digits(line.unwrap_or_default());
+        let own = self.settings.lines.iter().filter(|own| {
+            let own = digits(&own.number);
+            // With or without the country's code.
+            !own.is_empty() && (own == line || (own.len() > 3 && line.ends_with(&own)))
+        });
+        let purposes: BTreeSet<Purpose> = own.map(|line| line.purpose).collect();
+        if purposes.is_empty() { BTreeSet::from([Purpose::Marketing]) } else { purposes }
+    }
+
+    /// The provider's id; without one, what makes a repeated call the same call: all it says, in the
+    /// same minute.
+    fn id(&self, message: &Received, at: i64) -> String {
+        message.id.clone().unwrap_or_else(|| {
+            let minute = (at / 60_000).to_string();
+            let parts = [&message.from, message.to.as_deref().unwrap_or_default(), &message.text, &minute];
+            let mut hash = Sha256::new();
+            for part in parts {
+                hash.update(part.as_bytes());
+                hash.update([0]);
+            }
+            data_encoding::HEXLOWER.encode(&hash.finalize()[..16])
+        })
+    }
+}
+
+async fn suppress(tx: &mut Tx, address: String, purpose: Purpose, reason: &str, at: i64) -> Result<bool, StoreError> {
+    let row = Suppression { address, purpose: purpose.as_str(), reason: reason.to_owned(), created_at: at };
+    Ok(suppressions::insert(tx, &[row]).await? > 0)
+}
+
+/// A number in E.164, from the way in which the provider writes it, or from another: `+98912…`,
+/// `0098912…`, `98912…`, `0912…`.
+pub fn number(text: &str, provider: &Provider, brand: &Brand) -> Option<String> {
+    let plain = crate::domain::text::ascii_digits(text.trim());
+    let parse = |text: &str| phone::parse(text, brand.phone_region).ok();
+    if plain.starts_with('+') {
+        return parse(&plain);
+    }
+    // What an outgoing number becomes, undone; `00` is no national `0`.
+    let mut rules: Vec<&(String, String)> = provider.numbers.iter().collect();
+    rules.sort_by_key(|(_, becomes)| std::cmp::Reverse(becomes.len()));
+    let undone = rules.iter().find_map(|(prefix, becomes)| {
+        let rest = plain.strip_prefix(becomes.as_str())?;
+        parse(&format!("{prefix}{rest}"))
+    });
+    let international = !plain.starts_with('0') && plain.len() > 10;
+    undone.or_else(|| international.then(|| parse(&format!("+{plain}"))).flatten()).or_else(|| parse(&plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::member::samples;
+
+    #[test]
+    fn a_number_is_known_again_however_the_provider_writes_it() {
+        let kavenegar = Provider::parse("x", include_str!("../../config/providers/kavenegar.yaml")).unwrap();
+        let vonage = Provider::parse("x", include_str!("../../config/providers/vonage.yaml")).unwrap();
+        let brand = Brand { phone_region: phonenumber::country::Id::US, ..samples::brand() };
+        for text in ["09121234567", "00989121234567", "+989121234567", "989121234567", "۰۹۱۲۱۲۳۴۵۶۷"] {
+            assert_eq!(number(text, &kavenegar, &brand).as_deref(), Some("+989121234567"), "{text}");
+        }
+        assert_eq!(number("447911123456", &vonage, &brand).as_deref(), Some("+447911123456"));
+        assert_eq!(number("14155550123", &kavenegar, &brand).as_deref(), Some("+14155550123"));
+        for text in ["", "3000", "Bank Melli", "+", "0"] {
+            assert_eq!(number(text, &kavenegar, &brand), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What SMS providers are asked about, and receipts that came before the message they are about was
+//! known by the provider's reference.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{JsonRows, Result, Texts, Tx, events, execute, messages, query, statements};
+
+statements! {
+    WAIT = "INSERT INTO receipts_waiting (key, sender, reference, heard_at) \
+        SELECT r.key, r.sender, r.reference, r.heard_at \
+        FROM {rows $1: key TEXT, sender TEXT, reference TEXT, heard_at BIGINT} WHERE TRUE ON CONFLICT (key) DO NOTHING";
+    KNOWN_NOW = "SELECT w.key, a.message_id FROM receipts_waiting w \
+        JOIN attempts a ON a.reference = w.reference AND a.sender = w.sender WHERE w.reference {in $1}";
+    ALL_KNOWN_NOW = "SELECT w.key, a.message_id FROM receipts_waiting w \
+        JOIN attempts a ON a.reference = w.reference AND a.sender = w.sender LIMIT 1000";
+    ADOPT = "UPDATE events SET message_id = r.message_id FROM {rows $1: key TEXT, message_id UUID} \
+        WHERE events.key = r.key AND events.message_id IS NULL";
+    DONE = "DELETE FROM receipts_waiting WHERE key {in $1}";
+    FORGET = "DELETE FROM receipts_waiting WHERE heard_at < $1";
+    OPEN = "SELECT a.started_at, a.message_id, a.reference FROM attempts a JOIN messages m ON m.id = a.message_id \
+        WHERE a.sender = $1 AND a.reference IS NOT NULL AND (a.started_at, a.message_id) > ($2, $3) AND a.started_at < $4 \
+        AND m.state = 'sent' ORDER BY a.started_at, a.message_id LIMIT $5";
+    UNCERTAIN = "SELECT a.message_id, a.dispatch_no, a.started_at FROM attempts a JOIN messages m ON m.id = a.message_id \
+        WHERE a.uncertain AND a.traceable AND a.sender = $1 AND a.started_at > $2 AND a.started_at < $3 \
+        AND m.state = 'uncertain' AND m.dispatch_no = a.dispatch_no ORDER BY a.started_at LIMIT $4";
+    HAS_IT = "UPDATE messages SET state = 'sent', sent_at = $3, reference = COALESCE($4, reference), \
+        detail = 'the provider has it' WHERE id = $1 AND dispatch_no = $2 AND state = 'uncertain'";
+    ITS_REFERENCE = "UPDATE attempts SET reference = $3 WHERE message_id = $1 AND dispatch_no = $2";
+    HAS_NOT = "UPDATE messages SET state = 'planned', retries = retries + 1, first_failed_at = COALESCE(first_failed_at, $3), \
+        next_at = $3, detail = 'the provider never had it' WHERE id = $1 AND dispatch_no = $2 AND state = 'uncertain'";
+    LOCK = "SELECT id FROM members WHERE phone = $1 ORDER BY id {lock}";
+    LAST_TO = "SELECT m.id FROM messages m JOIN members b ON b.id = m.member_id \
+        WHERE b.phone = $1 AND m.channel = 'sms' AND m.sent_at IS NOT NULL ORDER BY m.sent_at DESC, m.id LIMIT 1";
+    LAST_WISH = "SELECT kind FROM events WHERE address = $1 AND kind IN ('opted_out', 'opted_in') AND detail = $2 \
+        ORDER BY at DESC, key DESC LIMIT 1";
+}
+
+/// A receipt whose message nobody knows yet: its event's key, and what the sender calls the message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Waiting {
+    pub key: String,
+    pub sender: String,
+    pub reference: String,
+    pub heard_at: i64,
+}
+
+/// An attempt of which nobody knows whether the provider took it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct Lost {
+    pub message_id: Uuid,
+    pub dispatch_no: i64,
+    pub started_at: i64,
+}
+
+/// Keeps receipts until their messages are known.
+pub async fn wait(tx: &mut Tx, rows: &[Waiting]) -> Result<()> {
+    execute!(tx, WAIT, JsonRows::of(rows)?)?;
+    Ok(())
+}
+
+/// Gives receipts that waited to the messages that have become known by these references.
+pub async fn known(tx: &mut Tx, references: Vec<String>) -> Result<()> {
+    let rows = query!(fetch_all, (String, Uuid), tx, KNOWN_NOW, Texts(references))?;
+    adopt(tx, rows).await
+}
+
+/// The same for all that wait: a receipt and an outcome that were recorded at one moment missed each
+/// other. What has waited since before `forget` is given up.
+pub async fn settle(tx: &mut Tx, forget: i64) -> Result<()> {
+    let rows = query!(fetch_all, (String, Uuid), tx, ALL_KNOWN_NOW)?;
+    adopt(tx, rows).await?;
+    execute!(tx, FORGET, forget)?;
+    Ok(())
+}
+
+async fn adopt(tx: &mut Tx, rows: Vec<(String, Uuid)>) -> Result<()> {
+    #[derive(Serialize)]
+    struct Row {
+        key: String,
+        message_id: Uuid,
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<Row> = rows.into_iter().map(|(key, message_id)| Row { key, message_id }).collect();
+    execute!(tx, ADOPT, JsonRows::of(&rows)?)?;
+    execute!(tx, DONE, Texts(rows.iter().map(|row| row.key.clone()).collect()))?;
+    events::catch_up(tx, rows.iter().map(|row| row.message_id).collect()).await
+}
+
+/// Messages of a sender that wait for a receipt, after a position and before an instant: the next
+/// position's instant, the message and the sender's reference.
+pub async fn open(
+    tx: &mut Tx,
+    sender: &str,
+    after: (i64, Uuid),
+    before: i64,
+    limit: i64,
+) -> Result<Vec<(i64, Uuid, String)>> {
+    Ok(query!(fetch_all, (i64, Uuid, String), tx, OPEN, sender, after.0, after.1, before, limit)?)
+}
+
+/// Messages that a sender can be asked about by our own reference.
+pub async fn uncertain(tx: &mut Tx, sender: &str, after: i64, before: i64, limit: i64) -> Result<Vec<Lost>> {
+    Ok(query!(fetch_all, Lost, tx, UNCERTAIN, sender, after, before, limit)?)
+}
+
+/// The provider took it after all.
+pub async fn has_it(tx: &mut Tx, lost: Lost, reference: Option<&str>) -> Result<()> {
+    execute!(tx, HAS_IT, lost.message_id, lost.dispatch_no, lost.started_at, reference)?;
+    if let Some(reference) = reference {
+        execute!(tx, ITS_REFERENCE, lost.message_id, lost.dispatch_no, reference)?;
+        known(tx, vec![reference.to_owned()]).await?;
+    }
+    events::catch_up(tx, vec![lost.message_id]).await
+}
+
+/// The provider never had it: it is planned again.
+pub async fn has_not(tx: &mut Tx, lost: Lost, at: i64) -> Result<()> {
+    if execute!(tx, HAS_NOT, lost.message_id, lost.dispatch_no, at)? > 0 {
+        messages::plan(tx, vec![lost.message_id]).await?;
+    }
+    Ok(())
+}
+
+/// Lets nobody else write about this number until the transaction ends.
+pub async fn lock(tx: &mut Tx, number: &str) -> Result<()> {
+    query!(fetch_all, (i64,), tx, LOCK, number)?;
+    Ok(())
+}
+
+/// The last SMS that was sent to the member with this number.
+pub async fn last_to(tx: &mut Tx, number: &str) -> Result<Option<Uuid>> {
+    let found: Option<(Uuid,)> = query!(fetch_optional, (Uuid,), tx, LAST_TO, number)?;
+    Ok(found.map(|(id,)| id))
+}
+
+/// `opted_out` or `opted_in`, whichever a number said last about a purpose, in whatever order it was heard.
+pub async fn last_wish(tx: &mut Tx, number: &str, purpose: &str) -> Result<Option<String>> {
+    let found: Option<(String,)> = query!(fetch_optional, (String,), tx, LAST_WISH, number, purpose)?;
+    Ok(found.map(|(kind,)| kind))
+}
