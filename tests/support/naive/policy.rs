@@ -133,7 +133,8 @@ impl<'a> Run<'a> {
             if message.state == State::Unseen && (from..to).contains(&message.due_at) {
                 events.insert(message.event(message.due_at, Deed::Scan, index));
             }
-            if message.waits() {
+            // A backfill also writes down what is due after the window.
+            if message.waits() && message.due_at < to {
                 events.insert(message.event(message.next_at.max(from), Deed::Decide, index));
             }
         }
