@@ -1,4 +1,4 @@
-//! Real members and purchases: the CDNOW sample, imported, and a month of it worked. The plan, both
+//! Real members and purchases: the CDNOW sample, imported, and a month and a year of it worked. The plan, both
 //! sizes of Rekindle and an evaluator that shares no code with it must send the same messages.
 //! `./scripts/check-cdnow FOLDER` runs this.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]

@@ -132,7 +132,8 @@ fn sent_of(expected: &[Expected]) -> impl Iterator<Item = (i64, &str)> {
 /// Prints what each campaign sends in each month, and why it does not send the rest.
 fn print_year(title: &str, expected: &[Expected]) {
     let months: Vec<String> = (0..13).map(|n| format!("{}-{:02}", 1997 + (5 + n) / 12, (5 + n) % 12 + 1)).collect();
-    let mut rows: BTreeMap<&str, (BTreeMap<String, usize>, BTreeMap<&str, usize>)> = BTreeMap::new();
+    type Counts<K> = BTreeMap<K, usize>;
+    let mut rows: BTreeMap<&str, (Counts<String>, Counts<&str>)> = BTreeMap::new();
     for message in expected {
         let (sent, ended) = rows.entry(&message.campaign).or_default();
         match &message.fate {
