@@ -7,6 +7,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rekindle::domain::message::Channel;
@@ -135,6 +136,7 @@ async fn run(plan: &Plan) -> bool {
         store: store.clone(),
         began: Instant::now(),
         timeline: std::sync::Mutex::default(),
+        faults: AtomicUsize::new(0),
     });
 
     let members = plan.messages / CAMPAIGNS.len();
@@ -163,8 +165,8 @@ async fn run(plan: &Plan) -> bool {
     println!("the mail server: {}", smtp.summary());
     println!("{}", verdict.show());
     println!(
-        "  {} faults, {} ends of processes by themselves, at most {} MB in a process, {} lines logged, {:.0} s",
-        timeline.len(),
+        "  {} faults by dice, {} ends of processes by themselves, at most {} MB in a process, {} lines logged, {:.0} s",
+        zoo.faults.load(Ordering::Relaxed),
         fleet.exits().len(),
         fleet.most_memory() / 1_024,
         fleet.lines_logged(),

@@ -1,6 +1,7 @@
 //! Faults by dice: what goes wrong, when, and for how long.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -45,6 +46,8 @@ pub struct Zoo {
     pub store: String,
     pub began: Instant,
     pub timeline: std::sync::Mutex<Vec<(Duration, String)>>,
+    /// How many faults there were.
+    pub faults: AtomicUsize,
 }
 
 impl Zoo {
@@ -115,6 +118,7 @@ async fn fall_silent(zoo: Arc<Zoo>, after: Duration) {
 }
 
 async fn happen(zoo: Arc<Zoo>, fault: &'static str, some: u64) {
+    zoo.faults.fetch_add(1, Ordering::Relaxed);
     let mut dice = Dice(some);
     let index = usize::try_from(dice.below(zoo.fleet.len() as u64)).unwrap();
     let name = zoo.fleet.name(index);

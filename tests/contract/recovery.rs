@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "each test target uses a part of it")]
 
+use rekindle::clock::Clock;
 use rekindle::domain::message::{Channel, State};
 use rekindle::import::Kind;
 use rekindle::scheduler;
@@ -43,6 +44,10 @@ pub(crate) use recovery_contract;
 const NOW: &str = "2024-05-02T10:00:00Z";
 const LEASE: i64 = 60_000;
 
+fn fresh() -> Uuid {
+    Clock::System.new_id()
+}
+
 /// A shop with one member.
 async fn shop(size: &Size) -> Shop {
     let shop = Shop::new(size, PLAIN);
@@ -53,7 +58,7 @@ async fn shop(size: &Size) -> Shop {
 
 /// One message of that member's, planned.
 async fn planned(store: &Store) -> Uuid {
-    let (id, now) = (Uuid::now_v7(), at(NOW).timestamp_millis());
+    let (id, now) = (fresh(), at(NOW).timestamp_millis());
     let mut tx = store.begin().await.unwrap();
     let new = NewMessage {
         id,
@@ -117,7 +122,7 @@ pub async fn outcomes_that_are_recorded_twice_move_nothing_twice(size: Size) {
     for (state, word) in [(State::Planned, "retry"), (State::Uncertain, "uncertain")] {
         // What this one does is rolled back with it.
         let mut tx = store.begin().await.unwrap();
-        let token = Uuid::now_v7();
+        let token = fresh();
         queue(&mut tx, id).await;
         assert_eq!(claim(&mut tx, id, 1, token).await.len(), 1);
         let row = outcome(id, token, state, word);
@@ -127,7 +132,7 @@ pub async fn outcomes_that_are_recorded_twice_move_nothing_twice(size: Size) {
         queue(&mut tx, id).await;
         claims::finish(&mut tx, &[&row], at(NOW)).await.unwrap();
         assert_eq!(ready(&mut tx).await, [], "a message that is under way is not planned as well");
-        assert_eq!(claim(&mut tx, id, 2, Uuid::now_v7()).await.len(), 1, "its new copy is good");
+        assert_eq!(claim(&mut tx, id, 2, fresh()).await.len(), 1, "its new copy is good");
         let attempts = claims::attempts(&mut tx, id).await.unwrap();
         assert_eq!(attempts.iter().map(|attempt| attempt.uncertain).collect::<Vec<_>>(), [word == "uncertain"]);
     }
@@ -139,11 +144,11 @@ pub async fn a_claim_asked_again_under_its_token_is_given_again(size: Size) {
     let store = shop.store().await;
     let id = planned(store).await;
     let mut tx = store.begin().await.unwrap();
-    let token = Uuid::now_v7();
+    let token = fresh();
     queue(&mut tx, id).await;
     assert_eq!(claim(&mut tx, id, 1, token).await.len(), 1);
     assert_eq!(claim(&mut tx, id, 1, token).await.len(), 1, "its answer was lost");
-    assert_eq!(claim(&mut tx, id, 1, Uuid::now_v7()).await, [], "nobody else gets it");
+    assert_eq!(claim(&mut tx, id, 1, fresh()).await, [], "nobody else gets it");
     drop(tx);
     shop.close().await;
 }
@@ -153,7 +158,7 @@ pub async fn an_attempt_that_is_started_twice_is_one_attempt(size: Size) {
     let store = shop.store().await;
     let id = planned(store).await;
     let mut tx = store.begin().await.unwrap();
-    let token = Uuid::now_v7();
+    let token = fresh();
     queue(&mut tx, id).await;
     claim(&mut tx, id, 1, token).await;
     let starting = [Starting { id, token, traceable: false }];
