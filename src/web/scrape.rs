@@ -60,7 +60,12 @@ pub const METRICS: &[(Kind, &str, &str, &str)] = &[
     (Kind::Gauge, "rekindle_queue_depth", "channel", "messages in the queue; absent where the process has none"),
     (Kind::Gauge, "rekindle_held_campaigns", "", "campaigns above their ceiling"),
     (Kind::Gauge, "rekindle_paused", "", "1 while everything is paused"),
-    (Kind::Gauge, "rekindle_alert", "alert, campaign", "1 while a campaign is not scanned, or is silent where it is usually not"),
+    (
+        Kind::Gauge,
+        "rekindle_alert",
+        "alert, campaign",
+        "1 while a campaign is not scanned, or is silent where it is usually not",
+    ),
     (Kind::Gauge, "rekindle_uncertain_messages", "", "messages handed over whose answer was lost"),
     (Kind::Gauge, "rekindle_suppressions", "", "addresses closed for a purpose; counted every five minutes"),
 ];
