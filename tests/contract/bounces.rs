@@ -11,32 +11,19 @@ use rekindle::inbound::bounces::maildir;
 use rekindle::store::{configuration, suppressions};
 use uuid::Uuid;
 
+use crate::support::contract::contract;
 use crate::support::shop::{PLAIN, Shop, Size, at};
 
-/// Makes a test of every rule; `$with` runs one on an empty size and cleans up.
-macro_rules! bounces_contract {
-    ($with:path) => {
-        bounces_contract!(
-            $with,
-            a_signed_return_path_is_believed_once
-            a_message_id_is_believed_with_the_address_it_went_to
-            a_mailbox_that_stays_full_is_closed_after_days
-            a_complaint_closes_marketing
-            a_mail_unsubscribes_like_the_link
-            warnings_blocks_and_answers_close_nothing
-            a_maildir_is_emptied
-        );
-    };
-    ($with:path, $($rule:ident)+) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $rule() {
-                $with(crate::bounces_contract::$rule).await;
-            }
-        )+
-    };
+contract! {
+    bounces_contract:
+    a_signed_return_path_is_believed_once
+    a_message_id_is_believed_with_the_address_it_went_to
+    a_mailbox_that_stays_full_is_closed_after_days
+    a_complaint_closes_marketing
+    a_mail_unsubscribes_like_the_link
+    warnings_blocks_and_answers_close_nothing
+    a_maildir_is_emptied
 }
-pub(crate) use bounces_contract;
 
 const SENT: &str = "2024-05-01T10:00:00Z";
 

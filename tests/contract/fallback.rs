@@ -8,31 +8,18 @@ use rekindle::import::Kind;
 use rekindle::store::claims;
 use rekindle::store::events::{self, Event};
 
+use crate::support::contract::contract;
 use crate::support::shop::{PLAIN, Shop, Size, at};
 
-/// Makes a test of every rule; `$with` runs one on an empty size and cleans up.
-macro_rules! fallback_contract {
-    ($with:path) => {
-        fallback_contract!(
-            $with,
-            what_one_channel_refuses_the_next_one_takes
-            what_comes_back_goes_out_on_the_next_channel
-            an_sms_that_nobody_confirms_in_time_goes_out_as_mail
-            an_sms_that_is_confirmed_stays_one
-            what_comes_back_too_late_stays_as_it_is
-            who_has_no_other_channel_keeps_the_first_answer
-        );
-    };
-    ($with:path, $($rule:ident)+) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $rule() {
-                $with(crate::fallback_contract::$rule).await;
-            }
-        )+
-    };
+contract! {
+    fallback_contract:
+    what_one_channel_refuses_the_next_one_takes
+    what_comes_back_goes_out_on_the_next_channel
+    an_sms_that_nobody_confirms_in_time_goes_out_as_mail
+    an_sms_that_is_confirmed_stays_one
+    what_comes_back_too_late_stays_as_it_is
+    who_has_no_other_channel_keeps_the_first_answer
 }
-pub(crate) use fallback_contract;
 
 const NOON: &str = "2024-05-02T12:00:00Z";
 

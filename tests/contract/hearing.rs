@@ -16,34 +16,22 @@ use sqlx::AssertSqlSafe;
 use wiremock::matchers::{path, path_regex};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use crate::support::contract::contract;
 use crate::support::shop::{PLAIN, Shop, Size, at};
 
-macro_rules! hearing_contract {
-    ($with:path) => {
-        hearing_contract!(
-            $with,
-            a_receipt_moves_its_message_once
-            a_receipt_before_the_outcome_is_not_lost
-            a_number_that_blocks_advertising_gets_service_messages_still
-            a_word_stops_the_messages_of_its_line_and_another_brings_them_back
-            what_a_number_said_last_counts_whatever_is_heard_first
-            a_word_lifts_nothing_but_an_opt_out
-            help_is_answered_once_a_day
-            a_call_without_the_key_changes_nothing
-            an_uncertain_message_is_asked_about
-            what_is_polled_is_heard_once
-        );
-    };
-    ($with:path, $($rule:ident)+) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $rule() {
-                $with(crate::hearing_contract::$rule).await;
-            }
-        )+
-    };
+contract! {
+    hearing_contract:
+    a_receipt_moves_its_message_once
+    a_receipt_before_the_outcome_is_not_lost
+    a_number_that_blocks_advertising_gets_service_messages_still
+    a_word_stops_the_messages_of_its_line_and_another_brings_them_back
+    what_a_number_said_last_counts_whatever_is_heard_first
+    a_word_lifts_nothing_but_an_opt_out
+    help_is_answered_once_a_day
+    a_call_without_the_key_changes_nothing
+    an_uncertain_message_is_asked_about
+    what_is_polled_is_heard_once
 }
-pub(crate) use hearing_contract;
 
 const KAVENEGAR: &str = include_str!("../../config/providers/kavenegar.yaml");
 const KEY: &str = "0123456789abcdef";

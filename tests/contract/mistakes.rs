@@ -6,28 +6,15 @@
 use rekindle::import::Kind;
 use rekindle::store::configuration;
 
+use crate::support::contract::contract;
 use crate::support::shop::{PLAIN, Shop, Size, at};
 
-/// Makes a test of every rule; `$with` runs one on an empty size and cleans up.
-macro_rules! mistakes_contract {
-    ($with:path) => {
-        mistakes_contract!(
-            $with,
-            far_more_than_usual_waits_for_approval
-            a_young_campaign_has_no_usual_days
-            what_fell_due_before_a_restored_backup_was_noticed_is_not_sent_again
-        );
-    };
-    ($with:path, $($rule:ident)+) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $rule() {
-                $with(crate::mistakes_contract::$rule).await;
-            }
-        )+
-    };
+contract! {
+    mistakes_contract:
+    far_more_than_usual_waits_for_approval
+    a_young_campaign_has_no_usual_days
+    what_fell_due_before_a_restored_backup_was_noticed_is_not_sent_again
 }
-pub(crate) use mistakes_contract;
 
 /// So many members who join on a day of May.
 async fn join(shop: &Shop, day: u32, count: usize) {

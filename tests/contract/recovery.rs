@@ -15,31 +15,18 @@ use rekindle::store::messages::{self, Dispatch, Message, NewMessage, Queued};
 use rekindle::store::{Store, Tx};
 use uuid::Uuid;
 
+use crate::support::contract::contract;
 use crate::support::shop::{PLAIN, Shop, Size, at};
 
-/// Makes a test of every rule; `$with` runs one on an empty size and cleans up.
-macro_rules! recovery_contract {
-    ($with:path) => {
-        recovery_contract!(
-            $with,
-            outcomes_that_are_recorded_twice_move_nothing_twice
-            a_claim_asked_again_under_its_token_is_given_again
-            an_attempt_that_is_started_twice_is_one_attempt
-            a_late_confirm_says_nothing_about_the_next_dispatch
-            a_leader_who_was_replaced_writes_nothing
-            a_scan_does_not_end_the_mark_of_another
-        );
-    };
-    ($with:path, $($rule:ident)+) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $rule() {
-                $with(crate::recovery_contract::$rule).await;
-            }
-        )+
-    };
+contract! {
+    recovery_contract:
+    outcomes_that_are_recorded_twice_move_nothing_twice
+    a_claim_asked_again_under_its_token_is_given_again
+    an_attempt_that_is_started_twice_is_one_attempt
+    a_late_confirm_says_nothing_about_the_next_dispatch
+    a_leader_who_was_replaced_writes_nothing
+    a_scan_does_not_end_the_mark_of_another
 }
-pub(crate) use recovery_contract;
 
 const NOW: &str = "2024-05-02T10:00:00Z";
 const LEASE: i64 = 60_000;

@@ -18,34 +18,21 @@ use rekindle::web::Web;
 use tower::ServiceExt;
 use uuid::Uuid;
 
+use crate::support::contract::contract;
 use crate::support::shop::{PLAIN, Shop, Size, at};
 use crate::support::until;
 
-/// Makes a test of every rule; `$with` runs one on an empty size and cleans up.
-macro_rules! web_contract {
-    ($with:path) => {
-        web_contract!(
-            $with,
-            looking_changes_nothing_and_one_click_stops
-            a_newer_address_is_stopped_too
-            what_a_member_switched_off_comes_back_and_a_bounce_stays
-            a_pause_silences_marketing_and_no_import_ends_it
-            a_click_ends_the_step_that_says_so
-            an_open_ends_the_step_that_says_so
-            metrics_say_what_waits
-            the_program_serves_the_links_of_its_mails
-        );
-    };
-    ($with:path, $($rule:ident)+) => {
-        $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $rule() {
-                $with(crate::web_contract::$rule).await;
-            }
-        )+
-    };
+contract! {
+    web_contract:
+    looking_changes_nothing_and_one_click_stops
+    a_newer_address_is_stopped_too
+    what_a_member_switched_off_comes_back_and_a_bounce_stays
+    a_pause_silences_marketing_and_no_import_ends_it
+    a_click_ends_the_step_that_says_so
+    an_open_ends_the_step_that_says_so
+    metrics_say_what_waits
+    the_program_serves_the_links_of_its_mails
 }
-pub(crate) use web_contract;
 
 const WELCOME: &str = "trigger: { kind: welcome }\nlimits: { late: always }";
 const HEAD: &str = "external_id,email,phone,first_name,email_consent,sms_consent,joined_at\n";

@@ -55,6 +55,7 @@ async fn a_queue_that_is_deleted_with_what_is_in_it_costs_time_and_no_message() 
             clock: &app.clock,
             redirect: None,
             prepared: Vec::new(),
+            due_before: None,
         };
         dispatcher.step(&catalog).await.unwrap();
         assert_eq!(dispatcher.step(&catalog).await.unwrap().published, MEMBERS as u64);
