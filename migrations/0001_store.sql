@@ -43,6 +43,7 @@ CREATE INDEX members_joined_at ON members (joined_at);
 CREATE INDEX members_changed ON members (changed);
 CREATE INDEX members_email ON members (LOWER(email)); -- who shares an address counts for its frequency cap
 CREATE INDEX members_phone ON members (phone);
+CREATE INDEX members_timezone ON members (timezone);
 
 -- Dates from which a member's occasions count beside birth and joining: `attributes.NAME` where its text
 -- is a date, and `first_purchase`, the UTC date of the first valid order.

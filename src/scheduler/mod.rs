@@ -5,12 +5,14 @@
 use std::borrow::Cow;
 
 use chrono::Duration;
+use chrono_tz::Tz;
 use metrics::counter;
 use uuid::Uuid;
 
 use crate::catalog::{Catalog, starts_at};
 use crate::clock::Clock;
 use crate::domain::Instant;
+use crate::domain::calendar::next_local_time;
 use crate::domain::campaign::{Campaign, Status};
 use crate::domain::message::{Reason, State};
 use crate::domain::occasion::{Candidate, Rows};
@@ -19,7 +21,7 @@ use crate::store::audience_facts::AudienceFacts;
 use crate::store::configuration::{self, CampaignState, Cursor};
 use crate::store::leases::{self, Lease};
 use crate::store::messages::{self, NewMessage};
-use crate::store::{Store, StoreError, Tx, models, occasions, volumes, within};
+use crate::store::{Store, StoreError, Tx, members, models, occasions, volumes, within};
 
 pub mod backfill;
 
@@ -209,6 +211,9 @@ impl<'a> Scan<'a> {
 
     /// Inserts what falls due in (after, until].
     async fn due(&mut self, after: Instant, until: Instant) -> Result<(), StoreError> {
+        if !self.hour_comes(after, until).await? {
+            return Ok(());
+        }
         for step in 0..self.campaign.steps.len() {
             let (base_after, base_until) = self.campaign.base_window(step, after, until);
             let rows = Rows::Base { after: base_after, until: base_until };
@@ -221,6 +226,21 @@ impl<'a> Scan<'a> {
             .await?;
         }
         Ok(())
+    }
+
+    /// Whether it can be the campaign's hour for anybody in (after, until]: a scan between the hours of all
+    /// zones has no candidates to look at.
+    async fn hour_comes(&self, after: Instant, until: Instant) -> Result<bool, StoreError> {
+        let Some(time) = self.campaign.send_at.filter(|_| self.campaign.spread.is_zero()) else { return Ok(true) };
+        let first = after + JUST_BEFORE;
+        let comes = |zone: Tz| next_local_time(zone, first, time) <= until;
+        if comes(self.catalog.brand.timezone) {
+            return Ok(true);
+        }
+        let mut tx = self.store.read().await?;
+        let zones = members::zones(&mut tx).await?;
+        tx.commit().await?;
+        Ok(zones.into_iter().any(comes))
     }
 
     /// Inserts older occasions of members that changed.

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use chrono_tz::Tz;
 use serde::Serialize;
 use sqlx::types::Json;
 
 use super::{Ids, JsonRows, Result, StoreError, Texts, Tx, dates, execute, query, statements};
-use crate::domain::calendar::{Calendar, in_calendar};
+use crate::domain::calendar::{Calendar, in_calendar, parse_zone};
 use crate::domain::member::{BirthDate, Member};
 use crate::domain::{Instant, instant};
 
@@ -28,6 +29,10 @@ statements! {
     BY_EXTERNAL_ID = concat!("SELECT ", member_columns!(), " FROM members m WHERE m.external_id = $1");
     AFTER = concat!("SELECT ", member_columns!(), " FROM members m WHERE m.id > $1 ORDER BY m.id LIMIT $2");
     COUNT = "SELECT COUNT(*) FROM members WHERE deleted_at IS NULL";
+    // From one zone of the index to the next: their number is what it costs, not that of the members.
+    ZONES = "WITH RECURSIVE z (timezone) AS (SELECT MIN(timezone) FROM members UNION ALL \
+        SELECT (SELECT MIN(m.timezone) FROM members m WHERE m.timezone > z.timezone) FROM z WHERE z.timezone IS NOT NULL) \
+        SELECT timezone FROM z WHERE timezone IS NOT NULL";
     LOCK = "SELECT id FROM members WHERE id {in $1} ORDER BY id {lock}";
     SHARING = "SELECT o.id, o.email, o.phone FROM members m JOIN members o ON LOWER(o.email) = LOWER(m.email) \
         WHERE m.id {in $1} UNION SELECT o.id, o.email, o.phone FROM members m JOIN members o ON o.phone = m.phone \
@@ -229,6 +234,13 @@ pub async fn by_external_id(tx: &mut Tx, external_id: &str) -> Result<Option<Mem
 pub async fn after(tx: &mut Tx, after: i64, limit: i64) -> Result<Vec<Member>> {
     let found = query!(fetch_all, StoredMember, tx, AFTER, after, limit)?;
     found.into_iter().map(StoredMember::into_member).collect()
+}
+
+/// The zones that members have of their own.
+pub async fn zones(tx: &mut Tx) -> Result<Vec<Tz>> {
+    let names: Vec<(String,)> = query!(fetch_all, (String,), tx, ZONES)?;
+    let unknown = |value: String| StoreError::Unknown { table: "members", column: "timezone", value };
+    names.into_iter().map(|(name,)| parse_zone(&name).map_err(|_| unknown(name))).collect()
 }
 
 /// How many members there are.

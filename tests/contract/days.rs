@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test target uses a part of it")]
 
 use rekindle::import::Kind;
+use rekindle::scheduler;
 use rekindle::store::messages::Listed;
 
 use crate::pipeline_contract::{HEAD, QUIET, row};
@@ -18,6 +19,7 @@ contract! {
     a_blackout_that_skips_ends_marketing_and_no_service_message
     a_weekend_defers_or_skips_as_the_brand_says
     the_frequency_cap_holds_for_a_shared_address
+    a_scan_between_the_hours_of_all_zones_looks_at_nobody
 }
 
 /// Nowruz is on 20 March 2024, a Wednesday.
@@ -214,5 +216,31 @@ pub async fn the_frequency_cap_holds_for_a_shared_address(size: Size) {
     shop.once_between(from, to).await;
     let states = shop.states().await.into_iter();
     assert_eq!(states.filter(|line| !line.ends_with("sent -")).collect::<Vec<_>>(), skipped);
+    shop.close().await;
+}
+
+pub async fn a_scan_between_the_hours_of_all_zones_looks_at_nobody(size: Size) {
+    let shop = Shop::new(&size, PLAIN);
+    shop.campaign("birthday", "trigger: { kind: birthday }\nschedule: { send_at: \"09:00\" }");
+    let members = "external_id,email,email_consent,birth_date,timezone\nhome,h@example.com,true,1990-05-02,\n\
+        tokyo,t@example.com,true,1990-05-02,Asia/Tokyo\nkiritimati,k@example.com,true,1990-05-02,Pacific/Kiritimati\n\
+        niue,n@example.com,true,1990-05-02,Pacific/Niue\n";
+    shop.import(Kind::Members, members).await;
+    let app = shop.app(at("2024-05-01T12:00:00Z")).await;
+    let catalog = app.applied(None).await.unwrap();
+    let mut looked = Vec::new();
+    for quarter in 0..=160 {
+        let until = at("2024-05-01T12:00:00Z") + chrono::Duration::minutes(15 * quarter);
+        app.clock.set(until);
+        let scanned = scheduler::scan(&app.store, &catalog, &app.clock, until).await.unwrap();
+        if quarter > 0 && scanned.candidates > 0 {
+            looked.push((until.format("%d %H:%M").to_string(), scanned.inserted));
+        }
+    }
+    let hours = ["01 19:00", "01 20:00", "02 00:00", "02 09:00", "02 19:00", "02 20:00", "03 00:00"];
+    let inserted = [1, 0, 1, 1, 0, 1, 0];
+    let expected: Vec<_> = hours.iter().map(|hour| (*hour).to_owned()).zip(inserted).collect();
+    assert_eq!(looked, expected);
+    app.store.close().await;
     shop.close().await;
 }

@@ -5,7 +5,7 @@ use rekindle::domain::campaign::Campaign;
 use rekindle::domain::lifetime::{Lifetimes, Model};
 use rekindle::domain::occasion::{Bind, Rows};
 use rekindle::settings::Settings;
-use rekindle::store::{Dialect, Store, occasions};
+use rekindle::store::{Dialect, Store, members, occasions};
 use rekindle::triggers;
 use sqlx::{AssertSqlSafe, Row};
 
@@ -31,6 +31,7 @@ const SHOP: &[&str] = &[
     "INSERT INTO member_dates (member_id, name, date, gregorian, persian) \
      SELECT n, 'first_purchase', CAST(DATE '2023-01-01' + n % 1000 AS TEXT), n % 12 * 100 + 101 + n % 28, \
      n % 12 * 100 + 101 + n % 29 FROM generate_series(1, 30000) n",
+    "UPDATE members SET timezone = (ARRAY['Asia/Tehran', 'Europe/Berlin', 'Asia/Tokyo'])[1 + id % 4]",
     "ANALYZE",
 ];
 
@@ -78,6 +79,12 @@ async fn every_trigger_is_answered_from_an_index() {
                     whole.push(format!("{text} {rows:?}:\n{plan}"));
                 }
             }
+        }
+        let (_, zones) = members::STATEMENTS.iter().find(|(name, _)| *name == "ZONES").unwrap();
+        let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN {zones}"))).fetch_all(pool).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|row| row.get::<String, _>(0)).collect();
+        if plan.join("\n").contains("Seq Scan on members") {
+            whole.push(format!("the zones of members:\n{}", plan.join("\n")));
         }
         assert!(whole.is_empty(), "these read a whole table:\n{}", whole.join("\n\n"));
     };
