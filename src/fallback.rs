@@ -9,7 +9,7 @@ use crate::domain::campaign::{Campaign, Reach, Status};
 use crate::domain::message::Channel;
 use crate::domain::policy::{Decision, decide};
 use crate::store::messages::{self, FellBack, Message};
-use crate::store::{Store, StoreError, members};
+use crate::store::{Store, StoreError, members, within};
 
 /// Messages looked at in one transaction.
 const PAGE: i64 = 500;
@@ -24,7 +24,7 @@ pub async fn pass(store: &Store, catalog: &Catalog, now: Instant) -> Result<u64,
     let falling = catalog.campaigns.values().filter(|campaign| campaign.reach == Reach::Fallback);
     for campaign in falling.filter(|campaign| campaign.status == Status::Live) {
         loop {
-            let (looked_at, planned) = page(store, catalog, campaign, now).await?;
+            let (looked_at, planned) = within(page(store, catalog, campaign, now)).await?;
             again += planned;
             if looked_at < PAGE as usize {
                 break;

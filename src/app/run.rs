@@ -157,9 +157,9 @@ impl App {
             }
             // A process that does not lead looks, too: the one that leads may be stuck.
             if looked_at.is_none_or(|at| at.elapsed() > alerts::EVERY)
-                && let Some(catalog) = known.as_ref()
+                && let Ok(catalog) = self.applied(known.as_ref()).await
             {
-                if let Err(error) = alerts.look(&self.store, catalog, self.clock.now()).await {
+                if let Err(error) = within(alerts.look(&self.store, &catalog, self.clock.now())).await {
                     tracing::error!(%error, "cannot look for what is missing");
                 }
                 looked_at = Some(tokio::time::Instant::now());
