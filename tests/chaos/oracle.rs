@@ -50,6 +50,17 @@ pub async fn remaining(store: &str) -> sqlx::Result<Remaining> {
     Ok(remaining)
 }
 
+/// Gives each member a message that was dispatched once and then ended; a copy of it is known and stale.
+pub async fn end_one_each(store: &str) -> sqlx::Result<Vec<Uuid>> {
+    let mut connection = PgConnection::connect(store).await?;
+    let sql = "INSERT INTO messages (id, member_id, campaign, occasion, step, slot, priority, turn, state, reason, channel, \
+        first_due_at, due_at, next_at, dispatch_no) SELECT gen_random_uuid(), id, 'before', 'x', 'main', 'main', 0, 0, \
+        'cancelled', 'campaign_ended', 'email', 0, 0, 0, 1 FROM members RETURNING id";
+    let ids = sqlx::query_scalar(sql).fetch_all(&mut connection).await?;
+    connection.close().await?;
+    Ok(ids)
+}
+
 /// Compares both ledgers; `expected` messages must exist.
 pub async fn judge(store: &str, taken: &BTreeMap<String, usize>, expected: usize) -> sqlx::Result<Verdict> {
     let mut connection = PgConnection::connect(store).await?;
