@@ -8,14 +8,12 @@ const MOST: usize = 200;
 pub(super) fn addresses(text: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for (at, _) in text.match_indices('@') {
-        let local = text[..at]
-            .rfind(|c: char| !is_local(c))
-            .map_or(0, |before| before + text[before..].chars().next().map_or(0, char::len_utf8));
-        let local = text[local..at].trim_start_matches(['\'', '`', '*', '=', '-', '/', '.', '{', '|']);
+        let local = local_part(&text[..at]);
         let rest = &text[at + 1..];
         let domain = &rest[..rest.find(|c: char| !is_domain(c)).unwrap_or(rest.len())];
-        let domain = domain.trim_end_matches(['.', '-']);
-        let is_domain = domain.contains('.') && !domain.starts_with(['.', '-']) && !domain.contains("..");
+        // `sara@example.com...User unknown`
+        let domain = domain.split("..").next().unwrap_or(domain).trim_end_matches(['.', '-']);
+        let is_domain = domain.contains('.') && !domain.starts_with(['.', '-']);
         if local.is_empty() || local.len() > 128 || !is_domain || domain.len() > 253 {
             continue;
         }
@@ -28,6 +26,21 @@ pub(super) fn addresses(text: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// The local part that ends a text: quoted, or as far as its letters go.
+fn local_part(before: &str) -> &str {
+    if let Some(quoted) = before.strip_suffix('"') {
+        let start = quoted.rfind(['"', '\n']).filter(|start| quoted[*start..].starts_with('"'));
+        return start.map_or("", |start| &before[start..]);
+    }
+    let start = before
+        .rfind(|c: char| !is_local(c))
+        .map_or(0, |start| start + before[start..].chars().next().map_or(0, char::len_utf8));
+    let local = before[start..].trim_start_matches(['\'', '`', '*', '=', '-', '/', '.', '{', '|']);
+    // An address within one of X.400: `c=us;dda:SMTP=sara@example.com`.
+    let scheme = local.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("smtp="));
+    if scheme { &local[5..] } else { local }
 }
 
 /// The first address of a text.
@@ -86,6 +99,10 @@ mod tests {
             ("宛先sara@example.comが", "sara@example.com"),
             ("a@b at @ @x.com x@ x@.com x@a..b", ""),
             ("one@example.com, two@example.com", "one@example.com two@example.com"),
+            ("550 sara@example.com...User unknown", "sara@example.com"),
+            ("c=US;a= ;p=x;dda:SMTP=sara@example.COM; on Friday", "sara@example.com"),
+            ("<\"sara m..\"@example.com>", "\"sara m..\"@example.com"),
+            ("\"@example.com", ""),
         ] {
             assert_eq!(addresses(text).join(" "), expected, "{text}");
         }

@@ -9,17 +9,16 @@ pub(super) fn is_from_daemon(mail: &Mail) -> bool {
     const NAMES: &[&str] = &[
         "mailer-daemon", "mailer_daemon", "mailerdaemon", "mail-daemon", "maildaemon", "mdaemon",
         "mail delivery", "mail delivery subsystem", "delivery subsystem", "delivery system", "mail system",
-        "mailsystem", "postmaster", "post master", "postoffice", "post office", "microsoft exchange",
+        "mailsystem", "postmaster", "post master", "post_master", "postoffice", "post office", "microsoft exchange",
         "microsoftexchange", "system administrator", "systemadministrator", "system attendant",
         "mail administrator", "mail router", "internet mail", "mail delivery service", "daemon", "uucp",
         "nondelivery", "non-delivery", "bounce", "smtp", "mta", "listserv", "majordomo", "systemadministrator",
         "mail-deliver", "системный администратор", "почтовая служба",
     ];
     let from = mail.words_of("from");
-    let sender = from.as_str();
     let return_path = mail.header("return-path").trim();
-    let is_null = return_path == "<>" || return_path.eq_ignore_ascii_case("<mailer-daemon>");
-    is_null || NAMES.iter().any(|name| super::words::says(sender, name))
+    let is_null = return_path == "<>" || return_path.eq_ignore_ascii_case("<mailer-daemon>") || from.contains("<>");
+    is_null || NAMES.iter().any(|name| super::words::says(&from, name))
 }
 
 /// Phrases of subjects: a mail could not be delivered.
@@ -27,7 +26,7 @@ pub(super) fn is_from_daemon(mail: &Mail) -> bool {
 const FAILED: &[&str] = &[
     "undeliver", "undelivr", "not deliver", "non deliver", "non-deliver", "nondeliver", "delivery fail",
     "delivery has failed", "delivery error", "delivery problem", "delivery notification", "delivery status",
-    "delivery report", "delivery to", "deliver fail", "deliver mail", "failure notice", "failure notification",
+    "delivery report", "delivery to", "deliver fail", "deliver mail", "failure notice", "failure notification", "mail failed", "returning to sender", "processing error",
     "failure delivery", "delivery incomplete", "mail failure", "failed mail", "failed to deliver",
     "failed delivery", "failed: ", "mail delivery", "mail error", "mail system error", "mailsystem",
     "message delivery", "message status", "could not be delivered", "couldn't be delivered", "couldn't deliver",
@@ -92,13 +91,38 @@ const OPENINGS: &[&str] = &[
     "undelivered mail returned", "returned to you without being delivered", "because:", "not listed in",
     "the attached message has failed", "we were unable to deliver", "we are unable to deliver",
     "could not send message for past", "each of the following recipients was rejected",
+    "could not be delivered to the following", "did not receive this message", "not a valid user here",
+    "was automatically rejected", "message from interscan", "non-delivery report", "error message below:", "has been returned because", "returned mail follows",
+    "failed addresses follow", "unable to deliver your message", "unable to deliver message",
+];
+
+/// Words of a notice that the mail arrived.
+const DELIVERED: &[&str] = &[
+    "successfully delivered",
+    "successfully relayed",
+    "delivered successfully",
+    "successful mail delivery",
+    "delivery was successful",
 ];
 
 /// Whether subject or text say that a mail came back.
 pub(super) fn looks_failed(subject: &str, text: &str) -> (bool, bool) {
-    let said = FAILED.iter().any(|phrase| subject.contains(phrase));
     let opened = OPENINGS.iter().any(|phrase| text.contains(phrase));
+    let is_delivered = || DELIVERED.iter().any(|phrase| text.contains(phrase) || subject.contains(phrase));
+    let said = FAILED.iter().any(|phrase| subject.contains(phrase)) && (opened || !is_delivered());
     (said, opened)
+}
+
+/// Whether a subject begins by saying so.
+pub(super) fn begins_failed(subject: &str) -> bool {
+    FAILED.iter().any(|phrase| subject.starts_with(phrase))
+}
+
+/// Whether a text begins with a heading that only programs write, whatever list passed it on.
+pub(super) fn begins_as_notice(text: &str) -> bool {
+    const HEADINGS: &[&str] = &["message from interscan", "non-delivery report"];
+    let text = text.trim_start_matches(|c: char| !c.is_alphanumeric());
+    HEADINGS.iter().any(|heading| text.starts_with(heading))
 }
 
 /// Whether it only warns that delivery is late and goes on.
@@ -130,7 +154,7 @@ pub(super) fn is_warning(subject: &str, text: &str) -> bool {
         "will be retried", "will continue trying", "no action is required", "is still trying",
         "still trying to deliver", "will try to deliver", "will retry", "delivery attempts will continue",
         "will keep on trying", "has not yet been delivered", "not been delivered yet",
-        "has not been delivered yet", "has not been collected",
+        "has not been delivered yet",
         "delivery to the following recipients has been delayed",
         "delivery to the following recipients is delayed",
         "delivery to the following recipient has been delayed", "delivery has been delayed",
@@ -197,7 +221,7 @@ pub(super) fn is_auto_reply(mail: &Mail, subject: &str, text: &str) -> AutoReply
     #[rustfmt::skip]
     const TEXTS: &[&str] = &[
         "i am out of the office", "i'm out of the office", "i will be out of the office", "i am currently out",
-        "i'm currently out", "currently out of the office", "i am on vacation", "i'm on vacation",
+        "i'm currently out", "currently out of the office", "i am out of office", "i'm out of office", "i am on vacation", "i'm on vacation",
         "on annual leave", "i am away", "i will be away", "i will return on", "i'll be back",
         "limited access to email", "limited access to e-mail", "limited access to my",
         "this is an automatic reply", "this is an automated reply", "this is an auto-reply",
@@ -206,7 +230,8 @@ pub(super) fn is_auto_reply(mail: &Mail, subject: &str, text: &str) -> AutoReply
         "has left the company", "not monitored", "please click the link below to",
         "click on the link below to confirm", "to prove you are", "prove that you are human",
         "i am now protecting myself from", "i'm protecting myself from receiving junk", "verify that you sent",
-        "approved senders list", "guest list", "ich bin nicht im büro", "ich bin derzeit nicht", "ich bin bis",
+        "approved senders list", "guest list", "to have your address added", "list of approved senders",
+        "account is protected by", "ich bin nicht im büro", "ich bin derzeit nicht", "ich bin bis",
         "bin ich nicht erreichbar", "je suis absent", "je suis actuellement absent", "je serai absent",
         "je suis en congé", "estoy fuera", "estaré fuera", "me encuentro fuera", "estou de férias",
         "estou fora", "sono assente", "sarò assente", "sono in ferie", "ik ben afwezig", "jestem na urlopie",
@@ -220,7 +245,6 @@ pub(super) fn is_auto_reply(mail: &Mail, subject: &str, text: &str) -> AutoReply
         "x-autoreply-from",
         "x-auto-reply-from",
         "x-mail-autoreply",
-        "x-autogenerated",
         "x-auto-response-suppress-reply",
         "x-away-message",
         "x-boxbe",
@@ -232,6 +256,8 @@ pub(super) fn is_auto_reply(mail: &Mail, subject: &str, text: &str) -> AutoReply
     });
     let precedence = header("precedence");
     let vacation = header("x-mailer").contains("vacation")
+        // CommuniGate says `Mirror` of what it passes on.
+        || header("x-autogenerated").starts_with("repl")
         || header("x-loop").contains("autorepl")
         || precedence.contains("auto_reply")
         || precedence.contains("auto-reply")

@@ -41,16 +41,17 @@ pub(super) struct Part {
 
 impl Mail {
     pub fn read(raw: &[u8]) -> Self {
-        let raw = &raw[..raw.len().min(LARGEST)];
-        let (_, body) = split(without_envelope(raw));
-        let mut mail = Self::headers(raw);
+        let raw = with_lines(&raw[..raw.len().min(LARGEST)]);
+        let (_, body) = split(without_envelope(&raw));
+        let mut mail = Self::headers(&raw);
         open(&mail.headers, body, 0, &mut mail.parts);
         mail
     }
 
     /// The headers alone.
     pub fn headers(raw: &[u8]) -> Self {
-        let (headers, _) = split(without_envelope(raw));
+        let raw = with_lines(raw);
+        let (headers, _) = split(without_envelope(&raw));
         let headers = fields(&decoded(&headers[..headers.len().min(LARGEST_HEADERS)], None));
         Self { headers, parts: Vec::new() }
     }
@@ -71,6 +72,11 @@ impl Mail {
         let parsed = MessageParser::default().parse_headers(raw.as_bytes());
         let decoded = parsed.as_ref().and_then(|message| message.subject()).unwrap_or_else(|| self.header(name));
         decoded.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+    }
+
+    /// The text of all parts.
+    pub fn all_text(&self) -> String {
+        self.parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join("\n\n")
     }
 
     /// The first part of a media type.
@@ -103,13 +109,22 @@ pub(super) fn fields(text: &str) -> Vec<Field> {
     fields
 }
 
+/// With the line ends that are looked for: there are mails that have carriage returns alone.
+fn with_lines(raw: &[u8]) -> Cow<'_, [u8]> {
+    let head = &raw[..raw.len().min(LARGEST_HEADERS)];
+    if head.contains(&b'\n') || !head.contains(&b'\r') {
+        return Cow::Borrowed(raw);
+    }
+    raw.iter().map(|b| if *b == b'\r' { b'\n' } else { *b }).collect::<Vec<_>>().into()
+}
+
 /// Without the `From ` line of mbox files, a byte order mark and blank lines before the headers.
 fn without_envelope(mut raw: &[u8]) -> &[u8] {
     raw = raw.strip_prefix(b"\xef\xbb\xbf").unwrap_or(raw);
     raw = raw.trim_ascii_start();
     while raw.starts_with(b"From ") || raw.starts_with(b">From ") {
         let end = raw.iter().position(|b| *b == b'\n').map_or(raw.len(), |at| at + 1);
-        raw = &raw[end..];
+        raw = raw[end..].trim_ascii_start();
     }
     raw
 }
@@ -142,7 +157,7 @@ fn open(headers: &[Field], body: &[u8], depth: usize, parts: &mut Vec<Part>) {
                 // A part may begin with its text at once, without headers.
                 let (raw, rest) = split(section);
                 let headers = fields(&decoded(&raw[..raw.len().min(LARGEST_HEADERS)], None));
-                let is_bare = !raw.is_empty() && first(&headers, "content-type").is_none() && headers.is_empty();
+                let is_bare = !raw.is_empty() && !headers.iter().any(|(name, _)| name.starts_with("content-"));
                 open(&headers, if is_bare { section } else { rest }, depth + 1, parts);
             }
             return;

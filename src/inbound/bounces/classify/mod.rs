@@ -3,6 +3,7 @@
 //! is none of these, what people are meant to read.
 
 mod addresses;
+mod complaint;
 mod kinds;
 mod mail;
 mod notice;
@@ -11,8 +12,9 @@ mod verdict;
 mod words;
 
 use addresses::{address, addresses};
+use complaint::complaint;
 use mail::Mail;
-use notice::{Returned, divide, message_id, own_words, sections};
+use notice::{Returned, sections, texts};
 use report::Recipient;
 use verdict::{Evidence, Why, judge};
 
@@ -59,17 +61,21 @@ pub struct Heard {
     pub action: Action,
 }
 
+/// How deep bounces within mails are looked for.
+const DEEPEST: usize = 2;
+
 /// Classifies a mail: one row for each recipient it is about, at least one.
 pub fn classify(raw: &[u8]) -> Vec<Heard> {
-    let mail = Mail::read(raw);
-    let heard = read(&mail);
-    if heard.iter().any(|row| row.kind != Kind::NotABounce) {
-        return heard;
-    }
-    // A person, or another server, passed a bounce on. It tells what happened, but to whose mail?
-    let inner = mail.part(&["message/rfc822"]).map(|part| read(&Mail::read(part.text.as_bytes())));
+    read(&Mail::read(raw), 0)
+}
+
+/// The bounce within a mail. A person, or another server, passed it on: it tells what happened, but
+/// to whose mail?
+fn within(mail: &Mail, depth: usize) -> Option<Vec<Heard>> {
+    let part = mail.part(&["message/rfc822"]).filter(|_| depth < DEEPEST)?;
+    let heard = read(&Mail::read(part.text.as_bytes()), depth + 1);
     let is_bounce = |row: &Heard| matches!(row.kind, Kind::Hard | Kind::Soft | Kind::Block);
-    inner.filter(|rows| rows.iter().any(is_bounce)).map_or(heard, careful)
+    heard.iter().any(is_bounce).then(|| careful(heard))
 }
 
 /// What is heard at second hand closes no address by itself.
@@ -93,10 +99,10 @@ pub fn subject_of(raw: &[u8]) -> String {
     Mail::headers(raw).words_of("subject")
 }
 
-fn read(mail: &Mail) -> Vec<Heard> {
+fn read(mail: &Mail, depth: usize) -> Vec<Heard> {
     let (text, returned) = texts(mail);
     if let Some(complaint) = complaint(mail, &text, &returned) {
-        return vec![complaint];
+        return complaint;
     }
     let subject = mail.words_of("subject");
     let lower = words_of(&text);
@@ -104,119 +110,66 @@ fn read(mail: &Mail) -> Vec<Heard> {
     let from_daemon = kinds::is_from_daemon(mail);
     let is_answer = kinds::is_answer(&subject);
     let auto_reply = kinds::is_auto_reply(mail, &subject, &lower);
-    let read_receipt = mail.part(&["message/disposition-notification"]).is_some();
+    let receipt = mail.part(&["message/disposition-notification"]);
+    let rejection = receipt.filter(|part| report::is_rejection(&part.text, &lower));
+    let is_receipt = receipt.is_some() && rejection.is_none();
 
-    let status = mail.part(&["message/delivery-status", "message/global-delivery-status", "text/delivery-status"]);
-    let is_notice = from_daemon || said && !is_answer && !kinds::is_bulk(mail);
+    let status = mail.part(report::KINDS);
+    let is_report = status.is_some() || report::is_announced(mail.header("content-type"));
+    let is_bulk = kinds::is_bulk(mail) && !kinds::begins_as_notice(&lower);
+    let is_notice = from_daemon || is_report || said && !is_answer && !is_bulk;
     let recipients = match status {
         Some(part) => report::recipients(&part.text),
         // The parts of a report whose boundary was lost are in its text.
-        None if is_notice && lower.contains("final-recipient:") => report::recipients(&all_text(mail)),
+        None if is_notice && lower.contains("final-recipient:") => report::recipients(&mail.all_text()),
         None => Vec::new(),
     };
-    if !recipients.is_empty() && !read_receipt {
+    if !recipients.is_empty() && receipt.is_none() {
         let heard = reported(mail, &text, &returned, recipients);
         // Somebody answers, passes on or quotes what a server said.
         return if (is_answer || status.is_none()) && !from_daemon { careful(heard) } else { heard };
     }
 
-    let failed = addresses(&mail.all("x-failed-recipients").collect::<Vec<_>>().join(" "));
+    let mut failed = addresses(&mail.all("x-failed-recipients").collect::<Vec<_>>().join(" "));
     let named_failed = !failed.is_empty();
+    let is_known = from_daemon || is_report;
     let is_bounce = named_failed
-        || from_daemon && (said && !is_answer || opened)
-        || said && opened && !is_answer && !kinds::is_bulk(mail);
-    let replied =
-        read_receipt || auto_reply.by_subject || auto_reply.by_text && !opened || auto_reply.by_header && !is_bounce;
-    if is_bounce && (named_failed || !replied) {
-        let heard = told(mail, &subject, &text, &returned, failed);
-        // A parcel that could not be delivered sounds the same.
-        let is_mail = from_daemon || named_failed || returned.message_id.is_some();
-        return if is_mail { heard } else { careful(heard) };
+        || rejection.is_some()
+        || is_known && (said && !is_answer || opened || returned.is_part && !is_answer)
+        || said && (opened || returned.is_part) && !is_answer && !is_bulk;
+    // The subject of a notice often quotes that of the mail that came back.
+    let is_plain = is_known && said && (opened || returned.is_part);
+    let replied = is_receipt
+        || auto_reply.by_subject && !(is_plain && kinds::begins_failed(&subject))
+        || auto_reply.by_text && !opened
+        || auto_reply.by_header && !is_bounce;
+    if !(is_bounce && (named_failed || rejection.is_some() || !replied)) {
+        let kind = if replied { Kind::AutoReply } else { Kind::NotABounce };
+        let row = Heard { kind, status: None, recipient: None, message_id: None, action: Action::None };
+        return if replied { vec![row] } else { within(mail, depth).unwrap_or_else(|| vec![row]) };
     }
-    let kind = if replied { Kind::AutoReply } else { Kind::NotABounce };
-    vec![Heard { kind, status: None, recipient: None, message_id: None, action: Action::None }]
-}
-
-/// The notice's own text, and what is known of the mail that came back.
-fn texts(mail: &Mail) -> (String, Returned) {
-    const RETURNED: &[&str] = &[
-        "message/rfc822",
-        "message/global",
-        "text/rfc822-headers",
-        "message/rfc822-headers",
-        "message/global-headers",
-        "text/rfc822",
-        "message/partial",
-    ];
-    let end = mail.parts.iter().position(|part| RETURNED.contains(&part.kind.as_str())).unwrap_or(mail.parts.len());
-    let mut returned = mail.parts.get(end).map(|part| Returned::read(&part.text)).unwrap_or_default();
-    let of_kind = |kind: &str| {
-        let texts = mail.parts[..end].iter().filter(|part| part.kind == kind);
-        let mut own = String::new();
-        let mut quoted = String::new();
-        for part in texts {
-            let (before, after) = divide(&part.text);
-            own.push_str(before);
-            own.push('\n');
-            quoted.push_str(after);
-        }
-        (own, quoted)
-    };
-    let (mut own, mut quoted) = of_kind("text/plain");
-    if own.trim().is_empty() {
-        (own, quoted) = of_kind("text/html");
+    if let Some(part) = rejection.filter(|_| !named_failed) {
+        failed.extend(report::recipients(&part.text).into_iter().filter_map(|recipient| recipient.address));
     }
-    if returned.message_id.is_none() && returned.to.is_empty() && !quoted.trim().is_empty() {
-        returned = Returned::read(&quoted);
+    let found = sections(mail, &text, &returned);
+    // A gateway put the notice into one of its own.
+    if failed.is_empty()
+        && found.is_empty()
+        && let Some(heard) = within(mail, depth)
+    {
+        return heard;
     }
-    if returned.message_id.is_none() {
-        let names = ["original-message-id", "x-original-message-id", "in-reply-to", "references"];
-        returned.message_id = names.iter().find_map(|name| message_id(mail.header(name)));
-    }
-    (own_words(&own), returned)
-}
-
-fn all_text(mail: &Mail) -> String {
-    mail.parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join("\n\n")
+    let heard = told(&subject, &text, &returned, found, failed);
+    // A parcel that could not be delivered sounds the same; of a rejection anybody chose the words.
+    let is_mail = is_known || named_failed || returned.message_id.is_some() && rejection.is_none();
+    let is_about = returned.is_part || returned.message_id.is_some() || heard.iter().any(|row| row.recipient.is_some());
+    if is_mail && is_about { heard } else { careful(heard) }
 }
 
 /// Text as phrases are looked for in it.
 fn words_of(text: &str) -> String {
     let head: String = text.chars().take(16 << 10).collect();
     head.to_lowercase().replace(['’', '‘', '´', '`'], "'").split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// A feedback report, or one of those that providers sent before there was a standard.
-fn complaint(mail: &Mail, text: &str, returned: &Returned) -> Option<Heard> {
-    let part = mail.part(&["message/feedback-report"]).map(|part| part.text.as_str());
-    let is_report = mail.header("content-type").to_ascii_lowercase().contains("feedback-report");
-    let feedback = match part {
-        Some(part) => report::feedback(part),
-        None if is_report => report::feedback(&all_text(mail)),
-        None => {
-            let subject = mail.words_of("subject");
-            let old = subject.starts_with("complaint about message from")
-                || subject.starts_with("email feedback report for ip")
-                || mail.header("x-loop").eq_ignore_ascii_case("scomp");
-            if !old {
-                return None;
-            }
-            report::Feedback { kind: "abuse".to_owned(), recipient: None }
-        }
-    };
-    let recipient = feedback.recipient.or_else(|| returned.to.first().cloned()).or_else(|| {
-        let mut named = addresses(text);
-        named.retain(|address| !addresses::is_role(address));
-        (named.len() == 1).then(|| named.remove(0))
-    });
-    let (kind, action) = match feedback.kind.as_str() {
-        "not-spam" => (Kind::NotABounce, Action::None),
-        "abuse" | "opt-out" | "opt-out-list" | "fraud" => (Kind::Complaint, Action::Suppress),
-        // Somebody sends in our name, or our signature is wrong (`auth-failure`), or nobody knows: no
-        // recipient complained.
-        _ => (Kind::Complaint, Action::None),
-    };
-    Some(Heard { kind, status: None, recipient, message_id: returned.message_id.clone(), action })
 }
 
 /// The rows of a delivery status.
@@ -238,6 +191,10 @@ fn reported(mail: &Mail, text: &str, returned: &Returned, recipients: Vec<Recipi
         let notice = if single { text } else { own.map_or("", |(_, words)| words.as_str()) };
         let evidence = Evidence { status: &recipient.status, diagnostic: &recipient.diagnostic, notice };
         let (kind, status, action) = match recipient.action.as_str() {
+            // Its sender has to answer a challenge.
+            _ if recipient.diagnostic.to_ascii_lowercase().starts_with("x-boxbe") => {
+                (Kind::AutoReply, None, Action::None)
+            }
             "delivered" | "relayed" | "expanded" | "deliverable" => (Kind::NotABounce, None, Action::None),
             "delayed" => (Kind::Soft, Some(judge(evidence).1), Action::None),
             "" if warns => (Kind::Soft, Some(judge(evidence).1), Action::None),
@@ -255,8 +212,13 @@ fn reported(mail: &Mail, text: &str, returned: &Returned, recipients: Vec<Recipi
 }
 
 /// The rows of a notice for people.
-fn told(mail: &Mail, subject: &str, text: &str, returned: &Returned, failed_recipients: Vec<String>) -> Vec<Heard> {
-    let mut found = sections(mail, text, returned);
+fn told(
+    subject: &str,
+    text: &str,
+    returned: &Returned,
+    mut found: Vec<(String, String)>,
+    failed_recipients: Vec<String>,
+) -> Vec<Heard> {
     if !failed_recipients.is_empty() {
         let words = |address: &String| {
             let own = found.iter().find(|(other, _)| other.eq_ignore_ascii_case(address));
@@ -270,12 +232,21 @@ fn told(mail: &Mail, subject: &str, text: &str, returned: &Returned, failed_reci
         _ => found.into_iter().map(|(address, words)| (Some(address), words)).collect(),
     };
     let single = rows.len() == 1;
+    // What stands before the first of several is about all of them.
+    let first = rows.iter().filter_map(|(recipient, _)| text.find(recipient.as_deref()?)).min();
+    let before = &text[..first.unwrap_or(0)];
     let mut heard = Vec::new();
     for (recipient, words) in rows {
         let about_all = format!("{subject}\n{text}");
         let notice = if single || words.split_whitespace().count() <= 2 { about_all.as_str() } else { "" };
         let evidence = Evidence { status: "", diagnostic: &words, notice };
-        let (kind, status, action) = failed(evidence);
+        let (mut kind, mut status, mut action) = failed(evidence);
+        if !single && (kind, action) == (Kind::Hard, Action::Count) {
+            let all = failed(Evidence { notice: before, ..evidence });
+            if all.2 != Action::Suppress {
+                (kind, status, action) = all;
+            }
+        }
         let (kind, action) = if warns { (Kind::Soft, Action::None) } else { (kind, action) };
         heard.push(Heard {
             kind,

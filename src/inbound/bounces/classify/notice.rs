@@ -17,6 +17,8 @@ pub(super) struct Returned {
     pub to: Vec<String>,
     /// Who sent it.
     pub from: Vec<String>,
+    /// Whether it came back as a part of the notice.
+    pub is_part: bool,
 }
 
 impl Returned {
@@ -35,19 +37,69 @@ impl Returned {
             message_id: first(&found, "message-id").and_then(message_id),
             to: all(&["to", "x-original-to", "delivered-to", "x-hmxmroriginalrecipient", "x-envelope-to"]),
             from: all(&["from", "sender", "return-path", "reply-to", "x-original-from"]),
+            is_part: false,
         }
     }
 }
 
+/// The notice's own text, and what is known of the mail that came back.
+pub(super) fn texts(mail: &Mail) -> (String, Returned) {
+    const RETURNED: &[&str] = &[
+        "message/rfc822",
+        "message/global",
+        "text/rfc822-headers",
+        "message/rfc822-headers",
+        "message/global-headers",
+        "text/rfc822",
+        "message/partial",
+    ];
+    let end = mail.parts.iter().position(|part| RETURNED.contains(&part.kind.as_str())).unwrap_or(mail.parts.len());
+    let part = mail.parts.get(end);
+    let mut returned = part.map(|part| Returned::read(&part.text)).unwrap_or_default();
+    returned.is_part = part.is_some();
+    let of_kind = |kind: &str| {
+        let texts = mail.parts[..end].iter().filter(|part| part.kind == kind);
+        let mut own = String::new();
+        let mut quoted = String::new();
+        for part in texts {
+            let (before, after) = divide(&part.text);
+            own.push_str(before);
+            own.push('\n');
+            quoted.push_str(after);
+        }
+        (own, quoted)
+    };
+    let (mut own, mut quoted) = of_kind("text/plain");
+    if own.trim().is_empty() {
+        (own, quoted) = of_kind("text/html");
+    }
+    if returned.message_id.is_none() && returned.to.is_empty() && !quoted.trim().is_empty() {
+        returned = Returned { is_part: returned.is_part, ..Returned::read(&quoted) };
+    }
+    if returned.message_id.is_none() {
+        let header = |names: &[&str]| names.iter().find_map(|name| message_id(mail.header(name)));
+        let told = |text: &str| {
+            let named = fields(text).into_iter().filter(|(name, _)| name.ends_with("message-id"));
+            named.map(|(_, value)| value).find_map(|value| message_id(&value))
+        };
+        let reported = || mail.parts[..end].iter().filter(|part| part.kind.starts_with("message/"));
+        returned.message_id = header(&["original-message-id", "x-original-message-id"])
+            .or_else(|| reported().find_map(|part| told(&part.text)))
+            .or_else(|| told(&own.lines().map(str::trim_start).collect::<Vec<_>>().join("\n")))
+            .or_else(|| header(&["in-reply-to", "references"]));
+    }
+    (own_words(&own), returned)
+}
+
 /// The identifier of a Message-ID without its brackets.
-pub(super) fn message_id(text: &str) -> Option<String> {
+fn message_id(text: &str) -> Option<String> {
     let inner = text.split('<').nth(1).map_or(text, |rest| rest.split('>').next().unwrap_or(rest)).trim();
     let is_id = inner.contains('@') && inner.len() <= 250 && !inner.contains(char::is_whitespace);
     is_id.then(|| inner.to_owned())
 }
 
 /// A notice's own text, and what it quotes of the returned mail.
-pub(super) fn divide(text: &str) -> (&str, &str) {
+fn divide(text: &str) -> (&str, &str) {
     let mut at = 0;
     for line in text.split_inclusive('\n') {
         if begins_returned(line.trim_end(), at > 0) {
@@ -96,12 +148,14 @@ fn begins_returned(line: &str, is_inside: bool) -> bool {
             || (ruled || follows) && inner.len() < 100 && inner.contains(mark)
     }) && !inner.starts_with("the original message was received")
         && !inner.contains("transcript")
+        && !inner.contains("not receive")
 }
 
 /// A notice without what people quote, and without header fields that stand in it: their words (`spf`,
 /// `antispam`) are no reason.
-pub(super) fn own_words(text: &str) -> String {
-    const TELLING: &[&str] = &["diagnostic-code", "final-recipient", "original-recipient", "remote-mta"];
+fn own_words(text: &str) -> String {
+    const TELLING: &[&str] =
+        &["diagnostic-code", "final-recipient", "original-recipient", "remote-mta", "error-for", "error-text"];
     let mut in_field = false;
     let mut own = String::with_capacity(text.len());
     for line in text.lines() {
@@ -111,7 +165,9 @@ pub(super) fn own_words(text: &str) -> String {
             && name.contains('-')
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         in_field = is_more || is_name && !TELLING.contains(&name.to_ascii_lowercase().as_str());
-        if !(in_field || line.starts_with("> ") || line == ">") {
+        let is_quoted =
+            line == ">" || line.strip_prefix("> ").is_some_and(|rest| !(is_list(rest) && rest.contains('@')));
+        if !(in_field || is_quoted) {
             own.push_str(line);
             own.push('\n');
         }

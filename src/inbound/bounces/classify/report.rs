@@ -1,8 +1,7 @@
-//! The machine-readable parts of reports: delivery status (RFC 3464) and feedback (RFC 5965), whole
-//! or with what servers make of them.
+//! Delivery status (RFC 3464), whole or with what servers make of it.
 
 use super::addresses::{address, addresses};
-use super::mail::{Field, fields, first};
+use super::mail::{Field, fields, first, parameter};
 
 /// So many recipients of one report are looked at.
 const MOST_RECIPIENTS: usize = 500;
@@ -15,6 +14,23 @@ pub(super) struct Recipient {
     pub address: Option<String>,
     pub status: String,
     pub diagnostic: String,
+}
+
+/// The media types of a delivery status.
+pub(super) const KINDS: &[&str] =
+    &["message/delivery-status", "message/global-delivery-status", "text/delivery-status"];
+
+/// Whether a mail says of itself that it is a report of delivery.
+pub(super) fn is_announced(content_type: &str) -> bool {
+    parameter(content_type, "report-type").is_some_and(|kind| kind.eq_ignore_ascii_case("delivery-status"))
+}
+
+/// Whether a receipt (RFC 8098) is how a mailbox refuses a mail: servers that deliver answer so for
+/// a filter (RFC 5429) and for a full mailbox.
+pub(super) fn is_rejection(receipt: &str, text: &str) -> bool {
+    let fields = fields(receipt);
+    let disposition = first(&fields, "disposition").unwrap_or_default().to_ascii_lowercase();
+    disposition.starts_with("automatic-action") && (text.contains("rejected") || text.contains("refused"))
 }
 
 const OF_RECIPIENT: &[&str] = &[
@@ -57,7 +73,12 @@ pub(super) fn recipients(text: &str) -> Vec<Recipient> {
         }
     }
     let found = groups.iter().map(|group| recipient(group)).filter(|found| *found != Recipient::default());
-    found.take(MOST_RECIPIENTS).collect()
+    let mut found: Vec<Recipient> = found.take(MOST_RECIPIENTS).collect();
+    // A field of recipients among those of the message is about nobody.
+    if found.iter().any(|recipient| recipient.address.is_some()) {
+        found.retain(|recipient| recipient.address.is_some() || !recipient.status.is_empty());
+    }
+    found
 }
 
 fn names_somebody(group: &[Field]) -> bool {
@@ -87,24 +108,6 @@ fn single(mut found: Vec<String>) -> Option<String> {
 /// RFC 3461's xtext: `+2B` is a plus.
 fn unescaped(text: &str) -> String {
     text.replace("+2B", "+").replace("+2b", "+").replace("+3D", "=").replace("+3d", "=")
-}
-
-/// What a feedback report says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Feedback {
-    /// `abuse`, `opt-out`, `not-spam`, …, in lower case.
-    pub kind: String,
-    pub recipient: Option<String>,
-}
-
-/// Reads a feedback report.
-pub(super) fn feedback(text: &str) -> Feedback {
-    let fields = fields(text);
-    let names = ["original-rcpt-to", "original-recipient", "removal-recipient", "final-recipient"];
-    Feedback {
-        kind: first(&fields, "feedback-type").unwrap_or_default().trim().to_ascii_lowercase(),
-        recipient: names.iter().find_map(|name| address(first(&fields, name)?)),
-    }
 }
 
 #[cfg(test)]
@@ -138,11 +141,5 @@ mod tests {
         let local = "Final-Recipient: rfc822; sara\nAction: failed\nDiagnostic-Code: smtp; 550 <s@example.com> unknown";
         assert_eq!(read(local), ["s@example.com failed"]);
         assert_eq!(read("Action: failed\nStatus: 5.0.0"), ["- failed 5.0.0"]);
-    }
-
-    #[test]
-    fn feedback_is_read() {
-        let found = feedback("Feedback-Type: Abuse\nOriginal-Rcpt-To: <sara@example.com>\nVersion: 1\n");
-        assert_eq!(found, Feedback { kind: "abuse".to_owned(), recipient: Some("sara@example.com".to_owned()) });
     }
 }

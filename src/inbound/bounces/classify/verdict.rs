@@ -2,7 +2,7 @@
 //! full mailbox and 5.7.1 for an unknown user. A wrong suppression loses a customer, so an address
 //! is dead only where words or a code say so and nothing contradicts.
 
-use super::words::{self, says};
+use super::words::{self, asserts, says};
 
 /// Why a mail came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,9 +56,11 @@ pub(super) fn judge(evidence: Evidence<'_>) -> (Why, Status) {
         || !known.is_empty() && known.iter().all(|status| status.0 == 4),
         |reply| reply < 500 && !known.iter().any(|status| status.0 == 5 && Some(*status) == code),
     );
-    let why = by_words(&said)
-        .or_else(|| by_codes(&known, &notice))
-        .or_else(|| by_words(&notice))
+    let why = by_words(&said, words::RULES)
+        .or_else(|| by_codes(&known, &notice).filter(|why| !proves(*why) || is_addressed(&known, &said)))
+        .or_else(|| by_words(&notice, words::RULES))
+        .or_else(|| by_words(&said, words::REFUSED))
+        .or_else(|| by_words(&notice, words::REFUSED))
         .unwrap_or(if is_passing { Why::Temporary } else { Why::Refused });
     let why = match why {
         Why::Dead | Why::NoDomain | Why::Refused if is_passing => Why::Temporary,
@@ -79,19 +81,30 @@ fn shown(known: &[Status], reply: Option<u16>, why: Why) -> Status {
     known.iter().find(telling).or_else(|| known.first()).copied().unwrap_or(Status(class, 0, 0))
 }
 
-fn by_words(text: &str) -> Option<Why> {
-    words::RULES.iter().find(|(_, phrases)| phrases.iter().any(|phrase| says(text, phrase))).map(|(why, _)| *why)
+fn by_words(text: &str, rules: &[(Why, &[&str])]) -> Option<Why> {
+    let holds = |why: Why, phrase: &str| if proves(why) { asserts(text, phrase) } else { says(text, phrase) };
+    rules.iter().find(|(why, phrases)| phrases.iter().any(|phrase| holds(*why, phrase))).map(|(why, _)| *why)
+}
+
+const fn proves(why: Why) -> bool {
+    matches!(why, Why::Dead | Why::NoDomain)
+}
+
+/// Whether codes are about the address where the words refuse the mail: servers give every code to
+/// what they do not want.
+fn is_addressed(known: &[Status], said: &str) -> bool {
+    by_words(said, words::REFUSED).is_none() || known.iter().any(|status| (status.0, status.1) == (5, 1))
 }
 
 /// By codes that mean one thing. They must agree before an address is dead, and the notice must not
 /// name another reason.
 fn by_codes(known: &[Status], notice: &str) -> Option<Why> {
     let meanings: Vec<Why> = known.iter().filter_map(|status| meaning(*status)).collect();
-    if let Some(other) = meanings.iter().find(|why| !matches!(why, Why::Dead | Why::NoDomain)) {
+    if let Some(other) = meanings.iter().find(|why| !proves(**why)) {
         return Some(*other);
     }
     let dead = meanings.first().copied()?;
-    match by_words(notice) {
+    match by_words(notice, words::RULES) {
         Some(other @ (Why::Full | Why::Blocked)) => Some(other),
         _ => Some(dead),
     }

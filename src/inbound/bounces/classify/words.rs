@@ -10,6 +10,26 @@ const GAP: usize = 80;
 const LISTS: &[&str] =
     &["spamhaus", "spamcop", "barracudacentral", "sorbs.net", "dnsbl", "uceprotect", "surbl", "uribl"];
 
+/// Words before a guess.
+#[rustfmt::skip]
+const MAYBE: &[&str] = &[
+    "may", "might", "maybe", "perhaps", "possibly", "possible", "probably", "likely", "usually", "whether", "if",
+    "could have", "appears", "seems", "such as", "for example", "e.g.", "möglicherweise", "eventuell", "könnte", "vielleicht",
+    "peut-être", "pourrait", "puede que", "podría", "quizás", "pode não", "talvez", "potrebbe", "forse", "mogelijk",
+    "misschien", "być może", "belki", "возможно", "может не",
+];
+/// Words after one.
+const MAYBE_AFTER: &[&str] = &[
+    "or is unable to receive",
+    "or the recipient's mailbox is unavailable",
+    "可能",
+    "か、",
+    "かもしれ",
+    "또는",
+    "수 있습니다",
+    "olabilir",
+];
+
 /// Text as the rules look at it: lower case, single blanks, without addresses, host names and links,
 /// whose words say nothing about the reason.
 pub(super) fn plain(text: &str) -> String {
@@ -17,7 +37,9 @@ pub(super) fn plain(text: &str) -> String {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let lower = text[..end].to_lowercase().replace(['’', '‘', '´', '`'], "'");
+    let lower = text[..end].to_lowercase().replace(['’', '‘', '´', '`'], "'").replace('_', " ");
+    // What one gateway says before any answer of the other server.
+    let lower = lower.replace("unknown address error", "");
     let mut out = String::with_capacity(lower.len());
     for word in lower.split_whitespace() {
         if LISTS.iter().any(|list| word.contains(list)) {
@@ -37,7 +59,10 @@ fn without_address(word: &str, out: &mut String) {
     while let Some(at) = rest.find('@') {
         let before = rest[..at].trim_end_matches(is_address);
         out.push_str(before);
-        rest = rest[at + 1..].trim_start_matches(is_address);
+        let after = &rest[at + 1..];
+        let domain = after.len() - after.trim_start_matches(is_address).len();
+        // `sara@example.com...user unknown`
+        rest = &after[after.find("..").map_or(domain, |dots| domain.min(dots))..];
     }
     out.push_str(rest);
 }
@@ -53,16 +78,34 @@ fn is_host_or_link(word: &str) -> bool {
 
 /// Whether a text says a phrase. `…` stands for a few words; Latin letters end where words end.
 pub(super) fn says(text: &str, phrase: &str) -> bool {
-    let Some((first, rest)) = phrase.split_once(" … ") else {
-        return text.match_indices(phrase).any(|(at, _)| is_whole(text, at, phrase));
-    };
-    text.match_indices(first).filter(|(at, _)| is_whole(text, *at, first)).any(|(at, _)| {
-        let after = &text[at + first.len()..];
-        let mut end = after.len().min(GAP);
-        while !after.is_char_boundary(end) {
-            end += 1;
+    any_span(text, phrase, &mut |_, _| true)
+}
+
+/// Whether a text says a phrase and means it: "the address may no longer exist" is no proof.
+pub(super) fn asserts(text: &str, phrase: &str) -> bool {
+    any_span(text, phrase, &mut |start, end| {
+        let mut from = start.saturating_sub(GAP);
+        while !text.is_char_boundary(from) {
+            from += 1;
         }
-        says(&after[..end], rest)
+        let sentence = from + text[from..start].rfind(". ").unwrap_or(0);
+        let after = text[end..].split(['。', '.', ';']).next().unwrap_or_default();
+        let guesses = MAYBE.iter().any(|word| says(&text[sentence..end], word));
+        !guesses && !MAYBE_AFTER.iter().any(|word| after.contains(word))
+    })
+}
+
+/// Whether one of the places where a text says a phrase is accepted.
+fn any_span(text: &str, phrase: &str, accept: &mut dyn FnMut(usize, usize) -> bool) -> bool {
+    let (first, rest) = phrase.split_once(" … ").map_or((phrase, None), |(first, rest)| (first, Some(rest)));
+    text.match_indices(first).filter(|(at, _)| is_whole(text, *at, first)).any(|(start, _)| {
+        let end = start + first.len();
+        let Some(rest) = rest else { return accept(start, end) };
+        let mut limit = text.len().min(end + GAP);
+        while !text.is_char_boundary(limit) {
+            limit += 1;
+        }
+        any_span(&text[end..limit], rest, &mut |_, after| accept(start, end + after))
     })
 }
 
@@ -80,6 +123,7 @@ pub(super) const RULES: &[(Why, &[&str])] = &[
     (Why::Blocked, SENDER),
     (Why::Blocked, BLOCKED),
     (Why::Temporary, NOT_YET),
+    (Why::Refused, UNPROVEN),
     (Why::NoDomain, NO_DOMAIN),
     (Why::Dead, DEAD),
     (Why::Dead, DEAD_ELSEWHERE),
@@ -87,6 +131,9 @@ pub(super) const RULES: &[(Why, &[&str])] = &[
     (Why::Temporary, TEMPORARY),
     (Why::Blocked, VAGUELY_BLOCKED),
 ];
+
+/// Words of a refusal that say the least: a code of the address says more.
+pub(super) const REFUSED: &[(Why, &[&str])] = &[(Why::Blocked, REFUSED_ALONE)];
 
 #[rustfmt::skip]
 const FULL: &[&str] = &[
@@ -105,8 +152,11 @@ const FULL: &[&str] = &[
     "mailbox has reached", "mailbox … too many messages", "would exceed mailbox", "would be over quota", "would cause … quota",
     "incoming mailbox … is full", "recipient's mailbox is full", "recipient storage full", "out of space",
     "too much mail", "is over … quota", "message count limit", "over the maximum allowed mailbox size", "mbox full",
+    "exceeding … quota", "overdrawn", "full mailbox", "enough space", "space not enough", "exhausted … storage",
+    "has too many messages", "too many messages in … mailbox", "maximum mail storage", "mailbox is over", "mailbox storage",
+    "mailbox … over its limit", "mailbox exceeds", "reached … storage", "max mailbox size", "no disk space", "user is over quota",
     // German, French, Spanish, Portuguese, Italian, Dutch
-    "postfach ist voll", "postfach … voll", "postfach voll", "mailbox ist voll", "mailbox voll", "speicherplatz", "kontingent",
+    "zuviele mails", "zu viele mails", "zu viele nachrichten", "postfach ist voll", "postfach … voll", "postfach voll", "mailbox ist voll", "mailbox voll", "speicherplatz", "kontingent",
     "quota überschritten", "überfüllt", "boîte … pleine", "boite … pleine", "boîte pleine", "boite pleine",
     "messagerie pleine", "messagerie est pleine", "quota dépassé", "quota depasse", "espace de stockage", "espace insuffisant",
     "buzón … lleno", "buzon … lleno", "buzón lleno", "buzon lleno", "bandeja … llena", "cuota", "espacio insuficiente",
@@ -140,7 +190,7 @@ const SENDER: &[&str] = &[
 
 #[rustfmt::skip]
 const BLOCKED: &[&str] = &[
-    "blocklist", "block list", "block-list", "blocklisted", "blacklist", "black list", "blacklisted", "black listed", "black-listed", "denylist", "deny list",
+    "requires confirmation", "recipient preferences", "preferences of the person", "preferences of the recipient", "will not accept delivery", "mass mailer", "not accepting mail with", "sender not pre-approved", "blocklist", "block list", "block-list", "blocklisted", "blacklist", "black list", "blacklisted", "black listed", "black-listed", "denylist", "deny list",
     "blocked using", "blocked by", "blocked due", "blocked for", "blocked because", "blocked as", "blocked from", "has been blocked",
     "have been blocked", "is blocked", "been blocked", "temporarily blocked", "on our block", "message blocked", "mail blocked", "mail content denied",
     "ip … blocked", "ip … banned", "listed at", "listed by", "listed on", "is listed", "rbl", "sbl", "xbl", "cbl", "spamtrap", "reputation", "dmarc", "spf",
@@ -158,7 +208,7 @@ const BLOCKED: &[&str] = &[
     "greylist", "greylisted", "greylisting", "graylist", "graylisted", "graylisting", "grey listed", "gray-listed", "grey-listed", "user complaints", "complaints", "unusual rate", "unusual … traffic",
     "excessive", "ptr record", "ptr", "reverse dns", "rdns", "reverse lookup", "no reverse", "reverse hostname", "reverse mapping", "helo command rejected", "helo", "ehlo", "client host rejected", "client host … blocked",
     "dynamic ip", "dynamic address", "residential", "your ip", "open relay", "open proxy", "header … rejected", "bad reputation", "poor reputation", "delivery not authorized",
-    "not authorized to send", "not allowed to send", "not permitted to send", "only accepts", "only accept mail", "only senders", "does not accept mail from", "not accepting mail from", "do not accept mail from", "not accept … from", "restricted by", "challenge", "tss04", "tss09", "ts01", "ts02", "ts03", "s3140", "s3150", "s775", "oc-001", "sc-001", "cs01", "dy-001", "ofr_506", "ofr_999", "lpn007", "lpn105",
+    "not authorized to send", "not allowed to send", "not permitted to send", "only accepts", "only accept mail", "only senders", "does not accept mail from", "not accepting mail from", "do not accept mail from", "not accept … from", "restricted by", "challenge", "tss04", "tss09", "ts01", "ts02", "ts03", "s3140", "s3150", "s775", "oc-001", "sc-001", "cs01", "dy-001", "ofr 506", "ofr 999", "lpn007", "lpn105",
     // Other languages
     "spamverdacht", "als spam", "sicherheitsgründen", "richtlinie", "blockiert", "gesperrte ip", "abgelehnt wegen", "schwarze liste", "comme spam", "comme du spam", "indésirable", "liste noire", "bloqué", "bloquee", "bloquée", "limitation atteinte", "trop de", "politique de", "raisons de sécurité",
     "lista negra", "como spam", "correo no deseado", "bloqueado", "bloqueada", "bloccato", "bloccata", "posta indesiderata", "lista nera", "geblokkeerd", "ongewenste", "zablokowan", "engellen", "спам", "заблокирован … ip", "черном списке", "чёрном списке", "политик", "serveur … blacklist",
@@ -179,7 +229,14 @@ const NO_DOMAIN: &[&str] = &[
 const NOT_YET: &[&str] = &[
     "try again later", "try later", "please try again", "unverified address", "address verification in progress", "temporary lookup failure", "temporary local problem", "temporary authentication", "recipient verification temporarily", 
     "host not found, try again", "temporary failure", "temporarily unavailable", "temporarily disabled", "temporarily suspended", "temporarily deferred", "temporarily rejected", "temporarily", "temporary error", "temporary system",
-    "retry timeout exceeded", "retry time not reached", "in the queue too long", "delivery time expired", "i wasn't able to establish", "vorübergehend", "temporairement", "temporalmente", "temporariamente", "temporaneamente", "tijdelijk", "временно", "一時的", "暂时", "일시적",
+    "failing for a long time", "connection was dropped", "delivery failed … attempts", "exceeded maximum delivery attempts", "no more than … attempts", "retry timeout exceeded", "retry time not reached", "in the queue too long", "delivery time expired", "i wasn't able to establish", "vorübergehend", "temporairement", "temporalmente", "temporariamente", "temporaneamente", "tijdelijk", "временно", "一時的", "暂时", "일시적",
+];
+
+/// These sound dead, and may be no more than closed for a while, or at the wrong server.
+#[rustfmt::skip]
+const UNPROVEN: &[&str] = &[
+    "account suspended", "account is suspended", "account has been suspended", "account … suspended", "mailbox … suspended", "mailbox currently suspended", "user suspended", "user is suspended",
+    "mailbox is frozen", "mailbox frozen", "account is frozen", "domain at this location", "unavailable or access denied", "recipient address rejected: access denied", "address lookup failed", "利用停止",
 ];
 
 /// The address is dead: nobody has it, or it was closed.
@@ -193,10 +250,11 @@ const DEAD: &[&str] = &[
     "user does not exist", "user doesn't exist", "user … does not exist", "user … doesn't exist", "users do not exist", "recipient does not exist", "recipient … does not exist", "recipient doesn't exist", "recipients do not exist", "account does not exist", "account doesn't exist", "account … does not exist", "account … doesn't exist", "mailbox … does not exist", "mailbox … doesn't exist", "address does not exist", "address doesn't exist", "address … does not exist", "address … doesn't exist", "alias does not exist", "email address … doesn't exist", "does not exist here", "doesn't have an account", "doesn't have a … account", "does not have an account", "does not have an email account",
     "invalid recipient", "invalid mailbox", "invalid user", "invalid username", "invalid account", "invalid local address", "invalid alias", "recipient invalid", "recipient is invalid", "recipient address is invalid", "mailbox is invalid", "mailbox … is invalid", "mailbox invalid", "bad destination mailbox", "bad recipient", "bad address", "undeliverable address", "undeliverable recipient", "unrouteable address", "unroutable address", "not a deliverable", "address is not valid", "address no longer", "deactivated mailbox",
     "recipient address rejected: user", "recipient address rejected: no such", "recipient not recognized", "recipient is not recognized", "recipient name is not recognized", "name is not recognized", "user not recognized", "user is not recognized", "name not recognized", "was not recognized", "not found in … directory", "not in … address book", "not found in address book", "not exist in", "user not in", "not present in",
-    "recipnotfound", "recipient not found by smtp address lookup", "exrecipnotfound", "wasn't found at", "couldn't be found", "could not be found at", "address lookup failed", "address couldn't be found", "email account does not exist at the organization", "e-mail account does not exist", "email address could not be found", "e-mail address could not be found", "e-mail address could not be delivered", "email address you entered couldn't be found", "email address … couldn't be found",
+    "recipnotfound", "recipient not found by smtp address lookup", "exrecipnotfound", "wasn't found at", "couldn't be found", "could not be found at", "address couldn't be found", "email account does not exist at the organization", "e-mail account does not exist", "email address could not be found", "e-mail address could not be found", "e-mail address could not be delivered", "email address you entered couldn't be found", "email address … couldn't be found",
     "no longer exists", "no longer exist", "no longer valid", "no longer in use", "no longer active", "no longer accepts mail", "no longer a valid", "no longer a customer", "no longer on server", "ceased to exist",
-    "account disabled", "account is disabled", "account … disabled", "account deactivated", "account is deactivated", "account is inactive", "account inactive", "account is not active", "account not active", "account … inactive", "account closed", "account is closed", "account terminated", "account expired", "account has expired", "account deleted", "account cancelled", "account that you tried to reach is disabled", "account that you tried to reach is inactive", "mailbox disabled", "mailbox is disabled", "mailbox … disabled", "mailbox closed", "mailbox inactive", "mailbox is inactive", "inactive mailbox", "inactive user", "inactive account", "user is inactive", "user disabled", "user is disabled", "user inactive", "user is not active", "user account is expired", "user account disabled", "disabled account", "disabled user", "disabled mailbox", "recipient is inactive", "recipient disabled", "recipient is disabled", "address is disabled", "address … disabled", "extended inactivity", "account suspended", "account is suspended", "dormant account",
-    "addressee unknown", "archived recipient", "ofr_416", "ofr_418", "boite du destinataire archivee", "mailbox currently suspended", "no local mailbox", "user doesn't have a", "mailnosuchuser", "not have a mailbox", "has no mailbox", "aucun compte",
+    "account disabled", "account is disabled", "account … disabled", "account deactivated", "account is deactivated", "account is inactive", "account inactive", "account is not active", "account not active", "account … inactive", "account closed", "account is closed", "account terminated", "account expired", "account has expired", "account deleted", "account cancelled", "account that you tried to reach is disabled", "account that you tried to reach is inactive", "mailbox disabled", "mailbox is disabled", "mailbox … disabled", "mailbox closed", "mailbox inactive", "mailbox is inactive", "inactive mailbox", "inactive user", "inactive account", "user is inactive", "user disabled", "user is disabled", "user inactive", "user is not active", "user account is expired", "user account disabled", "disabled account", "disabled user", "disabled mailbox", "recipient is inactive", "recipient disabled", "recipient is disabled", "address is disabled", "address … disabled", "extended inactivity", "dormant account",
+    "nonexistent user", "non-existent user", "nonexistent address", "non-existent address", "nonexistent mailbox", "non-existent mailbox", "nonexistent recipient", "non-existent recipient", "invalid final delivery userid", "not a valid user", "not an active address", "not an active user", "not an active account", "no mail box", "no mailbox available", "mail-box not found", "mail box not found",
+    "addressee unknown", "archived recipient", "ofr 416", "ofr 418", "boite du destinataire archivee", "no local mailbox", "user doesn't have a", "mailnosuchuser", "not have a mailbox", "has no mailbox", "aucun compte",
     "account has been deleted", "account has been removed", "account has been deactivated", "account has been disabled", "account has been terminated", "account has been closed", "account has been discontinued", "account has been cancelled", "mailbox has been deleted", "mailbox has been removed", "mailbox has been deactivated", "mailbox has been disabled", "mailbox has been terminated", "mailbox has been closed", "mailbox has been discontinued", "mailbox has been cancelled", "user has been deleted", "user has been removed", "user has been deactivated", "user has been disabled", "user has been terminated", "user has been closed", "user has been discontinued", "user has been cancelled", "address has been deleted", "address has been removed", "address has been deactivated", "address has been disabled", "address has been terminated", "address has been closed", "address has been discontinued", "address has been cancelled", "recipient has been deleted", "recipient has been removed", "recipient has been deactivated", "recipient has been disabled", "recipient has been terminated", "recipient has been closed", "recipient has been discontinued", "recipient has been cancelled", "account … no longer available", "mailbox … no longer available", "address … no longer available", "user is not known", "recipient is not known", "not listed in domino", "not listed in public", "not listed in … directory", "not a registered gateway user", "invalid receiver", "invalid address", "illegal user", "not a valid address", "isn't a valid address",
 ];
 
@@ -215,7 +273,7 @@ const DEAD_ELSEWHERE: &[&str] = &[
     // Russian, Ukrainian, Greek
     "пользователь не найден", "пользователь … не найден", "неизвестный пользователь", "нет такого пользователя", "такого пользователя нет", "такого ящика", "адресат не найден", "получатель не найден", "не существует", "не найден", "не зарегистрирован", "ящик заблокирован", "ящик отключен", "учетная запись отключена", "аккаунт отключен", "несуществующ", "користувача не знайдено", "не існує", "άγνωστος χρήστης", "δεν υπάρχει", "δεν βρέθηκε",
     // Japanese, Chinese, Korean
-    "宛先不明", "あて先不明", "存在しません", "存在しない", "存在しておりません", "見つかりません", "見つかりませんでした", "ユーザーが不明", "ユーザ不明", "不明なユーザ", "利用されていません", "利用停止", "無効です", "宛先が見つからない", "用户不存在", "收件人不存在", "邮箱不存在", "地址不存在", "帐号不存在", "账号不存在", "帳號不存在", "使用者不存在", "收件者不存在", "信箱不存在", "不存在", "找不到收件人", "无此用户", "无效用户", "查无此人", "查無此", "未找到", "已停用", "被禁用", "已注销", "존재하지 않", "없는 사용자", "사용자를 찾을 수 없", "수신자를 찾을 수 없", "찾을 수 없", "알 수 없는 사용자", "휴면", "해지된",
+    "宛先不明", "あて先不明", "存在しません", "存在しない", "存在しておりません", "見つかりません", "見つかりませんでした", "ユーザーが不明", "ユーザ不明", "不明なユーザ", "利用されていません", "無効です", "宛先が見つからない", "用户不存在", "收件人不存在", "邮箱不存在", "地址不存在", "帐号不存在", "账号不存在", "帳號不存在", "使用者不存在", "收件者不存在", "信箱不存在", "不存在", "找不到收件人", "无此用户", "无效用户", "查无此人", "查無此", "未找到", "已停用", "被禁用", "已注销", "존재하지 않", "없는 사용자", "사용자를 찾을 수 없", "수신자를 찾을 수 없", "찾을 수 없", "알 수 없는 사용자", "휴면", "해지된",
     // Persian, Arabic, Hebrew
     "وجود ندارد", "یافت نشد", "کاربر ناشناس", "غیرفعال", "غير موجود", "غير معروف", "مستخدم غير", "לא קיים", "לא נמצא", "לא ידוע",
 ];
@@ -228,13 +286,18 @@ const TOO_LARGE: &[&str] = &[
 /// Words of a refusal that name no recipient.
 #[rustfmt::skip]
 const VAGUELY_BLOCKED: &[&str] = &[
-    "spam", "blocked", "policy", "policies", "not allowed", "not permitted", "not authorized", "unauthorized", "permission", "restricted", "restriction", "prohibited", "forbidden", "access not allowed", "filtered", "filter", "attachment", "message refused", "message rejected", "message … rejected", "mail refused", "mail rejected", "delivery refused", "rejected by", "refused by", "not accepted", "security", "volume", "connection rejected", "we do not accept", "not welcome", "abgelehnt", "rejeté", "refusé", "rechazado", "rejeitada", "rifiutato", "geweigerd", "отклонен", "отказано",
+    "spam", "blocked", "policy", "policies", "not allowed", "not permitted", "not authorized", "unauthorized", "permission", "restricted", "restriction", "prohibited", "forbidden", "access not allowed", "filtered", "filter", "security", "access denied",
+];
+
+#[rustfmt::skip]
+const REFUSED_ALONE: &[&str] = &[
+    "attachment", "message refused", "message rejected", "message … rejected", "mail refused", "mail rejected", "delivery refused", "rejected by", "refused by", "not accepted", "volume", "connection rejected", "we do not accept", "not welcome", "abgelehnt", "rejeté", "refusé", "rechazado", "rejeitada", "rifiutato", "geweigerd", "отклонен", "отказано",
 ];
 
 #[rustfmt::skip]
 const TEMPORARY: &[&str] = &[
     "connection timed out", "operation timed out", "conversation with … timed out", "timed out", "time out", "timeout", "connection refused", "connection reset", "connection dropped", "connection closed", "connection failure", "connection failed", "connection was refused", "connection broken", "lost connection", "could not connect", "couldn't connect", "cannot connect", "can't connect", "unable to connect", "failed to connect", "network is unreachable", "network unreachable", "network error", "no route to host", "host unreachable", "host is unreachable", "host is down", "host down", "not responding", "did not respond", "no answer from host", "no response",
-    "retry time", "retries exceeded", "too many retries", "message expired", "expired", "in the queue", "on the queue", "in queue", "gave up", "giving up", "could not be delivered for", "delivery timeout", "hours", "delayed", "deferred", "server busy", "too busy", "mailbox busy", "mailbox is busy", "mailbox locked", "mailbox is locked", "locked", "system resources", "insufficient system", "resources", "service unavailable", "server unavailable", "service not available", "service is unavailable", "unavailable at this time", "currently unavailable", "not currently", "dns error", "dns failure", "dns problem", "dns lookup", "name server", "name service error", "lookup failure", "mail loop", "loops back", "loop detected", "routing loop", "too many hops", "hop count", "looping", "local error", "internal error", "i/o error", "system error", "out of memory", "tls", "starttls", "certificate", "read error", "cannot append", "unable to deliver at this time",
+    "retry time", "retries exceeded", "too many retries", "message expired", "expired", "in the queue", "on the queue", "in queue", "gave up", "could not be delivered for", "delivery timeout", "hours", "delayed", "deferred", "server busy", "too busy", "mailbox busy", "mailbox is busy", "mailbox locked", "mailbox is locked", "locked", "system resources", "insufficient system", "resources", "service unavailable", "server unavailable", "service not available", "service is unavailable", "unavailable at this time", "currently unavailable", "not currently", "dns error", "dns failure", "dns problem", "dns lookup", "name server", "name service error", "lookup failure", "mail loop", "loops back", "loop detected", "routing loop", "too many hops", "hop count", "looping", "local error", "internal error", "i/o error", "system error", "out of memory", "tls", "starttls", "certificate", "read error", "cannot append", "unable to deliver at this time",
     "zeitüberschreitung", "verzögert", "nicht erreichbar", "délai", "délais", "injoignable", "tiempo de espera", "tempo limite", "tempo scaduto", "time-out", "время ожидания", "превышено время", "タイムアウト", "接続できません", "超时", "逾時", "连接失败", "无法连接", "시간 초과", "연결할 수 없",
 ];
 
