@@ -154,10 +154,17 @@ fn open(headers: &[Field], body: &[u8], depth: usize, parts: &mut Vec<Part>) {
         let sections = boundary.map(|boundary| sections(body, boundary.as_bytes())).unwrap_or_default();
         if !sections.is_empty() {
             for section in sections {
-                // A part may begin with its text at once, without headers.
                 let (raw, rest) = split(section);
                 let headers = fields(&decoded(&raw[..raw.len().min(LARGEST_HEADERS)], None));
-                let is_bare = !raw.is_empty() && !headers.iter().any(|(name, _)| name.starts_with("content-"));
+                let has = |names: &[&str]| headers.iter().any(|(name, _)| names.contains(&name.as_str()));
+                if has(&["received", "return-path", "message-id"]) {
+                    // The mail that came back, without a type of its own.
+                    let section = &section[..section.len().min(LARGEST_TEXT)];
+                    parts.push(Part { kind: "message/rfc822".to_owned(), text: decoded(section, None).into_owned() });
+                    continue;
+                }
+                // A part may begin with its text at once, without headers.
+                let is_bare = !raw.is_empty() && headers.is_empty();
                 open(&headers, if is_bare { section } else { rest }, depth + 1, parts);
             }
             return;

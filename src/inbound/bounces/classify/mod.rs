@@ -161,7 +161,7 @@ fn read(mail: &Mail, depth: usize) -> Vec<Heard> {
     }
     let heard = told(&subject, &text, &returned, found, failed);
     // A parcel that could not be delivered sounds the same; of a rejection anybody chose the words.
-    let is_mail = is_known || named_failed || returned.message_id.is_some() && rejection.is_none();
+    let is_mail = rejection.is_none() && (is_known || named_failed || returned.message_id.is_some());
     let is_about = returned.is_part || returned.message_id.is_some() || heard.iter().any(|row| row.recipient.is_some());
     if is_mail && is_about { heard } else { careful(heard) }
 }

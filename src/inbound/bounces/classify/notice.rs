@@ -216,7 +216,11 @@ fn collect(lines: &[&str], is_ours: &dyn Fn(&str) -> bool, with_to: bool) -> Vec
     let mut current: Option<usize> = None;
     for line in lines {
         let trimmed = line.trim_start_matches(|c: char| c.is_whitespace() || c == '>').to_ascii_lowercase();
-        if names_no_recipient(&trimmed) || !with_to && (trimmed.starts_with("to:") || trimmed.starts_with("cc:")) {
+        // An alias is not dead with whom it stands for.
+        let is_alias =
+            trimmed.starts_with('(') && (trimmed.contains("expanded from") || trimmed.contains("generated from"));
+        let is_other = is_alias || trimmed.starts_with("to:") || trimmed.starts_with("cc:");
+        if names_no_recipient(&trimmed) || !with_to && is_other {
             continue;
         }
         let named = addresses(line);

@@ -57,7 +57,7 @@ pub(super) fn judge(evidence: Evidence<'_>) -> (Why, Status) {
         |reply| reply < 500 && !known.iter().any(|status| status.0 == 5 && Some(*status) == code),
     );
     let why = by_words(&said, words::RULES)
-        .or_else(|| by_codes(&known, &notice).filter(|why| !proves(*why) || is_addressed(&known, &said)))
+        .or_else(|| by_codes(&known, &notice).filter(|why| !proves(*why) || is_addressed(&known, reply, &said)))
         .or_else(|| by_words(&notice, words::RULES))
         .or_else(|| by_words(&said, words::REFUSED))
         .or_else(|| by_words(&notice, words::REFUSED))
@@ -90,10 +90,11 @@ const fn proves(why: Why) -> bool {
     matches!(why, Why::Dead | Why::NoDomain)
 }
 
-/// Whether codes are about the address where the words refuse the mail: servers give every code to
-/// what they do not want.
-fn is_addressed(known: &[Status], said: &str) -> bool {
-    by_words(said, words::REFUSED).is_none() || known.iter().any(|status| (status.0, status.1) == (5, 1))
+/// Whether codes are about the address where the words refuse the mail, or the server all mail (521,
+/// RFC 7504): servers give every code to what they do not want.
+fn is_addressed(known: &[Status], reply: Option<u16>, said: &str) -> bool {
+    let refuses = reply == Some(521) || by_words(said, words::REFUSED).is_some();
+    !refuses || known.iter().any(|status| (status.0, status.1) == (5, 1))
 }
 
 /// By codes that mean one thing. They must agree before an address is dead, and the notice must not

@@ -190,7 +190,7 @@ const SENDER: &[&str] = &[
 
 #[rustfmt::skip]
 const BLOCKED: &[&str] = &[
-    "requires confirmation", "recipient preferences", "preferences of the person", "preferences of the recipient", "will not accept delivery", "mass mailer", "not accepting mail with", "sender not pre-approved", "blocklist", "block list", "block-list", "blocklisted", "blacklist", "black list", "blacklisted", "black listed", "black-listed", "denylist", "deny list",
+    "requires confirmation", "traffic not accepted", "administrative lockout", "frequency limited", "na blacklistu", "(dyn:", "(rly:", "(hvu:", "(rtr:", "(con:", "recipient preferences", "preferences of the person", "preferences of the recipient", "will not accept delivery", "mass mailer", "not accepting mail with", "sender not pre-approved", "blocklist", "block list", "block-list", "blocklisted", "blacklist", "black list", "blacklisted", "black listed", "black-listed", "denylist", "deny list",
     "blocked using", "blocked by", "blocked due", "blocked for", "blocked because", "blocked as", "blocked from", "has been blocked",
     "have been blocked", "is blocked", "been blocked", "temporarily blocked", "on our block", "message blocked", "mail blocked", "mail content denied",
     "ip … blocked", "ip … banned", "listed at", "listed by", "listed on", "is listed", "rbl", "sbl", "xbl", "cbl", "spamtrap", "reputation", "dmarc", "spf",
