@@ -2,7 +2,7 @@
 
 use super::addresses::{address, addresses, is_role};
 use super::mail::{Mail, fields, first};
-use super::notice::Returned;
+use super::returned::Returned;
 use super::{Action, Heard, Kind};
 
 /// So many recipients of one report are looked at.

@@ -18,7 +18,7 @@ pub(super) fn is_from_daemon(mail: &Mail) -> bool {
     let from = mail.words_of("from");
     let return_path = mail.header("return-path").trim();
     let is_null = return_path == "<>" || return_path.eq_ignore_ascii_case("<mailer-daemon>") || from.contains("<>");
-    is_null || NAMES.iter().any(|name| super::words::says(&from, name))
+    is_null || NAMES.iter().any(|name| super::phrases::says(&from, name))
 }
 
 /// Phrases of subjects: a mail could not be delivered.
@@ -35,7 +35,7 @@ const FAILED: &[&str] = &[
     "returned by", "message returned", "mail returned", "email returned", "returning message", "user unknown",
     "unknown user", "unknown address", "unknown recipient", "address not found", "no such", "mailbox full",
     "mailbox unavailable", "over quota", "quota exceeded", "message not delivered", "mail not delivered",
-    "e-mail not delivered", "rejected", "message blocked", "permanent failure", "transient failure",
+    "e-mail not delivered", "rejected", "message blocked", "you sent blocked", "permanent failure", "transient failure",
     "invalid recipient", "bounce", "error sending", "problem delivering", "warning: could not send",
     "warning: message", "ndn:", "ndr:", "dsn:", "delivery_failure", "delayed", "banned", "virus", "delay",
     "considered unsolicited",
@@ -77,7 +77,7 @@ const OPENINGS: &[&str] = &[
     "unable to deliver message to", "i'm sorry to have to inform you", "i'm afraid i wasn't able to deliver",
     "was undeliverable to the following", "undeliverable to the following", "was not delivered to",
     "wasn't delivered to", "message has failed delivery", "failed to be delivered",
-    "this is the postfix program", "the mail system", "an error occurred while trying to deliver",
+    "this is the postfix program", "an error occurred while trying to deliver",
     "an error occurred while sending", "message could not be delivered", "message cannot be delivered",
     "mail could not be delivered", "mail cannot be delivered", "could not deliver the message",
     "could not deliver your message", "could not deliver message to", "unable to deliver your message",
@@ -88,12 +88,13 @@ const OPENINGS: &[&str] = &[
     "the message that you sent was undeliverable", "this report relates to a message you sent", "unknown user:",
     "user mailbox exceeds allowed size", "failed recipient:", "the original message was received at",
     "transcript of session", "recipient's mailbox is full, message returned to sender",
-    "undelivered mail returned", "returned to you without being delivered", "because:", "not listed in",
+    "undelivered mail returned", "returned to you without being delivered", 
     "the attached message has failed", "we were unable to deliver", "we are unable to deliver",
     "could not send message for past", "each of the following recipients was rejected",
     "could not be delivered to the following", "did not receive this message", "not a valid user here",
-    "was automatically rejected", "message from interscan", "non-delivery report", "error message below:", "has been returned because", "returned mail follows",
-    "failed addresses follow", "unable to deliver your message", "unable to deliver message",
+    "was automatically rejected", "message from interscan", "has not been delivered:", "non-delivery report",
+    "error message below:", "has been returned because", "returned mail follows", "failed addresses follow",
+    "unable to deliver your message", "unable to deliver message",
 ];
 
 /// Words of a notice that the mail arrived.

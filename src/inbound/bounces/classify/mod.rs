@@ -7,15 +7,18 @@ mod complaint;
 mod kinds;
 mod mail;
 mod notice;
+mod phrases;
 mod report;
+mod returned;
 mod verdict;
 mod words;
 
 use addresses::{address, addresses};
 use complaint::complaint;
 use mail::Mail;
-use notice::{Returned, sections, texts};
+use notice::sections;
 use report::Recipient;
+use returned::{Returned, texts};
 use verdict::{Evidence, Why, judge};
 
 pub use mail::LARGEST;

@@ -2,7 +2,8 @@
 //! full mailbox and 5.7.1 for an unknown user. A wrong suppression loses a customer, so an address
 //! is dead only where words or a code say so and nothing contradicts.
 
-use super::words::{self, asserts, says};
+use super::phrases::{asserts, plain, says};
+use super::words;
 
 /// Why a mail came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +45,8 @@ pub(super) struct Evidence<'a> {
 
 /// Judges a failure: why, and its enhanced code, found or derived.
 pub(super) fn judge(evidence: Evidence<'_>) -> (Why, Status) {
-    let said = words::plain(evidence.diagnostic);
-    let notice = words::plain(evidence.notice);
+    let said = plain(evidence.diagnostic);
+    let notice = plain(evidence.notice);
     let field = enhanced(evidence.status);
     let code = enhanced(evidence.diagnostic);
     let reply = reply(evidence.diagnostic);

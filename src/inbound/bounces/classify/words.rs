@@ -2,120 +2,6 @@
 
 use super::verdict::Why;
 
-/// So much of a text is looked at for words, in bytes.
-const LONGEST: usize = 16 << 10;
-/// What `…` in a phrase may stand for, in bytes.
-const GAP: usize = 80;
-/// Services that list who sends spam: their name in a host or a link is a reason.
-const LISTS: &[&str] =
-    &["spamhaus", "spamcop", "barracudacentral", "sorbs.net", "dnsbl", "uceprotect", "surbl", "uribl"];
-
-/// Words before a guess.
-#[rustfmt::skip]
-const MAYBE: &[&str] = &[
-    "may", "might", "maybe", "perhaps", "possibly", "possible", "probably", "likely", "usually", "whether", "if",
-    "could have", "appears", "seems", "such as", "for example", "e.g.", "möglicherweise", "eventuell", "könnte", "vielleicht",
-    "peut-être", "pourrait", "puede que", "podría", "quizás", "pode não", "talvez", "potrebbe", "forse", "mogelijk",
-    "misschien", "być może", "belki", "возможно", "может не",
-];
-/// Words after one.
-const MAYBE_AFTER: &[&str] = &[
-    "or is unable to receive",
-    "or the recipient's mailbox is unavailable",
-    "可能",
-    "か、",
-    "かもしれ",
-    "또는",
-    "수 있습니다",
-    "olabilir",
-];
-
-/// Text as the rules look at it: lower case, single blanks, without addresses, host names and links,
-/// whose words say nothing about the reason.
-pub(super) fn plain(text: &str) -> String {
-    let mut end = text.len().min(LONGEST);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let lower = text[..end].to_lowercase().replace(['’', '‘', '´', '`'], "'").replace('_', " ");
-    // What one gateway says before any answer of the other server.
-    let lower = lower.replace("unknown address error", "");
-    let mut out = String::with_capacity(lower.len());
-    for word in lower.split_whitespace() {
-        if LISTS.iter().any(|list| word.contains(list)) {
-            out.push_str("blocklist ");
-        } else if word.contains("resolver.") || word.contains("storedrv.") || !is_host_or_link(word) {
-            without_address(word, &mut out);
-            out.push(' ');
-        }
-    }
-    out.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Cuts addresses out of a word; languages without blanks write on after them.
-fn without_address(word: &str, out: &mut String) {
-    let is_address = |c: char| c.is_ascii_alphanumeric() || "!#$%&*+-/=?^_{|}~.<>\"".contains(c);
-    let mut rest = word;
-    while let Some(at) = rest.find('@') {
-        let before = rest[..at].trim_end_matches(is_address);
-        out.push_str(before);
-        let after = &rest[at + 1..];
-        let domain = after.len() - after.trim_start_matches(is_address).len();
-        // `sara@example.com...user unknown`
-        rest = &after[after.find("..").map_or(domain, |dots| domain.min(dots))..];
-    }
-    out.push_str(rest);
-}
-
-fn is_host_or_link(word: &str) -> bool {
-    if word.contains("://") || word.starts_with("www.") {
-        return true;
-    }
-    let name = word.trim_start_matches(['(', '[', '<', '"']);
-    let name = &name[..name.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '.')).unwrap_or(name.len())];
-    name.trim_end_matches('.').matches('.').count() >= 2
-}
-
-/// Whether a text says a phrase. `…` stands for a few words; Latin letters end where words end.
-pub(super) fn says(text: &str, phrase: &str) -> bool {
-    any_span(text, phrase, &mut |_, _| true)
-}
-
-/// Whether a text says a phrase and means it: "the address may no longer exist" is no proof.
-pub(super) fn asserts(text: &str, phrase: &str) -> bool {
-    any_span(text, phrase, &mut |start, end| {
-        let mut from = start.saturating_sub(GAP);
-        while !text.is_char_boundary(from) {
-            from += 1;
-        }
-        let sentence = from + text[from..start].rfind(". ").unwrap_or(0);
-        let after = text[end..].split(['。', '.', ';']).next().unwrap_or_default();
-        let guesses = MAYBE.iter().any(|word| says(&text[sentence..end], word));
-        !guesses && !MAYBE_AFTER.iter().any(|word| after.contains(word))
-    })
-}
-
-/// Whether one of the places where a text says a phrase is accepted.
-fn any_span(text: &str, phrase: &str, accept: &mut dyn FnMut(usize, usize) -> bool) -> bool {
-    let (first, rest) = phrase.split_once(" … ").map_or((phrase, None), |(first, rest)| (first, Some(rest)));
-    text.match_indices(first).filter(|(at, _)| is_whole(text, *at, first)).any(|(start, _)| {
-        let end = start + first.len();
-        let Some(rest) = rest else { return accept(start, end) };
-        let mut limit = text.len().min(end + GAP);
-        while !text.is_char_boundary(limit) {
-            limit += 1;
-        }
-        any_span(&text[end..limit], rest, &mut |_, after| accept(start, end + after))
-    })
-}
-
-fn is_whole(text: &str, at: usize, phrase: &str) -> bool {
-    let letter = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    let begins = letter(phrase.chars().next()) && letter(text[..at].chars().next_back());
-    let ends = letter(phrase.chars().next_back()) && letter(text[at + phrase.len()..].chars().next());
-    !begins && !ends
-}
-
 /// The first reason of which a text has a phrase decides: what suppresses nobody comes first, except
 /// that words which may be said of anything come last.
 pub(super) const RULES: &[(Why, &[&str])] = &[
@@ -190,7 +76,7 @@ const SENDER: &[&str] = &[
 
 #[rustfmt::skip]
 const BLOCKED: &[&str] = &[
-    "requires confirmation", "traffic not accepted", "administrative lockout", "frequency limited", "na blacklistu", "(dyn:", "(rly:", "(hvu:", "(rtr:", "(con:", "recipient preferences", "preferences of the person", "preferences of the recipient", "will not accept delivery", "mass mailer", "not accepting mail with", "sender not pre-approved", "blocklist", "block list", "block-list", "blocklisted", "blacklist", "black list", "blacklisted", "black listed", "black-listed", "denylist", "deny list",
+    "requires confirmation", "traffic not accepted", "ask your postmaster for help", "administrative lockout", "frequency limited", "na blacklistu", "(dyn:", "(rly:", "(hvu:", "(rtr:", "(con:", "recipient preferences", "preferences of the person", "preferences of the recipient", "will not accept delivery", "mass mailer", "not accepting mail with", "sender not pre-approved", "blocklist", "block list", "block-list", "blocklisted", "blacklist", "black list", "blacklisted", "black listed", "black-listed", "denylist", "deny list",
     "blocked using", "blocked by", "blocked due", "blocked for", "blocked because", "blocked as", "blocked from", "has been blocked",
     "have been blocked", "is blocked", "been blocked", "temporarily blocked", "on our block", "message blocked", "mail blocked", "mail content denied",
     "ip … blocked", "ip … banned", "listed at", "listed by", "listed on", "is listed", "rbl", "sbl", "xbl", "cbl", "spamtrap", "reputation", "dmarc", "spf",
@@ -296,13 +182,14 @@ const REFUSED_ALONE: &[&str] = &[
 
 #[rustfmt::skip]
 const TEMPORARY: &[&str] = &[
-    "connection timed out", "operation timed out", "conversation with … timed out", "timed out", "time out", "timeout", "connection refused", "connection reset", "connection dropped", "connection closed", "connection failure", "connection failed", "connection was refused", "connection broken", "lost connection", "could not connect", "couldn't connect", "cannot connect", "can't connect", "unable to connect", "failed to connect", "network is unreachable", "network unreachable", "network error", "no route to host", "host unreachable", "host is unreachable", "host is down", "host down", "not responding", "did not respond", "no answer from host", "no response",
+    "connection timed out", "operation timed out", "conversation with … timed out", "timed out", "time out", "timeout", "connection refused", "connection reset", "connection dropped", "connection closed", "connection failure", "connection failed", "connection was refused", "connection broken", "lost connection", "could not connect", "requests to connect", "socket error", "couldn't connect", "cannot connect", "can't connect", "unable to connect", "failed to connect", "network is unreachable", "network unreachable", "network error", "no route to host", "host unreachable", "host is unreachable", "host is down", "host down", "not responding", "did not respond", "no answer from host", "no response",
     "retry time", "retries exceeded", "too many retries", "message expired", "expired", "in the queue", "on the queue", "in queue", "gave up", "could not be delivered for", "delivery timeout", "hours", "delayed", "deferred", "server busy", "too busy", "mailbox busy", "mailbox is busy", "mailbox locked", "mailbox is locked", "locked", "system resources", "insufficient system", "resources", "service unavailable", "server unavailable", "service not available", "service is unavailable", "unavailable at this time", "currently unavailable", "not currently", "dns error", "dns failure", "dns problem", "dns lookup", "name server", "name service error", "lookup failure", "mail loop", "loops back", "loop detected", "routing loop", "too many hops", "hop count", "looping", "local error", "internal error", "i/o error", "system error", "out of memory", "tls", "starttls", "certificate", "read error", "cannot append", "unable to deliver at this time",
     "zeitüberschreitung", "verzögert", "nicht erreichbar", "délai", "délais", "injoignable", "tiempo de espera", "tempo limite", "tempo scaduto", "time-out", "время ожидания", "превышено время", "タイムアウト", "接続できません", "超时", "逾時", "连接失败", "无法连接", "시간 초과", "연결할 수 없",
 ];
 
 #[cfg(test)]
 mod tests {
+    use super::super::phrases::{plain, says};
     use super::*;
 
     fn why(text: &str) -> Option<Why> {
@@ -327,15 +214,6 @@ mod tests {
             }
         }
         assert!(problems.is_empty(), "{}", problems.join("\n"));
-    }
-
-    #[test]
-    fn text_is_plain_before_it_is_looked_at() {
-        assert_eq!(plain("User <a.b@spam.example.com>\n  UNKNOWN; see http://blocked.example"), "user unknown; see");
-        assert_eq!(plain("host mx.spam.example.com[192.0.2.1] said: 550"), "said: 550".replace("said", "host said"));
-        assert_eq!(plain("blocked? https://www.spamhaus.org/q"), "blocked? blocklist");
-        assert_eq!(plain("宛先sara@example.comが存在しません"), "宛先が存在しません");
-        assert_eq!(plain("l’adresse"), "l'adresse");
     }
 
     #[test]
