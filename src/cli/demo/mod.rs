@@ -20,6 +20,7 @@ use crate::import::Kind;
 use crate::rendering::Variables;
 use crate::settings::{QueueSetting, Settings};
 use crate::store::facts::load_orders;
+use crate::store::gifts;
 use crate::store::messages::{self, Filter, Listed};
 
 mod shop;
@@ -218,10 +219,11 @@ async fn render(app: &App, catalog: &Catalog, listed: &Listed) -> Result<Option<
     let all = messages::of_member(&mut tx, member.id).await?;
     let Some(message) = all.iter().find(|message| message.id == listed.id) else { return Ok(None) };
     let orders = load_orders(&mut tx, message.purchase_id.into_iter().collect()).await?;
-    tx.commit().await?;
     let (Some(campaign), Some(channel)) = (catalog.campaigns.get(&message.campaign), message.channel) else {
         return Ok(None);
     };
+    let gift = gifts::of_message(&mut tx, message, campaign).await?;
+    tx.commit().await?;
     let Some(step) = campaign.step_index(&message.step).map(|index| &campaign.steps[index]) else { return Ok(None) };
     let variables = Variables {
         brand: &catalog.brand,
@@ -234,6 +236,7 @@ async fn render(app: &App, catalog: &Catalog, listed: &Listed) -> Result<Option<
         due_at: message.due_at,
         years: message.years,
         order: message.purchase_id.and_then(|id| orders.get(&id)),
+        gift: gift.as_ref(),
     };
     let content = catalog
         .renderer
