@@ -119,6 +119,20 @@ pub struct Gift {
     pub valid_until: Option<NaiveDate>,
 }
 
+impl std::fmt::Display for Gift {
+    /// For people: `ROSE-1 (20%, until 2027-01-02)`, `500 points`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(points) = self.points {
+            return write!(f, "{points} points");
+        }
+        let (code, value) = (self.code.as_deref().unwrap_or_default(), self.value.as_deref().unwrap_or_default());
+        match self.valid_until {
+            Some(until) => write!(f, "{code} ({value}, until {until})"),
+            None => write!(f, "{code} ({value})"),
+        }
+    }
+}
+
 /// Reads the name of a pool of codes.
 pub fn parse_pool(text: &str) -> Result<String, String> {
     super::campaign::parse_name(text)
@@ -183,7 +197,7 @@ mod tests {
         let given = |text: &str| read(text).unwrap().give(today, "A-1".to_owned());
         let gift = given("{ coupon: { pool: p, value: x, valid_days: 5 } }");
         assert_eq!(gift.valid_until, NaiveDate::from_ymd_opt(2027, 1, 2));
-        assert_eq!(gift.code.as_deref(), Some("A-1"));
+        assert_eq!(gift.to_string(), "A-1 (x, until 2027-01-02)");
         assert_eq!(given("{ coupon: { pool: p, value: x } }").valid_until, None);
         assert_eq!(given("{ points: 7 }"), Gift { code: None, value: None, points: Some(7), valid_until: None });
     }

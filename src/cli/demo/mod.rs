@@ -52,6 +52,7 @@ impl Demo {
         let rejects = self.folder.join("rejects.csv");
         let people = import::import(&app, Kind::Members, "members", &files.members, &rejects).await?;
         let orders = import::import(&app, Kind::Purchases, "purchases", &files.purchases, &rejects).await?;
+        import::import(&app, Kind::Coupons { pool: None }, "codes", &files.coupons, &rejects).await?;
         let mut progress = Progress::new("one day goes by", 24);
         let shared = std::sync::Mutex::new(&mut progress);
         let passed = app
@@ -84,7 +85,9 @@ impl Demo {
              {program} --config {folder}/rekindle.yaml plan --from {date} --to {next}\n      \
              what goes out in the week after\n  \
              {program} --config {folder}/rekindle.yaml explain --member M00007 --at {date}\n      \
-             why one member gets what\n",
+             why one member gets what\n  \
+             {program} --config {folder}/rekindle.yaml gifts list\n      \
+             who got which coupon\n",
             watch.elapsed().as_secs_f64(),
             program = std::env::args().next().unwrap_or_else(|| "rekindle".to_owned()),
             date = date + chrono::Days::new(1),
@@ -105,9 +108,15 @@ impl Demo {
                     self.folder.display()
                 )));
             }
-            for name in
-                ["rekindle.db", "rekindle.db-wal", "rekindle.db-shm", "members.csv", "purchases.csv", "rejects.csv"]
-            {
+            for name in [
+                "rekindle.db",
+                "rekindle.db-wal",
+                "rekindle.db-shm",
+                "members.csv",
+                "purchases.csv",
+                "coupons.csv",
+                "rejects.csv",
+            ] {
                 let path = self.folder.join(name);
                 if path.exists() {
                     std::fs::remove_file(&path).map_err(|error| failed("empty", error))?;
