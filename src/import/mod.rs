@@ -1,10 +1,11 @@
-//! Imports: CSV files of members, purchases and suppressions, streamed in batches. Good rows are
+//! Imports: CSV files of members, purchases, suppressions and coupon codes, streamed in batches. Good rows are
 //! kept, bad ones go to the rejects file with line and reason. Importing a file twice changes nothing.
 
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use csv::{ByteRecord, ReaderBuilder};
 
@@ -13,6 +14,7 @@ use crate::domain::member::Brand;
 use crate::store::members::Upserted;
 use crate::store::{Store, StoreError};
 
+mod coupons;
 mod members;
 mod purchases;
 mod suppressions;
@@ -20,12 +22,25 @@ mod suppressions;
 /// Rows written in one transaction.
 const BATCH: usize = 2_000;
 
+/// How long after each other a batch is tried again.
+const AGAIN: [Duration; 5] = [
+    Duration::from_millis(50),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+];
+
 /// Which kind of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum Kind<'a> {
     Members,
     Purchases,
     Suppressions,
+    Coupons {
+        /// That of the rows that name none.
+        pool: Option<&'a str>,
+    },
 }
 
 /// What an import did.
@@ -111,7 +126,7 @@ impl<'r> Cells<'r> {
 
 /// What differs between kinds of files.
 trait Rows {
-    type Row: Send;
+    type Row: Clone + Send;
     /// Columns that a file of this kind must have.
     const REQUIRED: &'static [&'static str];
     /// Columns that it may have.
@@ -132,12 +147,13 @@ trait Rows {
 
 impl Import<'_> {
     /// Imports the file. `progress` is told how many bytes of it were read.
-    pub async fn run(&self, kind: Kind, progress: &mut (dyn FnMut(u64) + Send)) -> Result<Imported, ImportError> {
+    pub async fn run(&self, kind: Kind<'_>, progress: &mut (dyn FnMut(u64) + Send)) -> Result<Imported, ImportError> {
         match kind {
             Kind::Members => self.stream(members::Members { store: self.store, brand: self.brand }, progress).await,
             Kind::Purchases => {
                 self.stream(purchases::Purchases { store: self.store, brand: self.brand }, progress).await
             }
+            Kind::Coupons { pool } => self.stream(coupons::Coupons { store: self.store, pool }, progress).await,
             Kind::Suppressions => {
                 let now = self.clock.now().timestamp_millis();
                 self.stream(suppressions::Suppressions { store: self.store, brand: self.brand, now }, progress).await
@@ -214,7 +230,7 @@ impl Import<'_> {
             decoded.push(row);
             places.push((line, raw));
         }
-        let (upserted, bad) = rows.write(decoded, columns).await?;
+        let (upserted, bad) = write(rows, decoded, columns).await?;
         done.inserted += upserted.inserted;
         done.updated += upserted.updated;
         for (index, reason) in bad {
@@ -223,6 +239,25 @@ impl Import<'_> {
         }
         Ok(())
     }
+}
+
+/// Writes a batch; again where another transaction was in the way, or the database was away for a moment. Writing
+/// it twice, should the answer to a commit be lost, changes nothing.
+async fn write<R: Rows>(
+    rows: &R,
+    batch: Vec<R::Row>,
+    columns: &Columns,
+) -> Result<(Upserted, Vec<(usize, String)>), StoreError> {
+    for again in AGAIN {
+        match rows.write(batch.clone(), columns).await {
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, "a batch of the import is tried again");
+                tokio::time::sleep(again).await;
+            }
+            done => return done,
+        }
+    }
+    rows.write(batch, columns).await
 }
 
 fn header<R: Rows>(record: &ByteRecord) -> Result<Columns, String> {
