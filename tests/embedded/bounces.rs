@@ -164,7 +164,10 @@ fn ten_thousand_damaged_mails_neither_break_anything_nor_suppress_anybody_else()
             // for ingesting to know. The shop's own is nobody's whom it writes to.
             let failed = rows.iter().filter(|row| is_bounce(row)).filter_map(|row| row.recipient.as_deref());
             let failed = failed.chain(["hello@shop.example"]);
-            let stands = |address: &str| failed.clone().any(|failed| strsim::levenshtein(address, failed) <= 12);
+            // Where a line end is lost, the next field's name is written on after it.
+            let is_damaged =
+                |address: &str, failed: &str| address.starts_with(failed) || strsim::levenshtein(address, failed) <= 12;
+            let stands = |address: &str| failed.clone().any(|failed| is_damaged(address, failed));
             if !row.recipient.as_deref().is_none_or(stands) {
                 wrong.push(format!("{file}: {row:?}"));
             }

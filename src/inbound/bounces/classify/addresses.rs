@@ -56,6 +56,11 @@ fn is_domain(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '-' || c == '.'
 }
 
+/// Whether a line is nothing but addresses.
+pub(super) fn is_list(line: &str) -> bool {
+    line.split([',', ';', ' ', '\t']).filter(|word| !word.is_empty()).all(|word| word.contains('@'))
+}
+
 /// Addresses that run the mail and are nobody's.
 pub(super) fn is_role(address: &str) -> bool {
     const ROLES: &[&str] = &[

@@ -1,6 +1,6 @@
 //! Which words of a notice are about which recipient.
 
-use super::addresses::{addresses, is_role};
+use super::addresses::{addresses, is_list, is_role};
 use super::mail::Mail;
 use super::returned::Returned;
 
@@ -92,11 +92,6 @@ fn collect(lines: &[&str], is_ours: &dyn Fn(&str) -> bool, with_to: bool) -> Vec
         }
     }
     found
-}
-
-/// Whether a line is nothing but addresses.
-pub(super) fn is_list(line: &str) -> bool {
-    line.split([',', ';', ' ', '\t']).filter(|word| !word.is_empty()).all(|word| word.contains('@'))
 }
 
 /// Lines whose addresses are of somebody else.

@@ -1,8 +1,7 @@
 //! The parts of a mail that came back: the notice's own words, and what is known of the mail.
 
-use super::addresses::addresses;
+use super::addresses::{addresses, is_list};
 use super::mail::{Mail, fields, first};
-use super::notice::is_list;
 
 /// What is known of the mail that came back.
 #[derive(Debug, Default)]
