@@ -32,7 +32,8 @@ struct Status {
     /// Why, in the same order.
     held_because: Vec<String>,
     queue: Vec<Queue>,
-    /// Servers and recipients' domains to which nothing goes at the moment, in any process.
+    /// Servers and recipients' domains to which nothing goes at the moment, in any process, and mailboxes
+    /// from which no bounces come.
     resting: Vec<Resting>,
     /// Attempts whose answer was lost, ever.
     uncertain_attempts: i64,
@@ -176,7 +177,8 @@ fn show(status: &Status) -> Result {
             "open" => format!("rests until {}", rests.until),
             _ => "is being tried again".to_owned(),
         };
-        output::say(&format!("sender        {} {until}: {}", rests.name, rests.reply))?;
+        let what = if rests.name.starts_with(paces::MAILBOX) { "bounces" } else { "sender" };
+        output::say(&format!("{what:13} {} {until}: {}", rests.name, rests.reply))?;
     }
     output::say(&format!("uncertain     {} attempts, ever", number(status.uncertain_attempts)))?;
     for uncertain in &status.latest_uncertain {

@@ -41,6 +41,7 @@ mod web_contract;
 mod audiences;
 mod bounces;
 mod faults;
+mod imap;
 mod kannel;
 mod mail;
 mod pipeline;
