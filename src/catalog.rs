@@ -8,10 +8,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::document::{Problem, Problems, expected};
+use crate::document::{Problem, Problems};
 use crate::domain::Instant;
 use crate::domain::audience::{Audience, Segments};
-use crate::domain::campaign::{Campaign, MAIN, Status};
+use crate::domain::campaign::{Campaign, Status};
 use crate::domain::member::Brand;
 use crate::domain::message::{Channel, Content};
 use crate::domain::sms::{Line, SmsSize};
@@ -22,10 +22,12 @@ use crate::senders::sms::Provider;
 use crate::settings::{Settings, file_problem};
 use crate::store::configuration::{self, CampaignState};
 use crate::store::facts::{Subject, Surroundings};
+use crate::store::gifts::Stock;
 use crate::store::messages::Message;
 use crate::store::{Store, StoreError, Tx};
 use crate::triggers;
 
+mod checks;
 mod wording;
 
 use wording::Wording;
@@ -191,16 +193,16 @@ impl Catalog {
             provider: settings.sms.only_provider().and_then(|name| providers.get(name)),
         };
         for campaign in campaigns.values() {
-            let checked = Checked { wording, settings, file: &places[&campaign.name] };
-            checked.contents(campaign, &mut sms_sizes, &mut problems);
+            let contents = checks::Contents { wording, settings, file: &places[&campaign.name] };
+            contents.check(campaign, &mut sms_sizes, &mut problems);
         }
         // Where a campaign could not be read, its name is not known either.
         if problems.is_empty() {
             for (file, audience) in segments.read() {
-                check_received(audience, file, &campaigns, &mut problems);
+                checks::received(audience, file, &campaigns, &mut problems);
             }
             for campaign in campaigns.values() {
-                check_received(&campaign.audience, &places[&campaign.name], &campaigns, &mut problems);
+                checks::received(&campaign.audience, &places[&campaign.name], &campaigns, &mut problems);
             }
         }
         if !problems.is_empty() {
@@ -305,8 +307,14 @@ impl Catalog {
         }
     }
 
-    /// What policy needs to know about a batch of messages at `now`.
-    pub async fn surroundings(&self, tx: &mut Tx, batch: &[Message], now: Instant) -> Result<Surroundings, StoreError> {
+    /// What policy needs to know about a batch of messages at `now`; `stock`, how it looks at gifts.
+    pub async fn surroundings(
+        &self,
+        tx: &mut Tx,
+        batch: &[Message],
+        now: Instant,
+        stock: Stock,
+    ) -> Result<Surroundings, StoreError> {
         let subjects: Vec<Subject<'_>> = batch
             .iter()
             .filter_map(|message| {
@@ -315,13 +323,13 @@ impl Catalog {
                     campaign,
                     member_id: message.member_id,
                     purchase_id: message.purchase_id,
-                    is_later_step: message.step != MAIN,
+                    step: &message.step,
                 })
             })
             .collect();
         let counts = |name: &str| self.counts_for_cap(name);
         let counted_after = self.brand.frequency_cap.map(|cap| now - cap.per);
-        let mut around = Surroundings::load(tx, &subjects, &counts, counted_after).await?;
+        let mut around = Surroundings::load(tx, &subjects, &counts, counted_after, stock).await?;
         around.audiences.watched = Arc::clone(&self.watched);
         Ok(around)
     }
@@ -350,106 +358,4 @@ fn compile_segments(files: &Files, settings: &Settings, problems: &mut Vec<Probl
         read.insert(name, (file, audience));
     }
     Segments::new(read, problems)
-}
-
-/// The campaigns whose messages a filter asks for are there.
-fn check_received(
-    audience: &Audience,
-    file: &str,
-    campaigns: &BTreeMap<String, Campaign>,
-    problems: &mut Vec<Problem>,
-) {
-    audience.visit_own(&mut |part| {
-        let Audience::Received(asked) = part else { return };
-        if !campaigns.contains_key(&asked.campaign) {
-            let known: Vec<&str> = campaigns.keys().map(String::as_str).collect();
-            let (line, column) = asked.place;
-            let message = format!(
-                "there is no campaign `{}`; {}; one that is over stays known with `status: draft`",
-                asked.campaign,
-                expected(&asked.campaign, &known)
-            );
-            problems.push(Problem { file: file.to_owned(), line, column, message });
-        }
-    });
-}
-
-/// What the contents of a campaign are checked with.
-struct Checked<'a> {
-    wording: Wording<'a>,
-    settings: &'a Settings,
-    /// The campaign's.
-    file: &'a str,
-}
-
-impl Checked<'_> {
-    /// Every template that a campaign needs is there, and names only variables that exist.
-    fn contents(
-        &self,
-        campaign: &Campaign,
-        sizes: &mut BTreeMap<(String, String), SmsSize>,
-        problems: &mut Vec<Problem>,
-    ) {
-        for step in &campaign.steps {
-            for channel in &campaign.channels {
-                let missing = self.wording.missing(&step.content, *channel);
-                let (line, column) = step.content_at;
-                for template in &missing {
-                    let path = self.settings.templates.join(template);
-                    let message =
-                        format!("content `{}` needs the template {}, which is missing", step.content, path.display());
-                    problems.push(Problem { file: self.file.to_owned(), line, column, message });
-                }
-                if missing.is_empty() && !self.wording.renderer.is_broken(&step.content) {
-                    self.rendering(campaign, &step.content, *channel, sizes, problems);
-                }
-            }
-        }
-    }
-
-    fn rendering(
-        &self,
-        campaign: &Campaign,
-        content: &str,
-        channel: Channel,
-        sizes: &mut BTreeMap<(String, String), SmsSize>,
-        problems: &mut Vec<Problem>,
-    ) {
-        let brand = &self.settings.brand;
-        for locale in self.wording.renderer.locales(content) {
-            let sample = crate::rendering::sample::member(&locale);
-            let order = crate::rendering::sample::order(brand);
-            let tokens = TokenKey::new([0; 32]);
-            let variables = Variables {
-                brand,
-                member: &sample,
-                campaign: &campaign.name,
-                message: uuid::Uuid::nil(),
-                tokens: &tokens,
-                track: campaign.track,
-                step: "main",
-                due_at: order.purchased_at + chrono::Duration::days(60),
-                years: Some(1),
-                order: Some(&order),
-            };
-            match self.wording.render(content, channel, campaign.purpose, &variables) {
-                Ok(Content::Sms { text }) => {
-                    sizes.insert((content.to_owned(), locale), SmsSize::of(&text));
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    let mut place = error.place.split(':').filter_map(|part| part.parse().ok());
-                    let problem = Problem {
-                        file: self.settings.templates.join(&error.template).display().to_string(),
-                        line: place.next().unwrap_or(0),
-                        column: place.next().unwrap_or(0),
-                        message: error.reason,
-                    };
-                    if !problems.contains(&problem) {
-                        problems.push(problem);
-                    }
-                }
-            }
-        }
-    }
 }

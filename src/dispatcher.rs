@@ -10,12 +10,14 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::domain::Instant;
 use crate::domain::campaign::Campaign;
+use crate::domain::gift::Gift;
 use crate::domain::message::{Channel, Content, ENVELOPE_VERSION, Envelope, Reason, State};
 use crate::domain::policy::{Decision, decide, end_state};
 use crate::queue::{Queue, QueueError};
 use crate::rendering::{RenderError, Variables};
 use crate::settings::Redirect;
 use crate::store::facts::Surroundings;
+use crate::store::gifts::{self, Stock};
 use crate::store::messages::{self, Decided, Dispatch, Message, Queued};
 use crate::store::{Store, StoreError, configuration, members, within};
 
@@ -116,7 +118,7 @@ impl Dispatcher<'_> {
         // what the other sent to a member while this one waited lies before it.
         members::lock(&mut tx, ids).await?;
         let now = self.clock.now();
-        let mut around = catalog.surroundings(&mut tx, &batch, now).await?;
+        let mut around = catalog.surroundings(&mut tx, &batch, now, Stock::Drawn).await?;
         let mut decided = Vec::new();
         let mut queued = Vec::new();
         let mut envelopes = Vec::new();
@@ -131,6 +133,7 @@ impl Dispatcher<'_> {
             }
         }
         messages::decide(&mut tx, &decided).await?;
+        gifts::reserve(&mut tx, &around.gifts, now).await?;
         messages::queue(&mut tx, &queued, now, UNCONFIRMED_LEASE).await?;
         tx.commit().await?;
         let deferred = decided.iter().filter(|row| row.state == State::Planned).count() as u64;
@@ -210,10 +213,11 @@ impl Dispatcher<'_> {
             }),
             Decision::Send(channel) => match self.envelope(catalog, around, message, campaign, channel, now) {
                 Ok(envelope) => {
-                    around.note_sent(message, campaign, channel, now);
+                    around.note_sent(message, campaign, &catalog.brand, channel, now);
                     Ok((channel, envelope))
                 }
                 Err(error) => {
+                    around.gifts.take_back(message);
                     tracing::error!(message = %message.id, campaign = %campaign.name, %error, "cannot render");
                     Err(ended(Reason::RenderFailed))
                 }
@@ -224,7 +228,7 @@ impl Dispatcher<'_> {
     fn envelope(
         &self,
         catalog: &Catalog,
-        around: &Surroundings,
+        around: &mut Surroundings,
         message: &Message,
         campaign: &Campaign,
         channel: Channel,
@@ -235,13 +239,14 @@ impl Dispatcher<'_> {
             place: String::new(),
             reason: reason.to_owned(),
         };
+        let gift = around.give(message, campaign, &catalog.brand, now);
         let member = around.members.get(&message.member_id).ok_or_else(|| missing("the member is gone"))?;
         let address = member.address(channel).ok_or_else(|| missing("the member has no address"))?;
         let step = campaign
             .step_index(&message.step)
             .map(|index| &campaign.steps[index])
             .ok_or_else(|| missing("the step is gone"))?;
-        let content = render(catalog, campaign, &step.content, channel, message, around)?;
+        let content = render(catalog, campaign, &step.content, channel, message, around, gift.as_ref())?;
         let to = match (self.redirect, channel) {
             (None, _) => address,
             (Some(redirect), Channel::Email) => &redirect.email,
@@ -268,6 +273,7 @@ fn render(
     channel: Channel,
     message: &Message,
     around: &Surroundings,
+    gift: Option<&Gift>,
 ) -> Result<Content, RenderError> {
     let member = &around.members[&message.member_id];
     let variables = Variables {
@@ -281,6 +287,7 @@ fn render(
         due_at: message.due_at,
         years: message.years,
         order: message.purchase_id.and_then(|id| around.orders.get(&id)),
+        gift,
     };
     let mut content = catalog.content(campaign, content, channel, &variables)?;
     catalog.origin().complete(&mut content, &campaign.name, campaign.purpose, campaign.trigger.kind(), message.id);

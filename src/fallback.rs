@@ -8,6 +8,7 @@ use crate::domain::Instant;
 use crate::domain::campaign::{Campaign, Reach, Status};
 use crate::domain::message::Channel;
 use crate::domain::policy::{Decision, decide};
+use crate::store::gifts::Stock;
 use crate::store::messages::{self, FellBack, Message};
 use crate::store::{Store, StoreError, members, within};
 
@@ -49,7 +50,7 @@ async fn page(store: &Store, catalog: &Catalog, campaign: &Campaign, now: Instan
     for message in &mut failed {
         message.tried.extend(message.channel);
     }
-    let around = catalog.surroundings(&mut tx, &failed, now).await?;
+    let around = catalog.surroundings(&mut tx, &failed, now, Stock::Counted).await?;
     let rules = campaign.rules(&catalog.brand);
     let rows = failed.iter().map(|message| {
         let facts = around.facts(message, Some(campaign), &catalog.brand, now);

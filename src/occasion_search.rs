@@ -14,6 +14,7 @@ use crate::domain::policy::{Decision, decide};
 
 use crate::scheduler::{Due, due_messages};
 use crate::store::configuration::CampaignState;
+use crate::store::gifts::Stock;
 use crate::store::messages::Message;
 use crate::store::{StoreError, Tx, facts, messages, models, occasions};
 
@@ -91,7 +92,7 @@ async fn decision(
     at: Instant,
 ) -> Result<Decision, StoreError> {
     let asked_at = if message.state == State::Planned { message.next_at.max(at) } else { message.next_at };
-    let around = catalog.surroundings(tx, std::slice::from_ref(message), asked_at).await?;
+    let around = catalog.surroundings(tx, std::slice::from_ref(message), asked_at, Stock::Counted).await?;
     let facts = around.facts(message, Some(campaign), &catalog.brand, asked_at);
     Ok(decide(&facts, &campaign.rules(&catalog.brand), asked_at))
 }

@@ -15,6 +15,7 @@ use crate::domain::occasion::Rows;
 use crate::domain::policy::{Decision, decide};
 use crate::scheduler::{Due, PAGE, backfill, due_messages, live};
 use crate::store::facts::Surroundings;
+use crate::store::gifts::Stock;
 use crate::store::messages::{self, Message, NewMessage};
 use crate::store::{Store, StoreError, Tx, configuration, members, models, occasions};
 
@@ -232,7 +233,7 @@ impl Planner<'_> {
             }
             let batch: Vec<Message> = ready.iter().filter_map(|turn| self.pending.remove(turn)).collect();
             let earliest = batch.first().map_or_else(|| instant(0), |message| message.next_at);
-            let mut around = self.catalog.surroundings(tx, &batch, earliest).await?;
+            let mut around = self.catalog.surroundings(tx, &batch, earliest, Stock::Counted).await?;
             around.carry_over(std::mem::take(&mut self.seen));
             for (turn, message) in ready.iter().zip(&batch) {
                 let Some(campaign) = self.catalog.campaigns.get(&message.campaign) else { continue };
@@ -241,7 +242,7 @@ impl Planner<'_> {
                 let zone = facts.zone;
                 let (channel, reason) = match decide(&facts, &rules, message.next_at) {
                     Decision::Send(channel) => {
-                        around.note_sent(message, campaign, channel, message.next_at);
+                        around.note_sent(message, campaign, brand, channel, message.next_at);
                         (Some(channel), None)
                     }
                     Decision::Skip(reason) => {

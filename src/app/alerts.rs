@@ -1,5 +1,5 @@
-//! What nobody would notice by itself: a campaign that is not scanned any more, and silence where there is
-//! usually traffic. Each is told once when it begins and once when it ends, and is a metric meanwhile.
+//! What nobody would notice by itself: a campaign that is not scanned any more, silence where there is
+//! usually traffic, a server without credit, and a pool of codes that runs out. Each is told once when it begins and once when it ends, and is a metric meanwhile.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,8 +8,9 @@ use crate::catalog::Catalog;
 use crate::domain::Instant;
 use crate::domain::campaign::Campaign;
 use crate::scheduler;
+use crate::sender::DOMAIN;
 use crate::store::configuration::{self, CampaignState};
-use crate::store::{Store, StoreError, volumes};
+use crate::store::{Store, StoreError, gifts, paces, volumes};
 
 /// How often it looks.
 pub(super) const EVERY: Duration = Duration::from_secs(60);
@@ -20,9 +21,13 @@ const LATE: chrono::Duration = chrono::Duration::minutes(15);
 /// Below so many messages a day silence says nothing.
 const TRAFFIC: f64 = 20.0;
 
+/// A server that rests for longer than this has no credit, wants other credentials, or stays away.
+const LONG_REST: chrono::Duration = chrono::Duration::minutes(1);
+
 /// What is wrong at the moment.
 #[derive(Debug, Default)]
 pub(super) struct Alerts {
+    /// The alert, and the campaign, server or pool that it is about.
     raised: BTreeSet<(&'static str, String)>,
 }
 
@@ -45,14 +50,24 @@ impl Alerts {
                 found.insert(("silence", campaign.name.clone()));
             }
         }
-        tx.commit().await?;
-        for (alert, campaign) in found.difference(&self.raised) {
-            tracing::warn!(alert, campaign, "{}", said(alert));
-            metrics::gauge!("rekindle_alert", "alert" => *alert, "campaign" => campaign.clone()).set(1.0);
+        for pool in gifts::pools(&mut tx, pools_in_use(catalog), now).await? {
+            metrics::gauge!("rekindle_gift_codes_left", "pool" => pool.pool.clone()).set(pool.left as f64);
+            if pool.is_low() {
+                found.insert(("pool_low", pool.pool));
+            }
         }
-        for (alert, campaign) in self.raised.difference(&found) {
-            tracing::info!(alert, campaign, "this is over");
-            metrics::gauge!("rekindle_alert", "alert" => *alert, "campaign" => campaign.clone()).set(0.0);
+        // Those that were only away for a moment are back before anybody could do something.
+        let long = (now + LONG_REST).timestamp_millis();
+        let rests = paces::resting(&mut tx).await?.into_iter().filter(|rests| rests.until_at > long);
+        found.extend(rests.filter(|rests| !rests.name.starts_with(DOMAIN)).map(|rests| ("server_rests", rests.name)));
+        tx.commit().await?;
+        for (alert, about) in found.difference(&self.raised) {
+            tracing::warn!(alert, about, "{}", said(alert));
+            metrics::gauge!("rekindle_alert", "alert" => *alert, "about" => about.clone()).set(1.0);
+        }
+        for (alert, about) in self.raised.difference(&found) {
+            tracing::info!(alert, about, "this is over");
+            metrics::gauge!("rekindle_alert", "alert" => *alert, "about" => about.clone()).set(0.0);
         }
         self.raised = found;
         Ok(())
@@ -64,9 +79,19 @@ fn scan_is_late(campaign: &Campaign, state: &CampaignState, catalog: &Catalog, n
     next.is_some_and(|next| next + LATE < now)
 }
 
+/// The pools on which live campaigns draw.
+pub(crate) fn pools_in_use(catalog: &Catalog) -> Vec<String> {
+    let pools: BTreeSet<&str> = scheduler::live(catalog).flat_map(Campaign::pools).collect();
+    pools.into_iter().map(str::to_owned).collect()
+}
+
 fn said(alert: &str) -> &'static str {
     match alert {
         "scan_late" => "this campaign is not scanned any more: is a scheduler at work?",
+        "server_rests" => {
+            "this server cannot be used: no credit, other credentials, or away? `rekindle status` has its words"
+        }
+        "pool_low" => "this pool of codes is empty, or will be within a week: `rekindle gifts import` brings more in",
         _ => "this campaign sends every day, and has sent nothing for two days: are members and orders still imported?",
     }
 }

@@ -3,12 +3,13 @@
 
 use super::{App, AppError};
 use crate::scheduler;
-use crate::store::{configuration, messages};
+use crate::store::{configuration, gifts, messages};
 
 impl App {
     /// Pauses everything, takes the ledger up to now, and ends what would go out by now as
-    /// `cancelled(restored)`. Gives how many messages that were. No other process may be at work.
-    pub async fn restored(&self) -> Result<u64, AppError> {
+    /// `cancelled(restored)`. Forgets the coupon codes that seem free: they may have been given since. Gives
+    /// how many messages and codes that were. No other process may be at work.
+    pub async fn restored(&self) -> Result<(u64, u64), AppError> {
         let mut tx = self.store.begin().await?;
         configuration::pause_all(&mut tx, Some("the store was restored from a backup")).await?;
         tx.commit().await?;
@@ -19,7 +20,8 @@ impl App {
         self.recover(true).await?;
         let mut tx = self.store.begin().await?;
         let ended = messages::give_up(&mut tx, now).await?;
+        let forgotten = gifts::forget_free(&mut tx, None).await?;
         tx.commit().await?;
-        Ok(ended)
+        Ok((ended, forgotten))
     }
 }

@@ -8,6 +8,7 @@ use super::{CommandError, Result, Session, instant_of, rfc3339};
 use crate::catalog::{Catalog, starts_at};
 use crate::domain::audience::Term;
 use crate::domain::campaign::{Campaign, Status};
+use crate::domain::gift::Gift;
 use crate::domain::message::{Channel, Reason};
 use crate::domain::policy::Decision;
 use crate::domain::{Instant, duration};
@@ -15,7 +16,7 @@ use crate::occasion_search::{self, Found};
 use crate::scheduler::backfill;
 use crate::store::audience_facts::AudienceFacts;
 use crate::store::configuration::CampaignState;
-use crate::store::{Tx, configuration, members, models};
+use crate::store::{Tx, configuration, gifts, members, models};
 
 /// How far back and ahead occasions are looked for.
 const BEFORE: Duration = Duration::days(90);
@@ -80,6 +81,8 @@ struct Row {
     channel: Option<&'static str>,
     reason: Option<&'static str>,
     because: String,
+    /// What it brings; absent where it brings nothing, or nothing is reserved yet.
+    gift: Option<String>,
 }
 
 impl Explain {
@@ -120,6 +123,11 @@ impl Explain {
                 Some(state) if state.held => format!("{}: its messages wait for approval", state.held_because()),
                 _ => "live".to_owned(),
             };
+            let mut messages = Vec::with_capacity(found.len());
+            for found in &found {
+                let gift = gifts::of_message(&mut tx, &found.message, campaign).await?;
+                messages.push(row(found, zone, campaign.status, gift.as_ref()));
+            }
             let asked = std::iter::once((&campaign.audience, &member));
             let known = AudienceFacts::load(&mut tx, asked, true).await?;
             let view = known.view(&member, &catalog.brand, at, None);
@@ -131,7 +139,7 @@ impl Explain {
                 backfill: backfill(&mut tx, &catalog, campaign, state, member.id, at).await?,
                 in_audience: campaign.audience.verdict(&view) == Some(true),
                 audience: campaign.audience.terms(&view).into_iter().map(line).collect(),
-                messages: found.iter().map(|found| row(found, zone, campaign.status)).collect(),
+                messages,
             });
         }
         tx.commit().await?;
@@ -176,7 +184,7 @@ fn line(term: Term) -> Line {
     Line { depth: term.depth, term: term.text, holds: term.holds == Some(true), value: term.value }
 }
 
-fn row(found: &Found, zone: chrono_tz::Tz, status: Status) -> Row {
+fn row(found: &Found, zone: chrono_tz::Tz, status: Status, gift: Option<&Gift>) -> Row {
     let message = &found.message;
     let (state, channel, reason): (String, Option<Channel>, Option<Reason>) =
         if found.exists && message.state.is_final() {
@@ -199,6 +207,7 @@ fn row(found: &Found, zone: chrono_tz::Tz, status: Status) -> Row {
         channel: channel.map(|channel| channel.as_str()),
         reason: reason.map(|reason| reason.as_str()),
         because: reason.map(because).unwrap_or_default().to_owned(),
+        gift: gift.map(Gift::to_string),
     }
 }
 
@@ -253,8 +262,9 @@ fn show(member: &str, all: &[Explained]) -> Result {
         for row in &explained.messages {
             let channel = row.channel.map(|channel| format!(" by {channel}")).unwrap_or_default();
             let because = if row.because.is_empty() { String::new() } else { format!(": {}", row.because) };
+            let gift = row.gift.as_ref().map(|gift| format!(", with {gift}")).unwrap_or_default();
             output::say(&format!(
-                "  {}  {} ({})  {}{channel}{because}",
+                "  {}  {} ({})  {}{channel}{because}{gift}",
                 row.local_time, row.step, row.occasion, row.state
             ))?;
         }

@@ -40,27 +40,32 @@ impl Import {
         let rejects = rejects.unwrap_or_else(|| file.with_extension("rejects.csv"));
         let app = session.open().await?;
         let done = import(&app, kind, what, &file, &rejects).await?;
-        match session.format {
-            Format::Table => output::say(&format!(
-                "{} {what}: {} new, {} changed, {} as they were, {} rejected.",
-                grouped(done.rows),
-                grouped(done.inserted),
-                grouped(done.updated),
-                grouped(done.unchanged),
-                grouped(done.rejected)
-            ))?,
-            Format::Json | Format::Csv => output::json(&done)?,
-        }
-        if done.rejected > 0 {
-            complain(&format!("The rejected rows and their reasons are in {}.", rejects.display()));
-            return Err(CommandError::Silent);
-        }
-        Ok(())
+        report(session.format, what, &done, &rejects)
     }
 }
 
+/// Says what an import did; an error where rows were rejected.
+pub(super) fn report(format: Format, what: &str, done: &Imported, rejects: &Path) -> Result {
+    match format {
+        Format::Table => output::say(&format!(
+            "{} {what}: {} new, {} changed, {} as they were, {} rejected.",
+            grouped(done.rows),
+            grouped(done.inserted),
+            grouped(done.updated),
+            grouped(done.unchanged),
+            grouped(done.rejected)
+        ))?,
+        Format::Json | Format::Csv => output::json(done)?,
+    }
+    if done.rejected > 0 {
+        complain(&format!("The rejected rows and their reasons are in {}.", rejects.display()));
+        return Err(CommandError::Silent);
+    }
+    Ok(())
+}
+
 /// Imports a file, with progress.
-pub(super) async fn import(app: &App, kind: Kind, what: &str, file: &Path, rejects: &Path) -> Result<Imported> {
+pub(super) async fn import(app: &App, kind: Kind<'_>, what: &str, file: &Path, rejects: &Path) -> Result<Imported> {
     let size = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
     let mut progress = Progress::new(&format!("importing {what}"), size);
     let import = import::Import {

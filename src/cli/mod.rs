@@ -22,6 +22,7 @@ mod demo;
 mod dkim;
 mod explain;
 mod forecast;
+mod gifts;
 mod import;
 mod messages;
 mod migrate;
@@ -77,6 +78,9 @@ enum Command {
     /// Bring members, purchases and suppressions in from CSV files.
     #[command(subcommand)]
     Import(import::Import),
+    /// Bring coupon codes in, and see who was given what.
+    #[command(subcommand)]
+    Gifts(gifts::Gifts),
     /// Fit and show the model of all customers, which tells who is slipping away.
     #[command(subcommand)]
     Model(model::Model),
@@ -189,6 +193,7 @@ async fn execute(arguments: Arguments) -> Result {
         Command::Migrate => migrate::execute(&session).await,
         Command::Campaigns(command) => command.execute(&session).await,
         Command::Segments(command) => command.execute(&session).await,
+        Command::Gifts(command) => command.execute(&session).await,
         Command::Import(command) => command.execute(&session).await,
         Command::Model(command) => command.execute(&session).await,
         Command::Plan(command) => command.execute(&session).await,

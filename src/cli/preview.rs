@@ -16,7 +16,7 @@ use crate::domain::{address, phone};
 use crate::occasion_search;
 use crate::rendering::{Variables, sample};
 use crate::senders::Outcome;
-use crate::store::{configuration, members};
+use crate::store::{configuration, gifts, members};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Preview {
@@ -91,11 +91,17 @@ impl Preview {
         let found =
             occasion_search::of_member(&mut tx, catalog, campaign, states.get(&campaign.name), &member, now, around)
                 .await?;
-        tx.commit().await?;
         let nearest = found
             .iter()
             .filter(|found| found.message.step == step.id)
             .min_by_key(|found| ((found.message.due_at - now).abs(), found.message.id));
+        let gift = match nearest {
+            Some(found) => gifts::of_message(&mut tx, &found.message, campaign).await?,
+            None => None,
+        };
+        // Nothing is taken out of a pool for a look.
+        let gift = gift.or_else(|| step.gift.as_ref().map(sample::gift));
+        tx.commit().await?;
         let made_up = sample::order(&catalog.brand);
         let needs_order = matches!(campaign.trigger.kind(), "post_purchase" | "at_risk");
         let (due_at, years, order) = match nearest {
@@ -120,6 +126,7 @@ impl Preview {
             due_at,
             years,
             order,
+            gift: gift.as_ref(),
         };
         let content = catalog
             .content(campaign, &step.content, channel, &variables)

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::output::{self, Format, grouped};
 use super::{Result, Session, rfc3339};
+use crate::app::alerts::pools_in_use;
 use crate::domain::instant;
 use crate::domain::message::Channel;
-use crate::store::{configuration, members, messages, paces, purchases, suppressions};
+use crate::store::{configuration, gifts, members, messages, paces, purchases, suppressions};
 
 /// Uncertain attempts that are shown.
 const SHOWN: i64 = 10;
@@ -32,6 +33,8 @@ struct Status {
     /// Why, in the same order.
     held_because: Vec<String>,
     queue: Vec<Queue>,
+    /// Pools of codes that are empty or will be within a week, of those on which live campaigns draw.
+    low_pools: Vec<gifts::Pool>,
     /// Servers and recipients' domains to which nothing goes at the moment, in any process, and mailboxes
     /// from which no bounces come.
     resting: Vec<Resting>,
@@ -72,6 +75,8 @@ struct Uncertain {
 
 pub(super) async fn execute(session: &Session) -> Result {
     let app = session.open().await?;
+    // What cannot be used any more draws on nothing.
+    let pools = app.catalog().await.map(|catalog| pools_in_use(&catalog)).unwrap_or_default();
     let mut tx = app.store.read().await?;
     let (orders, latest) = purchases::summary(&mut tx).await?;
     let states = configuration::states(&mut tx).await?;
@@ -92,6 +97,11 @@ pub(super) async fn execute(session: &Session) -> Result {
         waiting_for_approval: held.iter().map(|(name, _)| name.clone()).collect(),
         held_because: held.iter().map(|(_, state)| state.held_because()).collect(),
         queue: Vec::new(),
+        low_pools: gifts::pools(&mut tx, pools, app.clock.now())
+            .await?
+            .into_iter()
+            .filter(gifts::Pool::is_low)
+            .collect(),
         resting: paces::resting(&mut tx)
             .await?
             .into_iter()
@@ -171,6 +181,10 @@ fn show(status: &Status) -> Result {
             (None, waiting) => format!("{} waiting", grouped(waiting.unwrap_or(0))),
         };
         output::say(&format!("queue {:7} {what}", queue.channel))?;
+    }
+    for pool in &status.low_pools {
+        let (left, used) = (number(pool.left), number(pool.last_seven_days));
+        output::say(&format!("codes         {} IS LOW: {left} left, {used} given in the last 7 days", pool.pool))?;
     }
     for rests in &status.resting {
         let until = match rests.state.as_str() {

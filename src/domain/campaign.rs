@@ -1,5 +1,6 @@
 //! A campaign as the marketing team configured it: read from YAML, checked whole, immutable.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{Duration, NaiveTime};
@@ -9,12 +10,19 @@ use super::audience::Audience;
 use super::calendar::{parse_instant, parse_time};
 use super::cron::Cron;
 use super::experiment::part_of;
+use super::gift::GiftRule;
 use super::member::{Brand, Member, Track};
-use super::message::{Channel, EventKind, Purpose, words};
+use super::message::{Channel, Purpose, words};
 use super::occasion::Trigger;
-use super::policy::{Late, Rules};
+use super::policy::Rules;
 use super::{duration, occasion};
 use crate::document::{Document, Problems, Table, Value, expected};
+
+mod limits;
+mod steps;
+
+pub use limits::{DEFAULT_CEILING, Limits};
+pub use steps::Step;
 
 words! {
     /// Whether a campaign sends.
@@ -35,15 +43,6 @@ words! {
 
 /// The id of a campaign's first step, and the slot of a message that picks one channel.
 pub const MAIN: &str = "main";
-
-/// Messages a day above which a campaign waits for `campaigns approve`, unless it says otherwise.
-pub const DEFAULT_CEILING: i64 = 20_000;
-
-/// How many times its usual messages a day a campaign may send, unless it says otherwise.
-pub const DEFAULT_SURGE: i64 = 10;
-
-/// So many messages a day are never a surge.
-const NO_SURGE: i64 = 100;
 
 /// What the team configured.
 #[derive(Debug, Clone)]
@@ -80,52 +79,12 @@ pub struct Campaign {
     pub steps: Vec<Step>,
 }
 
-/// What keeps a campaign in bounds.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Limits {
-    /// Whether the frequency cap holds for its messages, and counts them.
-    pub counts_for_cap: bool,
-    pub late: Late,
-    /// Messages a day above which the campaign waits for approval.
-    pub ceiling: i64,
-    /// More than so many times what it usually sends in a day waits as well.
-    pub surge: Option<i64>,
-    /// Higher goes first where the frequency cap leaves room for one.
-    pub priority: i64,
-}
-
-impl Limits {
-    /// The most messages a day, for a campaign that `usually` sends so many, if that is known.
-    pub fn a_day(&self, usually: Option<f64>) -> i64 {
-        match (self.surge, usually) {
-            (Some(times), Some(usually)) => self.ceiling.min(NO_SURGE.max((times as f64 * usually).ceil() as i64)),
-            _ => self.ceiling,
-        }
-    }
-}
-
 /// Occasions from before a campaign began that it takes up, the latest of each member, some each day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backfill {
     /// How long before it began.
     pub up_to: Duration,
     pub per_day: i64,
-}
-
-/// One message of an occasion.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    pub id: String,
-    /// Counted from the step before.
-    pub after: Duration,
-    /// Whether the goal (a purchase) ends it.
-    pub unless_goal: bool,
-    /// What ends it when it was heard of an earlier step: [`EventKind::Opened`], [`EventKind::Clicked`].
-    pub unless_heard: Vec<EventKind>,
-    /// The folder of its templates.
-    pub content: String,
-    /// Line and column where the file names it.
-    pub content_at: (u64, u64),
 }
 
 /// A trigger that campaigns may name, and how its keys are read.
@@ -171,28 +130,19 @@ impl Campaign {
             }
             value.parse(duration::parse).map(Some)
         });
-        let content = table.require("content").and_then(decode_content);
-        let limits = match table.get("limits") {
-            Some(value) => decode_limits(value),
-            None => Some(Limits {
-                counts_for_cap: true,
-                late: Late::SendWithin(Duration::hours(24)),
-                ceiling: DEFAULT_CEILING,
-                surge: Some(DEFAULT_SURGE),
-                priority: 0,
-            }),
-        };
+        let content = table.require("content").and_then(steps::decode_content);
+        let gift = table.get_or("gift", None, |value| GiftRule::decode(value).map(Some));
+        let limits = table.get_or("limits", Limits::default(), limits::decode);
         let holdout = table.get_or("experiment", 0.0, decode_experiment);
         let track = table.get_or("track", brand.track, |value| Track::decode(value, brand.track));
         let has_mail = channels.as_ref().is_none_or(|channels| channels.contains(&Channel::Email));
         let later = table.get_or("steps", Vec::new(), |value| {
-            decode_steps(value, track.unwrap_or(Track { opens: true, clicks: true }), has_mail)
+            steps::decode(value, track.unwrap_or(Track { opens: true, clicks: true }), has_mail)
         });
         let kind = trigger.as_ref().map(|(trigger, _)| Arc::clone(trigger));
         let spread = table.get_or("spread", Duration::zero(), |value| decode_spread(value, kind.as_deref()));
         let backfill = table.get_or("backfill", None, |value| decode_backfill(value, kind.as_deref()));
         let collapsed = table.get_or("collapse", kind.clone(), |value| decode_collapse(value, kind.as_deref()));
-        table.not_yet(&["gift"]);
         table.finish();
 
         let (_, delay) = trigger?;
@@ -205,6 +155,7 @@ impl Campaign {
             unless_heard: Vec::new(),
             content,
             content_at,
+            gift: gift?,
         }];
         steps.extend(later?);
         Some(Self {
@@ -259,6 +210,16 @@ impl Campaign {
         }
     }
 
+    /// Whether any of its steps gives something.
+    pub fn gives(&self) -> bool {
+        self.steps.iter().any(|step| step.gift.is_some())
+    }
+
+    /// The pools on which its steps draw.
+    pub fn pools(&self) -> BTreeSet<&str> {
+        self.steps.iter().filter_map(|step| step.gift.as_ref()?.pool()).collect()
+    }
+
     /// Position of a step by id.
     pub fn step_index(&self, id: &str) -> Option<usize> {
         self.steps.iter().position(|step| step.id == id)
@@ -302,15 +263,6 @@ pub(super) fn parse_name(text: &str) -> Result<String, String> {
         return Err(format!("`{text}` cannot be a name; use 1 to 64 of a-z, 0-9, - and _, such as birthday-gift"));
     }
     Ok(text.to_owned())
-}
-
-/// A template folder's name and where it stands.
-fn decode_content(value: Value<'_>) -> Option<(String, (u64, u64))> {
-    let name = value.parse(|text| {
-        parse_name(text)
-            .map_err(|_| format!("`{text}` cannot be a template folder; write the name of a folder in templates"))
-    })?;
-    Some((name, value.place()))
 }
 
 fn decode_trigger(value: Value<'_>, brand: &Brand, triggers: &[TriggerKind]) -> Option<(Arc<dyn Trigger>, Duration)> {
@@ -399,30 +351,6 @@ fn decode_channels(value: Value<'_>) -> Option<Vec<Channel>> {
     Some(channels)
 }
 
-fn decode_limits(value: Value<'_>) -> Option<Limits> {
-    let mut table = value.table()?;
-    let counts = table.get_or("frequency_cap", true, |value| value.one_of(&[("counts", true), ("exempt", false)]));
-    let late = table.get_or("late", Late::SendWithin(Duration::hours(24)), decode_late);
-    let ceiling = table.get_or("ceiling", DEFAULT_CEILING, |value| value.integer_in(1..=1_000_000_000));
-    let surge = table.get_or("surge", Some(DEFAULT_SURGE), |value| {
-        if value.text().as_deref() == Some("none") { Some(None) } else { value.integer_in(2..=1000).map(Some) }
-    });
-    let priority = table.get_or("priority", 0, |value| value.integer_in(-1000..=1000));
-    table.not_yet(&["budget"]);
-    table.finish();
-    Some(Limits { counts_for_cap: counts?, late: late?, ceiling: ceiling?, surge: surge?, priority: priority? })
-}
-
-fn decode_late(value: Value<'_>) -> Option<Late> {
-    if !value.is_table() {
-        return value.one_of(&[("always", Late::Always), ("skip", Late::SendWithin(Duration::hours(1)))]);
-    }
-    let mut table = value.table()?;
-    let within = table.require("send_within").and_then(|value| value.parse(duration::parse));
-    table.finish();
-    Some(Late::SendWithin(within?))
-}
-
 fn decode_experiment(value: Value<'_>) -> Option<f64> {
     let mut table = value.table()?;
     let holdout = table.get_or("holdout", 0.0, |value| {
@@ -439,77 +367,4 @@ fn decode_experiment(value: Value<'_>) -> Option<f64> {
     table.not_yet(&["window", "variants", "name"]);
     table.finish();
     holdout
-}
-
-/// What ends a step: the goal, and what was heard of the steps before it.
-fn decode_unless(value: Value<'_>, track: Track, has_mail: bool) -> Option<(bool, Vec<EventKind>)> {
-    let (mut goal, mut heard) = (false, Vec::new());
-    for item in &value.list()? {
-        let (kind, key) = match item.one_of(&[
-            ("goal", None),
-            ("opened", Some(EventKind::Opened)),
-            ("clicked", Some(EventKind::Clicked)),
-        ])? {
-            None => {
-                goal = true;
-                continue;
-            }
-            Some(kind) => (kind, if kind == EventKind::Opened { "opens" } else { "clicks" }),
-        };
-        if !has_mail {
-            item.problem(format!("only mails are heard to be {kind}; add email to `channels`, or remove `{kind}`"));
-            return None;
-        }
-        let is_heard = if kind == EventKind::Opened { track.opens } else { track.clicks };
-        if !is_heard {
-            item.problem(format!(
-                "nothing says whether a mail was {kind}; add `track: {{ {key}: true }}` to the campaign, or remove `{kind}`"
-            ));
-            return None;
-        }
-        heard.push(kind);
-    }
-    Some((goal, heard))
-}
-
-fn decode_steps(value: Value<'_>, track: Track, has_mail: bool) -> Option<Vec<Step>> {
-    let mut steps: Vec<Step> = Vec::new();
-    let mut complete = true;
-    for item in value.list()? {
-        let Some(mut table) = item.table() else {
-            complete = false;
-            continue;
-        };
-        let id_value = table.require("id");
-        let id = id_value.and_then(|value| value.parse(parse_name));
-        let after = table.require("after").and_then(|value| {
-            let after = value.parse(duration::parse)?;
-            if after.is_zero() {
-                value.problem("a later step comes later; write at least 1s");
-                return None;
-            }
-            Some(after)
-        });
-        let unless = table.get_or("unless", (false, Vec::new()), |value| decode_unless(value, track, has_mail));
-        let content = table.require("content").and_then(decode_content);
-        table.not_yet(&["gift", "channels"]);
-        table.finish();
-        let (Some(id), Some(after), Some((unless_goal, unless_heard)), Some((content, content_at))) =
-            (id, after, unless, content)
-        else {
-            complete = false;
-            continue;
-        };
-        if id == MAIN || steps.iter().any(|step| step.id == id) {
-            if let Some(value) = id_value {
-                value.problem(format!(
-                    "the step id `{id}` is taken; each step needs its own, and the first is `{MAIN}`"
-                ));
-            }
-            complete = false;
-            continue;
-        }
-        steps.push(Step { id, after, unless_goal, unless_heard, content, content_at });
-    }
-    complete.then_some(steps)
 }

@@ -10,6 +10,7 @@ pub mod campaign;
 pub mod cron;
 pub mod duration;
 pub mod experiment;
+pub mod gift;
 pub mod history;
 pub mod lifetime;
 pub mod member;

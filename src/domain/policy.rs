@@ -61,6 +61,8 @@ pub struct Facts {
     pub held_out: bool,
     /// The member's other messages that count, in the cap's time.
     pub counted: u32,
+    /// The message must bring a gift, and none is left.
+    pub gift_unavailable: bool,
 }
 
 /// Whether a channel reaches the member.
@@ -171,6 +173,9 @@ pub fn decide(facts: &Facts, rules: &Rules<'_>, now: Instant) -> Decision {
     if rules.cap.is_some_and(|cap| facts.counted.max(chosen.counted) >= cap) {
         return Skip(Reason::FrequencyCap);
     }
+    if facts.gift_unavailable {
+        return Skip(Reason::GiftUnavailable);
+    }
     Send(chosen.channel)
 }
 
@@ -220,6 +225,7 @@ mod tests {
             channels: vec![ChannelFacts { channel: Channel::Email, ..reached }, reached],
             held_out: false,
             counted: 0,
+            gift_unavailable: false,
         }
     }
 
@@ -253,6 +259,7 @@ mod tests {
         (Reason::Suppressed, |f| f.channels.iter_mut().for_each(|c| c.suppressed = true)),
         (Reason::HeldOut, |f| f.held_out = true),
         (Reason::FrequencyCap, |f| f.counted = 3),
+        (Reason::GiftUnavailable, |f| f.gift_unavailable = true),
     ];
 
     #[test]

@@ -1,4 +1,4 @@
-//! Imports: CSV files of members, purchases and suppressions, streamed in batches. Good rows are
+//! Imports: CSV files of members, purchases, suppressions and coupon codes, streamed in batches. Good rows are
 //! kept, bad ones go to the rejects file with line and reason. Importing a file twice changes nothing.
 
 use std::collections::HashSet;
@@ -13,6 +13,7 @@ use crate::domain::member::Brand;
 use crate::store::members::Upserted;
 use crate::store::{Store, StoreError};
 
+mod coupons;
 mod members;
 mod purchases;
 mod suppressions;
@@ -22,10 +23,14 @@ const BATCH: usize = 2_000;
 
 /// Which kind of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum Kind<'a> {
     Members,
     Purchases,
     Suppressions,
+    Coupons {
+        /// That of the rows that name none.
+        pool: Option<&'a str>,
+    },
 }
 
 /// What an import did.
@@ -132,12 +137,13 @@ trait Rows {
 
 impl Import<'_> {
     /// Imports the file. `progress` is told how many bytes of it were read.
-    pub async fn run(&self, kind: Kind, progress: &mut (dyn FnMut(u64) + Send)) -> Result<Imported, ImportError> {
+    pub async fn run(&self, kind: Kind<'_>, progress: &mut (dyn FnMut(u64) + Send)) -> Result<Imported, ImportError> {
         match kind {
             Kind::Members => self.stream(members::Members { store: self.store, brand: self.brand }, progress).await,
             Kind::Purchases => {
                 self.stream(purchases::Purchases { store: self.store, brand: self.brand }, progress).await
             }
+            Kind::Coupons { pool } => self.stream(coupons::Coupons { store: self.store, pool }, progress).await,
             Kind::Suppressions => {
                 let now = self.clock.now().timestamp_millis();
                 self.stream(suppressions::Suppressions { store: self.store, brand: self.brand, now }, progress).await

@@ -323,8 +323,7 @@ fn text_of_html(html: &str) -> String {
 fn plain_reason(reason: &str) -> String {
     if let Some(rest) = reason.strip_prefix("Failed to access variable in strict mode ") {
         let name = rest.trim_start_matches("Some(").trim_end_matches(')').trim_matches('"');
-        let valid: Vec<&str> = variables::NAMES.to_vec();
-        return format!("there is no variable `{name}`; {}", crate::document::expected(name, &valid));
+        return variables::missing(name);
     }
     reason.to_owned()
 }
@@ -357,6 +356,7 @@ mod tests {
             due_at: "2026-03-21T05:30:00Z".parse().unwrap(),
             years: None,
             order: None,
+            gift: None,
         };
         match renderer.render("x", Channel::Sms, "a@b.c", &variables)? {
             Content::Sms { text } => Ok(text),
@@ -427,6 +427,7 @@ mod tests {
             due_at: "2026-03-21T05:30:00Z".parse().unwrap(),
             years: None,
             order: None,
+            gift: None,
         };
         let Content::Email { subject, html: Some(html), text, .. } =
             renderer.render("x", Channel::Email, "a@b.c", &variables).unwrap()

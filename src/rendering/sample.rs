@@ -1,7 +1,8 @@
-//! A member and an order that stand in for real ones when templates are checked.
+//! A member, an order and a gift that stand in for real ones when templates are checked.
 
 use std::collections::BTreeMap;
 
+use crate::domain::gift::{Gift, GiftRule};
 use crate::domain::instant;
 use crate::domain::member::{BirthDate, Brand, Member};
 use crate::domain::purchase::{OrderStatus, Purchase};
@@ -43,4 +44,12 @@ pub fn order(brand: &Brand) -> Purchase {
         delivered_at: None,
         items: None,
     }
+}
+
+/// The code of a made-up coupon.
+pub const CODE: &str = "SAMPLE-1234";
+
+/// What a step would give.
+pub fn gift(rule: &GiftRule) -> Gift {
+    rule.give(instant(1_720_000_000_000).date_naive(), CODE.to_owned())
 }

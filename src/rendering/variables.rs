@@ -12,6 +12,11 @@
 //! | `occasion.years` | which anniversary; else null |
 //! | `occasion.days_since` | whole days since the order, for `post_purchase` and `at_risk`; else null |
 //! | `order.id`, `.amount`, `.currency`, `.purchased_at` | of the order that the occasion rests on; else null |
+//! | `gift.code`, `.value`, `.valid_until` | of a coupon: its code, what it is worth, the last day on which it holds (missing without `valid_days`) |
+//! | `gift.points` | how many points the message brings |
+//!
+//! `gift` is there only where the message brings one: its step's own or, where that gives nothing, the last one of
+//! its occasion. Where it can be missing, what says it stands between `{{#if gift}}` and `{{/if}}`.
 //!
 //! Helpers: `{{date X}}`, `{{number X}}`, `{{money AMOUNT CURRENCY}}`, `{{default X "text"}}`.
 
@@ -22,8 +27,10 @@ use uuid::Uuid;
 use super::links;
 use crate::domain::Instant;
 use crate::domain::calendar::local_date;
+use crate::domain::gift::Gift;
 use crate::domain::member::{Brand, Member, Track};
 use crate::domain::purchase::Purchase;
+use crate::domain::text::persian_digits;
 use crate::domain::token::TokenKey;
 
 /// Every variable with a fixed name, for suggestions.
@@ -54,7 +61,22 @@ pub const NAMES: &[&str] = &[
     "order.amount",
     "order.currency",
     "order.purchased_at",
+    "gift.code",
+    "gift.value",
+    "gift.valid_until",
+    "gift.points",
 ];
+
+/// What to say of a name that stands for nothing.
+pub(super) fn missing(name: &str) -> String {
+    if name.starts_with("gift.") && NAMES.contains(&name) {
+        return format!(
+            "a message can go out without `{name}`; write it between {{{{#if {name}}}}} and {{{{/if}}}}, or let the \
+             step's `gift` always bring it"
+        );
+    }
+    format!("there is no variable `{name}`; {}", crate::document::expected(name, NAMES))
+}
 
 /// What one message is rendered from.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +93,7 @@ pub struct Variables<'a> {
     pub due_at: Instant,
     pub years: Option<i64>,
     pub order: Option<&'a Purchase>,
+    pub gift: Option<&'a Gift>,
 }
 
 impl Variables<'_> {
@@ -99,7 +122,7 @@ impl Variables<'_> {
         let text = |value: &Option<String>| Value::from(value.as_deref().unwrap_or_default());
         let zone = member.zone(self.brand);
         let order = self.order;
-        let values = json!({
+        let mut values = json!({
             "member": {
                 "external_id": member.external_id,
                 "title": text(&member.title),
@@ -136,6 +159,21 @@ impl Variables<'_> {
             "@zone": zone.name(),
             "@calendar": member.calendar(self.brand).as_str(),
         });
+        if let Some(gift) = self.gift {
+            let mut known = serde_json::Map::new();
+            let mut say = |name: &str, value: Option<Value>| value.map(|value| known.insert(name.to_owned(), value));
+            say("code", gift.code.as_deref().map(Value::from));
+            say("value", gift.value.as_deref().map(|value| Value::from(self.as_read(value))));
+            say("points", gift.points.map(Value::from));
+            say("valid_until", gift.valid_until.map(|date| Value::from(date.to_string())));
+            values["gift"] = Value::Object(known);
+        }
         Context::from(values)
+    }
+
+    /// A text with its digits as the member reads them.
+    fn as_read(&self, text: &str) -> String {
+        let language = self.locale().split('-').next().unwrap_or_default();
+        if language == "fa" { persian_digits(text).replace('%', "٪") } else { text.to_owned() }
     }
 }

@@ -20,6 +20,7 @@ use crate::domain::policy::{Decision, decide, end_state, reaches_without};
 use crate::queue::{Consumer, Delivery, QueueError, Settle, Tag};
 use crate::senders::{Admission, Daily};
 use crate::store::claims::{self, Finished, Wanted};
+use crate::store::gifts::Stock;
 use crate::store::messages::Message;
 use crate::store::{StoreError, Tx, configuration, paces, within};
 use crate::telemetry::Trouble;
@@ -281,7 +282,7 @@ impl Intake {
         if claimed.len() < wanted.len() {
             self.notice_older_store(&mut tx, &wanted).await?;
         }
-        let around = catalog.surroundings(&mut tx, &claimed, now).await?;
+        let around = catalog.surroundings(&mut tx, &claimed, now, Stock::Settled).await?;
         let silent = self.silent(&mut tx, &catalog).await?;
         let (mut pass, mut finished, mut released) = (Vec::new(), Vec::new(), Vec::new());
         for message in claimed {

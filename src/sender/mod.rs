@@ -33,6 +33,7 @@ use crate::store::suppressions::{self, Suppression};
 use crate::store::{Store, StoreError, Tx, within};
 use crate::telemetry::Trouble;
 
+pub use pace::DOMAIN;
 use pace::{Entry, Pace};
 
 /// How long a claim holds. A send's deadline (20 s) is shorter than half of it.

@@ -27,7 +27,7 @@ const PARKED: usize = 50;
 const CROWDED: Duration = Duration::from_secs(5);
 
 /// What stands before a domain where servers are named as well.
-pub(super) const DOMAIN: &str = "domain ";
+pub const DOMAIN: &str = "domain ";
 
 /// Domains that are remembered before idle ones are forgotten.
 const REMEMBERED: usize = 1_000;

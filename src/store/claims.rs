@@ -5,7 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::messages::{self, Message, StoredMessage, message_columns};
-use super::{JsonRows, Result, Tx, Uuids, events, execute, query, receipts, statements};
+use super::{JsonRows, Result, Tx, Uuids, events, execute, gifts, query, receipts, statements};
 use crate::domain::Instant;
 use crate::domain::message::{Channel, Reason, State};
 
@@ -177,6 +177,7 @@ pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<()>
     claims.dedup();
     execute!(tx, UNCLAIM, Uuids(rows.iter().map(|row| row.id).collect()), Uuids(claims))?;
     messages::plan(tx, ids(State::Planned)).await?;
+    gifts::release(tx, [State::Skipped, State::HeldOut, State::Cancelled, State::Failed].map(ids).concat()).await?;
     resend(tx, ids(State::Uncertain), at).await?;
     // A receipt can be faster than the answer.
     let sent = ids(State::Sent);

@@ -4,10 +4,13 @@
 use std::collections::{HashMap, HashSet};
 
 use super::audience_facts::AudienceFacts;
+use super::gifts::{GiftFacts, Stock};
 use super::messages::Message;
 use super::{Ids, Result, Tx, members, query, statements, suppressions};
+use crate::domain::calendar::local_date;
 use crate::domain::campaign::{Campaign, MAIN};
 use crate::domain::experiment::held_out;
+use crate::domain::gift::Gift;
 use crate::domain::member::{Brand, Member};
 use crate::domain::message::{Channel, EventKind, Purpose, Reason, State};
 use crate::domain::policy::{ChannelFacts, Facts, GREETING_DISTANCE};
@@ -61,6 +64,8 @@ pub struct Surroundings {
     thanked: HashMap<(i64, String, String), Vec<Placed>>,
     /// What the campaigns' audiences ask for.
     pub audiences: AudienceFacts,
+    /// What the messages bring, and how much is left of it.
+    pub gifts: GiftFacts,
 }
 
 /// A message that went out.
@@ -87,17 +92,25 @@ pub struct Subject<'a> {
     pub campaign: &'a Campaign,
     pub member_id: i64,
     pub purchase_id: Option<i64>,
-    pub is_later_step: bool,
+    pub step: &'a str,
+}
+
+impl Subject<'_> {
+    fn is_later_step(&self) -> bool {
+        self.step != MAIN
+    }
 }
 
 impl Surroundings {
     /// Reads everything the subjects' decisions rest on. `counts` says by name whether a campaign's
-    /// messages count for the cap; `counted_after` bounds how far back they are read.
+    /// messages count for the cap; `counted_after` bounds how far back they are read; `stock`, how gifts
+    /// are looked at.
     pub async fn load(
         tx: &mut Tx,
         subjects: &[Subject<'_>],
         counts: &(dyn Fn(&str) -> bool + Sync),
         counted_after: Option<Instant>,
+        stock: Stock,
     ) -> Result<Self> {
         let unique = |ids: &mut dyn Iterator<Item = i64>| {
             let mut ids: Vec<i64> = ids.collect();
@@ -135,6 +148,7 @@ impl Surroundings {
         found.load_first_steps(tx, subjects).await?;
         found.load_heard(tx, subjects).await?;
         found.load_close_orders(tx, subjects).await?;
+        found.gifts = GiftFacts::load(tx, subjects, stock).await?;
         Ok(found)
     }
 
@@ -185,7 +199,7 @@ impl Surroundings {
     }
 
     async fn load_first_steps(&mut self, tx: &mut Tx, subjects: &[Subject<'_>]) -> Result<()> {
-        let (ids, campaigns) = keys(subjects.iter().filter(|subject| subject.is_later_step));
+        let (ids, campaigns) = keys(subjects.iter().filter(|subject| subject.is_later_step()));
         if ids.is_empty() {
             return Ok(());
         }
@@ -203,7 +217,7 @@ impl Surroundings {
     async fn load_heard(&mut self, tx: &mut Tx, subjects: &[Subject<'_>]) -> Result<()> {
         let listens = |campaign: &Campaign| campaign.steps.iter().any(|step| !step.unless_heard.is_empty());
         let (ids, campaigns) =
-            keys(subjects.iter().filter(|subject| subject.is_later_step && listens(subject.campaign)));
+            keys(subjects.iter().filter(|subject| subject.is_later_step() && listens(subject.campaign)));
         if ids.is_empty() {
             return Ok(());
         }
@@ -257,6 +271,7 @@ impl Surroundings {
             channels: Vec::new(),
             held_out: false,
             counted: 0,
+            gift_unavailable: false,
         };
         let (Some(campaign), Some(member)) = (campaign, member) else { return facts };
         let Some(step) = campaign.step_index(&message.step).map(|index| &campaign.steps[index]) else { return facts };
@@ -293,6 +308,9 @@ impl Surroundings {
                 channel.counted = sharing.map_or(0, |ids| self.count(message, ids, Some(channel.channel), time));
             }
         }
+        // Of one on its way it is settled.
+        let settled = matches!(message.state, State::Queued | State::Sending);
+        facts.gift_unavailable = !settled && self.gifts.is_lacking(message, step);
         facts
     }
 
@@ -336,11 +354,12 @@ impl Surroundings {
     }
 
     /// Lets later decisions in the same pass see a message that this one sends on its way.
-    pub fn note_sent(&mut self, message: &Message, campaign: &Campaign, channel: Channel, at: Instant) {
+    pub fn note_sent(&mut self, message: &Message, campaign: &Campaign, brand: &Brand, channel: Channel, at: Instant) {
         let counts = campaign.limits.counts_for_cap;
         let sent = Counted { id: message.id, counts, channel: Some(channel), at };
         self.counted.entry(message.member_id).or_default().push(sent);
         self.audiences.note_sent(message, at);
+        self.give(message, campaign, brand, at);
         if campaign.trigger.is_yearly() {
             let greeting = (message.occasion.clone(), message.first_due_at);
             self.greetings.entry((message.member_id, message.campaign.clone())).or_default().push(greeting);
@@ -351,6 +370,13 @@ impl Surroundings {
             let key = (message.member_id, message.campaign.clone(), message.step.clone());
             self.thanked.entry(key).or_default().push(placed(order));
         }
+    }
+
+    /// The gift that a message sent at `at` brings: its step's own, taken from what is left unless it has one
+    /// already; of a step that gives nothing, the last one that the occasion brought.
+    pub fn give(&mut self, message: &Message, campaign: &Campaign, brand: &Brand, at: Instant) -> Option<Gift> {
+        let zone = self.members.get(&message.member_id)?.zone(brand);
+        self.gifts.give(message, campaign, local_date(zone, at))
     }
 
     /// Lets later steps of an occasion see that its first step ended it.
@@ -384,6 +410,7 @@ impl Surroundings {
             known.dedup();
         }
         self.audiences.carry_over(earlier.audiences);
+        self.gifts.carry_over(earlier.gifts);
     }
 
     /// Forgets what can no longer count at `now`, so that a long pass stays small.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{JsonRows, Result, StoreError, Texts, Tx, Uuids, execute, query, statements};
+use super::{JsonRows, Result, StoreError, Texts, Tx, Uuids, execute, gifts, query, statements};
 use crate::domain::message::{Channel, Reason, State};
 use crate::domain::{Instant, instant};
 
@@ -293,6 +293,8 @@ pub async fn decide(tx: &mut Tx, rows: &[Decided]) -> Result<()> {
         execute!(tx, DECIDE, JsonRows::of(rows)?)?;
         execute!(tx, UNPLAN, Uuids(ids.clone()))?;
         plan(tx, ids).await?;
+        let ended = rows.iter().filter(|row| row.state != State::Planned).map(|row| row.id);
+        gifts::release(tx, ended.collect()).await?;
     }
     Ok(())
 }
@@ -390,7 +392,9 @@ struct Waiting {
 pub async fn give_up(tx: &mut Tx, now: Instant) -> Result<u64> {
     let ended: Vec<(Uuid,)> = query!(fetch_all, (Uuid,), tx, GIVE_UP, now.timestamp_millis())?;
     let count = ended.len() as u64;
-    execute!(tx, UNPLAN, Uuids(ended.into_iter().map(|(id,)| id).collect()))?;
+    let ended: Vec<Uuid> = ended.into_iter().map(|(id,)| id).collect();
+    execute!(tx, UNPLAN, Uuids(ended.clone()))?;
+    gifts::release(tx, ended).await?;
     Ok(count)
 }
 

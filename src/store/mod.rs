@@ -22,6 +22,7 @@ pub mod dialect;
 pub mod events;
 pub mod facts;
 pub mod gauges;
+pub mod gifts;
 pub mod leases;
 pub mod members;
 pub mod messages;
@@ -84,6 +85,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
         ("events", events::STATEMENTS),
         ("facts", facts::STATEMENTS),
         ("gauges", gauges::STATEMENTS),
+        ("gifts", gifts::STATEMENTS),
         ("leases", leases::STATEMENTS),
         ("members", members::STATEMENTS),
         ("messages", messages::STATEMENTS),

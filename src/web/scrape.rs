@@ -63,9 +63,10 @@ pub const METRICS: &[(Kind, &str, &str, &str)] = &[
     (
         Kind::Gauge,
         "rekindle_alert",
-        "alert, campaign",
-        "1 while a campaign is not scanned, or is silent where it is usually not",
+        "alert, about",
+        "1 while a campaign is not scanned or is silent where it is usually not, a server rests, or a pool runs out",
     ),
+    (Kind::Gauge, "rekindle_gift_codes_left", "pool", "codes left in the pools that live campaigns draw on"),
     (Kind::Gauge, "rekindle_uncertain_messages", "", "messages handed over whose answer was lost"),
     (Kind::Gauge, "rekindle_suppressions", "", "addresses closed for a purpose; counted every five minutes"),
 ];

@@ -27,7 +27,7 @@ const DAYS: i64 = 20;
 
 /// The rows of a file and when each of them arrives.
 struct Arrivals {
-    kind: Kind,
+    kind: Kind<'static>,
     head: String,
     /// With the id of the member.
     rows: Vec<(i64, String)>,
@@ -35,7 +35,7 @@ struct Arrivals {
 
 impl Arrivals {
     /// Hours or weeks after its own time, which stands in the cell `time`; a third of them at once.
-    fn new(kind: Kind, file: &str, time: usize, dice: &mut Dice, not_before: impl Fn(&[&str]) -> i64) -> Self {
+    fn new(kind: Kind<'static>, file: &str, time: usize, dice: &mut Dice, not_before: impl Fn(&[&str]) -> i64) -> Self {
         let mut lines = file.lines();
         let head = format!("{}\n", lines.next().unwrap());
         let rows = lines.map(|line| {

@@ -57,7 +57,7 @@ fn counts(done: Imported) -> (u64, u64, u64, u64, u64) {
 }
 
 /// Imports a file of which each row but the named ones is good; gives the reasons by line.
-async fn refused(shop: &Shop, kind: Kind, text: impl AsRef<[u8]>) -> Vec<(u64, String)> {
+async fn refused(shop: &Shop, kind: Kind<'_>, text: impl AsRef<[u8]>) -> Vec<(u64, String)> {
     let done = shop.try_import(kind, text).await.unwrap();
     let rejects = rejects(shop);
     assert_eq!(done.rejected, rejects.len() as u64);

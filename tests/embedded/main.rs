@@ -17,6 +17,8 @@ mod changes_contract;
 mod days_contract;
 #[path = "../contract/fallback.rs"]
 mod fallback_contract;
+#[path = "../contract/gifts.rs"]
+mod gifts_contract;
 #[path = "../contract/hearing.rs"]
 mod hearing_contract;
 #[path = "../contract/launching.rs"]
@@ -41,6 +43,7 @@ mod web_contract;
 mod audiences;
 mod bounces;
 mod faults;
+mod gifts;
 mod hooks;
 mod import;
 mod launching;

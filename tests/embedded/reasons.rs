@@ -29,8 +29,9 @@ fn rule(reason: Reason) -> Option<(&'static str, &'static str)> {
             ("reasons", "what_a_provider_refuses_fails_with_its_reason")
         }
         Reason::RetriesExhausted => ("reasons", "what_is_retried_for_a_day_fails"),
-        // Neither budgets nor gifts are in this version.
-        Reason::Budget | Reason::GiftUnavailable => return None,
+        Reason::GiftUnavailable => ("gifts", "where_no_code_is_left_the_message_is_skipped"),
+        // Budgets are not in this version.
+        Reason::Budget => return None,
     })
 }
 

@@ -17,6 +17,7 @@ use crate::bounces_contract::bounces_contract;
 use crate::changes_contract::changes_contract;
 use crate::days_contract::days_contract;
 use crate::fallback_contract::fallback_contract;
+use crate::gifts_contract::gifts_contract;
 use crate::hearing_contract::hearing_contract;
 use crate::launching_contract::launching_contract;
 use crate::mistakes_contract::mistakes_contract;
@@ -34,6 +35,7 @@ hearing_contract!(on_postgres);
 at_risk_contract!(on_servers);
 days_contract!(on_servers);
 fallback_contract!(on_servers);
+gifts_contract!(on_servers);
 mistakes_contract!(on_postgres);
 recovery_contract!(on_postgres);
 changes_contract!(on_servers);
@@ -220,6 +222,35 @@ async fn a_store_that_is_older_than_the_queue_pauses_everything() {
         shop.once(DUE).await;
         assert_eq!(shop.states().await, ["m1 letter main planned -"]);
         assert!(shop.sms().is_empty());
+        shop.close().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_dispatchers_at_once_give_each_code_once_and_find_every_one() {
+    on_postgres(async |size| {
+        let shop = Shop::new(&size, PLAIN);
+        shop.write("templates/gift/sms.txt", "{{gift.code}}");
+        let keys = "channels: [sms]\ncontent: gift\ngift: { coupon: { pool: may, value: 20% } }";
+        shop.campaign("letter", &format!("trigger: {{ kind: broadcast, at: {DUE} }}\n{keys}"));
+        // Every second member is held out, so half of what a batch could take is left to the other.
+        let held_out = format!("trigger: {{ kind: broadcast, at: {DUE} }}\n{keys}\nexperiment: {{ holdout: 50% }}");
+        shop.campaign("half", &held_out);
+        let rows: String = (0..MEMBERS).map(|n| format!("m{n},+98912{:07},true\n", 1_000_000 + n)).collect();
+        shop.import(Kind::Members, "external_id,phone,sms_consent\n".to_owned() + &rows).await;
+        let codes = MEMBERS + MEMBERS / 2 - 200;
+        let rows: String = (0..codes).map(|n| format!("c{n}\n")).collect();
+        shop.import(Kind::Coupons { pool: Some("may") }, "code\n".to_owned() + &rows).await;
+        let first = shop.app(at(DUE) + chrono::Duration::minutes(1)).await;
+        let second = shop.app(at(DUE) + chrono::Duration::minutes(1)).await;
+        assert_eq!(tokio::join!(pass(&first), pass(&second)), (Ok(()), Ok(())));
+        let sent: Vec<String> = shop.sms().iter().map(|line| line["text"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(sent.len(), codes, "as long as there are codes, nobody is told that there is none");
+        assert_eq!(sent.iter().collect::<std::collections::BTreeSet<_>>().len(), codes, "and none is given twice");
+        let lacking = shop.ledger().await.into_iter().filter(|row| row.reason.as_deref() == Some("gift_unavailable"));
+        assert!(lacking.count() > 100);
+        assert_eq!(deadlocks(&shop).await, 0);
         shop.close().await;
     })
     .await;

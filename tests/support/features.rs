@@ -26,6 +26,8 @@ pub enum Feature {
     Collapse,
     Spread,
     Backfill,
+    /// Coupons and points.
+    Gifts,
 }
 
 const ON: &[Feature] = &[
@@ -43,6 +45,7 @@ const ON: &[Feature] = &[
     Feature::Collapse,
     Feature::Spread,
     Feature::Backfill,
+    Feature::Gifts,
 ];
 
 thread_local! {

@@ -8,7 +8,7 @@ use rekindle::import::Kind;
 use rekindle::store::models::{self, Fitted};
 
 use super::features::Feature::{
-    AddressCap, Aggregates, AnniversaryOf, Backfill, Collapse, Dates, Items, Occasions, Probability, Received,
+    AddressCap, Aggregates, AnniversaryOf, Backfill, Collapse, Dates, Gifts, Items, Occasions, Probability, Received,
     RestDays, Rhythm, Segments, Spread,
 };
 use super::naive;
@@ -51,7 +51,14 @@ pub struct Generated {
     pub segments: Vec<(String, String)>,
     /// The text of the occasions' file.
     pub occasions: Option<String>,
+    /// How many codes each of [`POOLS`] holds.
+    pub codes: usize,
 }
+
+const POOLS: &[&str] = &["spring", "autumn"];
+
+/// A mail and an SMS that say the gift, if they have one.
+const GIVING: &str = "Hello {{#if gift}}{{gift.code}}{{/if}}";
 
 /// What Fader, Hardie and Lee found for the CDNOW sample.
 const MODEL: naive::Model = naive::Model { r: 0.243, alpha: 4.414, a: 0.793, b: 2.426 };
@@ -66,7 +73,14 @@ impl Generated {
         let campaigns = campaigns(&mut dice, from, days);
         let occasions = Occasions.is_on().then(|| occasions(&mut dice, from, days));
         let segments = if Segments.is_on() { segments() } else { Vec::new() };
-        Self { brand, members, purchases, campaigns, segments, occasions }
+        // More than anybody can need.
+        let codes = if Gifts.is_on() { count * 20 } else { 0 };
+        Self { brand, members, purchases, campaigns, segments, occasions, codes }
+    }
+
+    /// The same shop with fewer codes than messages that bring one.
+    pub fn with_few_codes(self) -> Self {
+        Self { codes: self.codes / 200, ..self }
     }
 
     /// The same shop without a frequency cap.
@@ -97,7 +111,8 @@ impl Generated {
         let segments = self.segments.iter().map(|(name, text)| (name.as_str(), text.as_str()));
         let occasions = naive::DaysOfYear::from_yaml(self.occasions.as_deref());
         let model = Probability.is_on().then_some(MODEL);
-        naive::World { occasions, model, ..naive::World::new(brand, shop, campaigns).with_segments(segments) }
+        let pools = POOLS.iter().map(|pool| ((*pool).to_owned(), self.codes)).collect();
+        naive::World { occasions, model, pools, ..naive::World::new(brand, shop, campaigns).with_segments(segments) }
     }
 
     /// The same as Rekindle has it.
@@ -113,6 +128,13 @@ impl Generated {
         let shop = Shop::new(size, &self.brand);
         for (name, text) in &self.campaigns {
             shop.write(&format!("campaigns/{name}.yaml"), text);
+        }
+        for part in ["subject.txt", "email.txt", "sms.txt"] {
+            shop.write(&format!("templates/giving/{part}"), GIVING);
+        }
+        for pool in POOLS {
+            let codes: String = (0..self.codes).map(|n| format!("{pool}-{n}\n")).collect();
+            shop.import(Kind::Coupons { pool: Some(pool) }, format!("code\n{codes}")).await;
         }
         for (name, text) in &self.segments {
             shop.write(&format!("segments/{name}.yaml"), text);
@@ -250,7 +272,9 @@ fn campaigns(dice: &mut Dice, from: &str, days: u64) -> Vec<(String, String)> {
     let mut all = Vec::new();
     for (n, trigger) in triggers(dice, from, days).into_iter().enumerate() {
         let name = format!("c{n}");
-        let mut text = format!("name: {name}\nstatus: live\ncontent: note\ntrigger: {trigger}\n");
+        let gift = gift(dice);
+        let content = if gift.contains("coupon") { "giving" } else { "note" };
+        let mut text = format!("name: {name}\nstatus: live\ncontent: {content}\ntrigger: {trigger}\n{gift}");
         let is_broadcast = trigger.contains("kind: broadcast");
         let is_for_everybody = is_broadcast || trigger.contains("kind: occasion");
         let backfills = Backfill.is_on() && !is_for_everybody && dice.once_in(3);
@@ -310,12 +334,28 @@ fn campaigns(dice: &mut Dice, from: &str, days: u64) -> Vec<(String, String)> {
             &[
                 "",
                 "steps: [{ id: second, after: 2d, content: note }]",
+                SECOND_GIFT,
                 "steps: [{ id: reminder, after: 30h, unless: [goal], content: note }, { id: again, after: 4d, content: note }]",
             ],
         );
         all.push((name, text));
     }
     all
+}
+
+/// A second step that brings something of its own.
+const SECOND_GIFT: &str = "steps: [{ id: second, after: 2d, content: giving, \
+    gift: { coupon: { pool: autumn, value: 5%, valid_days: 3 }, when_empty: send_without } }]";
+
+/// What the first step of a campaign brings.
+fn gift(dice: &mut Dice) -> String {
+    let gifts = ["", "", "gift: { points: 50 }\n", "gift: { coupon: { pool: spring, value: 20% } }\n"];
+    match dice.below(6) {
+        _ if !Gifts.is_on() => String::new(),
+        4 => "gift: { coupon: { pool: spring, value: 20%, valid_days: 9 }, when_empty: send_without }\n".to_owned(),
+        5 => "gift: { coupon: { pool: autumn, value: 10% }, when_empty: skip }\n".to_owned(),
+        other => gifts[other as usize].to_owned(),
+    }
 }
 
 fn triggers(dice: &mut Dice, from: &str, days: u64) -> Vec<String> {

@@ -155,7 +155,7 @@ impl Shop {
     }
 
     /// Imports a file's text; what is rejected goes to `rejects.csv`.
-    pub async fn try_import(&self, kind: Kind, text: impl AsRef<[u8]>) -> Result<Imported, ImportError> {
+    pub async fn try_import(&self, kind: Kind<'_>, text: impl AsRef<[u8]>) -> Result<Imported, ImportError> {
         let settings = self.settings();
         let file = self.write("import.csv", text);
         let import = Import {
@@ -169,7 +169,7 @@ impl Shop {
     }
 
     /// The same for a file of which every row is good.
-    pub async fn import(&self, kind: Kind, text: impl AsRef<[u8]>) -> Imported {
+    pub async fn import(&self, kind: Kind<'_>, text: impl AsRef<[u8]>) -> Imported {
         let imported = self.try_import(kind, text).await.unwrap();
         let rejects = std::fs::read_to_string(self.folder.0.join("rejects.csv")).unwrap_or_default();
         assert_eq!(imported.rejected, 0, "{rejects}");

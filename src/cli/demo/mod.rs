@@ -20,6 +20,7 @@ use crate::import::Kind;
 use crate::rendering::Variables;
 use crate::settings::{QueueSetting, Settings};
 use crate::store::facts::load_orders;
+use crate::store::gifts;
 use crate::store::messages::{self, Filter, Listed};
 
 mod shop;
@@ -51,6 +52,7 @@ impl Demo {
         let rejects = self.folder.join("rejects.csv");
         let people = import::import(&app, Kind::Members, "members", &files.members, &rejects).await?;
         let orders = import::import(&app, Kind::Purchases, "purchases", &files.purchases, &rejects).await?;
+        import::import(&app, Kind::Coupons { pool: None }, "codes", &files.coupons, &rejects).await?;
         let mut progress = Progress::new("one day goes by", 24);
         let shared = std::sync::Mutex::new(&mut progress);
         let passed = app
@@ -83,7 +85,9 @@ impl Demo {
              {program} --config {folder}/rekindle.yaml plan --from {date} --to {next}\n      \
              what goes out in the week after\n  \
              {program} --config {folder}/rekindle.yaml explain --member M00007 --at {date}\n      \
-             why one member gets what\n",
+             why one member gets what\n  \
+             {program} --config {folder}/rekindle.yaml gifts list\n      \
+             who got which coupon\n",
             watch.elapsed().as_secs_f64(),
             program = std::env::args().next().unwrap_or_else(|| "rekindle".to_owned()),
             date = date + chrono::Days::new(1),
@@ -104,9 +108,15 @@ impl Demo {
                     self.folder.display()
                 )));
             }
-            for name in
-                ["rekindle.db", "rekindle.db-wal", "rekindle.db-shm", "members.csv", "purchases.csv", "rejects.csv"]
-            {
+            for name in [
+                "rekindle.db",
+                "rekindle.db-wal",
+                "rekindle.db-shm",
+                "members.csv",
+                "purchases.csv",
+                "coupons.csv",
+                "rejects.csv",
+            ] {
                 let path = self.folder.join(name);
                 if path.exists() {
                     std::fs::remove_file(&path).map_err(|error| failed("empty", error))?;
@@ -218,10 +228,11 @@ async fn render(app: &App, catalog: &Catalog, listed: &Listed) -> Result<Option<
     let all = messages::of_member(&mut tx, member.id).await?;
     let Some(message) = all.iter().find(|message| message.id == listed.id) else { return Ok(None) };
     let orders = load_orders(&mut tx, message.purchase_id.into_iter().collect()).await?;
-    tx.commit().await?;
     let (Some(campaign), Some(channel)) = (catalog.campaigns.get(&message.campaign), message.channel) else {
         return Ok(None);
     };
+    let gift = gifts::of_message(&mut tx, message, campaign).await?;
+    tx.commit().await?;
     let Some(step) = campaign.step_index(&message.step).map(|index| &campaign.steps[index]) else { return Ok(None) };
     let variables = Variables {
         brand: &catalog.brand,
@@ -234,6 +245,7 @@ async fn render(app: &App, catalog: &Catalog, listed: &Listed) -> Result<Option<
         due_at: message.due_at,
         years: message.years,
         order: message.purchase_id.and_then(|id| orders.get(&id)),
+        gift: gift.as_ref(),
     };
     let content = catalog
         .renderer

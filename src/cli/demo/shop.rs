@@ -12,6 +12,7 @@ use crate::domain::Instant;
 pub(super) struct Files {
     pub members: PathBuf,
     pub purchases: PathBuf,
+    pub coupons: PathBuf,
 }
 
 /// A small generator of numbers (SplitMix64, Steele, Lea and Flood 2014): the same shop everywhere.
@@ -62,7 +63,8 @@ const TIERS: &[&str] = &["bronze", "bronze", "bronze", "silver", "silver", "gold
 
 /// Writes the shop as it stands at the end of the simulated day that begins at `day`.
 pub(super) fn write(folder: &Path, count: u32, day: Instant) -> std::io::Result<Files> {
-    let files = Files { members: folder.join("members.csv"), purchases: folder.join("purchases.csv") };
+    let [members, purchases, coupons] = ["members.csv", "purchases.csv", "coupons.csv"].map(|name| folder.join(name));
+    let files = Files { members, purchases, coupons };
     let mut members = BufWriter::new(std::fs::File::create(&files.members)?);
     let mut purchases = BufWriter::new(std::fs::File::create(&files.purchases)?);
     writeln!(
@@ -92,7 +94,20 @@ pub(super) fn write(folder: &Path, count: u32, day: Instant) -> std::io::Result<
     }
     members.flush()?;
     purchases.flush()?;
+    write_coupons(&mut BufWriter::new(std::fs::File::create(&files.coupons)?), count / 50)?;
     Ok(files)
+}
+
+/// Codes for birthdays, of letters that nobody mistakes for others.
+fn write_coupons(out: &mut impl Write, count: u32) -> std::io::Result<()> {
+    const LETTERS: &[u8] = b"ACDEFGHJKLMNPQRTUVWXY34679";
+    let mut dice = Dice(26);
+    writeln!(out, "code,pool")?;
+    for _ in 0..count {
+        let code: String = (0..6).map(|_| char::from(LETTERS[dice.below(LETTERS.len() as u64) as usize])).collect();
+        writeln!(out, "ROSE-{code},birthday")?;
+    }
+    out.flush()
 }
 
 /// Over three years, more of them lately; a few on the day itself, a few on its anniversaries.

@@ -26,10 +26,7 @@ fn parameter<'a>(helper: &'a Helper<'_>, index: usize) -> Result<&'a Value, Rend
     };
     let path = parameter.relative_path().map(String::as_str).unwrap_or_default();
     if parameter.is_value_missing() && !path.starts_with("member.attributes.") {
-        return Err(fault(format!(
-            "there is no variable `{path}`; {}",
-            crate::document::expected(path, super::variables::NAMES)
-        )));
+        return Err(fault(super::variables::missing(path)));
     }
     Ok(parameter.value())
 }

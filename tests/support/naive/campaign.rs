@@ -95,6 +95,31 @@ pub struct Step {
     pub id: String,
     pub after: i64,
     pub unless_goal: bool,
+    pub coupon: Option<Coupon>,
+}
+
+/// What a step takes out of a pool.
+pub struct Coupon {
+    pub pool: String,
+    /// Without it, the message is not sent.
+    pub is_needed: bool,
+}
+
+impl Coupon {
+    /// Reads the key `gift`; points need no pool.
+    fn read(keys: &mut Keys) -> Option<Coupon> {
+        let mut gift = Keys(keys.get("gift")?);
+        let is_needed = !gift.is("when_empty", "send_without", &["skip"]);
+        if gift.get::<u64>("points").is_some() {
+            gift.end(&[]);
+            return None;
+        }
+        let mut coupon = gift.map("coupon");
+        gift.end(&[]);
+        let pool = coupon.need("pool");
+        coupon.end(&["value", "valid_days"]);
+        Some(Coupon { pool, is_needed })
+    }
 }
 
 impl Campaign {
@@ -104,13 +129,19 @@ impl Campaign {
         let mut schedule = keys.map("schedule");
         let mut limits = keys.map("limits");
         let mut experiment = keys.map("experiment");
-        let mut steps =
-            vec![Step { id: "main".to_string(), after: trigger.get("delay").map_or(0, span), unless_goal: false }];
+        let after = trigger.get("delay").map_or(0, span);
+        let coupon = Coupon::read(&mut keys);
+        let mut steps = vec![Step { id: "main".to_string(), after, unless_goal: false, coupon }];
         for step in keys.get::<Vec<_>>("steps").unwrap_or_default() {
             let mut step = Keys(step);
             let unless: Vec<String> = step.get("unless").unwrap_or_default();
             assert!(unless.iter().all(|word| word == "goal"), "{unless:?}");
-            steps.push(Step { id: step.need("id"), after: span(step.need("after")), unless_goal: !unless.is_empty() });
+            steps.push(Step {
+                id: step.need("id"),
+                after: span(step.need("after")),
+                unless_goal: !unless.is_empty(),
+                coupon: Coupon::read(&mut step),
+            });
             step.end(&["content"]);
         }
         let campaign = Campaign {

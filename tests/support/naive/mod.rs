@@ -41,13 +41,15 @@ pub struct World {
     pub occasions: DaysOfYear,
     /// What `model fit` found.
     pub model: Option<Model>,
+    /// How many codes each pool holds.
+    pub pools: BTreeMap<String, usize>,
 }
 
 impl World {
-    /// Without segments, occasions and a model.
+    /// Without segments, occasions, a model and codes.
     pub fn new(brand: Brand, shop: Shop, campaigns: Vec<Campaign>) -> World {
         let (segments, occasions) = (BTreeMap::new(), DaysOfYear::default());
-        World { brand, shop, campaigns, segments, occasions, model: None }
+        World { brand, shop, campaigns, segments, occasions, model: None, pools: BTreeMap::new() }
     }
 
     /// With the segments, each a name and the text of its file.

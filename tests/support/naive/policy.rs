@@ -44,7 +44,7 @@ enum State {
 struct Event {
     at: i64,
     deed: Deed,
-    order: (i64, Reverse<i64>, i64, String, usize, String, usize),
+    order: (i64, Reverse<i64>, i64, String, usize, usize, String),
     message: usize,
 }
 
@@ -71,6 +71,10 @@ struct Run<'a> {
     sent_to_address: HashMap<(String, String), Vec<usize>>,
     /// The messages of each first step, by campaign, member and occasion.
     first_steps: HashMap<(&'a str, &'a str, String), Vec<usize>>,
+    /// How many codes were taken out of each pool.
+    taken: HashMap<&'a str, usize>,
+    /// The steps of occasions that have one.
+    gifted: BTreeSet<(&'a str, &'a str, String, usize)>,
 }
 
 /// Every message that the passes find.
@@ -122,7 +126,9 @@ impl<'a> Run<'a> {
         for (index, message) in messages.iter().enumerate().filter(|(_, message)| message.step_position == 0) {
             first_steps.entry(message.occasion()).or_default().push(index);
         }
-        Run { world, messages, sent_to: HashMap::new(), sent_to_address: HashMap::new(), first_steps }
+        let (sent_to, sent_to_address) = (HashMap::new(), HashMap::new());
+        let (taken, gifted) = (HashMap::new(), BTreeSet::new());
+        Run { world, messages, sent_to, sent_to_address, first_steps, taken, gifted }
     }
 
     /// Works at every instant until nothing that fell due in the window waits any more.
@@ -195,6 +201,7 @@ impl<'a> Run<'a> {
                 let address = member.address(&channel).expect("an address");
                 self.sent_to.entry(&member.id).or_default().push(index);
                 self.sent_to_address.entry((channel.clone(), address)).or_default().push(index);
+                self.take_code(index);
                 self.messages[index].state = State::InLedger(Fate::Sent { at: now, channel });
             }
             Decision::Skip(reason) => self.messages[index].state = State::InLedger(Fate::Ended(reason)),
@@ -203,7 +210,7 @@ impl<'a> Run<'a> {
     }
 
     /// The policy: the first reason that holds.
-    fn decision(&self, message: &Message, now: i64) -> Decision {
+    fn decision(&self, message: &Message<'a>, now: i64) -> Decision {
         let (campaign, member) = (message.campaign, message.member);
         let zone = member.zone(&self.world.brand);
         if self.began_outside(message) || !self.is_admitted(message, now) {
@@ -242,7 +249,31 @@ impl<'a> Run<'a> {
         if self.is_capped(message, channel, now) {
             return Decision::Skip("frequency_cap");
         }
+        if self.lacks_code(message) {
+            return Decision::Skip("gift_unavailable");
+        }
         Decision::Send(channel.clone())
+    }
+
+    /// Whether the message needs a code, and its step of the occasion has none, and none is left.
+    fn lacks_code(&self, message: &Message<'a>) -> bool {
+        let coupon = message.campaign.steps[message.step_position].coupon.as_ref();
+        let has_one = self.gifted.contains(&message.step());
+        coupon.is_some_and(|coupon| coupon.is_needed && !has_one && self.codes_left(&coupon.pool) == 0)
+    }
+
+    fn codes_left(&self, pool: &str) -> usize {
+        self.world.pools.get(pool).copied().unwrap_or(0) - self.taken.get(pool).copied().unwrap_or(0)
+    }
+
+    /// A message that goes out has a code with it, if there is one.
+    fn take_code(&mut self, index: usize) {
+        let message = &self.messages[index];
+        let (step, campaign) = (message.step(), message.campaign);
+        let Some(coupon) = &campaign.steps[message.step_position].coupon else { return };
+        if self.codes_left(&coupon.pool) > 0 && self.gifted.insert(step) {
+            *self.taken.entry(&coupon.pool).or_default() += 1;
+        }
     }
 
     /// Whether the first step of the occasion was found outside the audience.
@@ -346,6 +377,10 @@ impl<'a> Message<'a> {
         (&self.campaign.name, &self.member.id, self.occasion_key.clone())
     }
 
+    fn step(&self) -> (&'a str, &'a str, String, usize) {
+        (&self.campaign.name, &self.member.id, self.occasion_key.clone(), self.step_position)
+    }
+
     fn waits(&self) -> bool {
         self.state == State::InLedger(Fate::Waiting)
     }
@@ -353,7 +388,7 @@ impl<'a> Message<'a> {
     fn event(&self, at: i64, deed: Deed, message: usize) -> Event {
         let (priority, name) = (Reverse(self.campaign.priority), self.campaign.name.clone());
         let member = self.member.id.clone();
-        let order = (self.next_at, priority, self.due_at, name, self.step_position, member, self.channel_position);
+        let order = (self.next_at, priority, self.due_at, name, self.step_position, self.channel_position, member);
         Event { at, deed, order, message }
     }
 

@@ -1,0 +1,151 @@
+//! What `check` and `apply` hold a configuration to beyond the form of its files: what campaigns name is there, and
+//! their templates can be rendered.
+
+use std::collections::BTreeMap;
+
+use super::wording::Wording;
+use crate::document::{Problem, expected};
+use crate::domain::audience::Audience;
+use crate::domain::campaign::Campaign;
+use crate::domain::gift::GiftRule;
+use crate::domain::message::{Channel, Content};
+use crate::domain::sms::SmsSize;
+use crate::domain::token::TokenKey;
+use crate::rendering::{Variables, sample};
+use crate::settings::Settings;
+
+/// The campaigns whose messages a filter asks for are there.
+pub(super) fn received(
+    audience: &Audience,
+    file: &str,
+    campaigns: &BTreeMap<String, Campaign>,
+    problems: &mut Vec<Problem>,
+) {
+    audience.visit_own(&mut |part| {
+        let Audience::Received(asked) = part else { return };
+        if !campaigns.contains_key(&asked.campaign) {
+            let known: Vec<&str> = campaigns.keys().map(String::as_str).collect();
+            let (line, column) = asked.place;
+            let message = format!(
+                "there is no campaign `{}`; {}; one that is over stays known with `status: draft`",
+                asked.campaign,
+                expected(&asked.campaign, &known)
+            );
+            problems.push(Problem { file: file.to_owned(), line, column, message });
+        }
+    });
+}
+
+/// What the contents of a campaign are checked with.
+pub(super) struct Contents<'a> {
+    pub wording: Wording<'a>,
+    pub settings: &'a Settings,
+    /// The campaign's.
+    pub file: &'a str,
+}
+
+impl Contents<'_> {
+    /// Every template that a campaign needs is there, and names only variables that exist.
+    pub fn check(
+        &self,
+        campaign: &Campaign,
+        sizes: &mut BTreeMap<(String, String), SmsSize>,
+        problems: &mut Vec<Problem>,
+    ) {
+        for (index, step) in campaign.steps.iter().enumerate() {
+            for channel in &campaign.channels {
+                let missing = self.wording.missing(&step.content, *channel);
+                let (line, column) = step.content_at;
+                for template in &missing {
+                    let path = self.settings.templates.join(template);
+                    let message =
+                        format!("content `{}` needs the template {}, which is missing", step.content, path.display());
+                    problems.push(Problem { file: self.file.to_owned(), line, column, message });
+                }
+                if missing.is_empty() && !self.wording.renderer.is_broken(&step.content) {
+                    self.rendering(campaign, index, *channel, sizes, problems);
+                }
+            }
+        }
+    }
+
+    /// Renders a step for a made-up member of each language, with every gift that it can bring and without one
+    /// where it may go out so.
+    fn rendering(
+        &self,
+        campaign: &Campaign,
+        index: usize,
+        channel: Channel,
+        sizes: &mut BTreeMap<(String, String), SmsSize>,
+        problems: &mut Vec<Problem>,
+    ) {
+        let (brand, step) = (&self.settings.brand, &campaign.steps[index]);
+        let own = step.gift.as_ref();
+        let earlier = campaign.steps[..index].iter().rev().find_map(|step| step.gift.as_ref());
+        let given = own.or(earlier).map(sample::gift);
+        let mut gifts = vec![given.as_ref()];
+        if given.is_some() && own.is_none_or(GiftRule::may_be_missing) {
+            gifts.push(None);
+        }
+        for (locale, gift) in self.wording.renderer.locales(&step.content).into_iter().flat_map(|locale| {
+            let with = move |gift| (locale.clone(), gift);
+            gifts.iter().copied().map(with).collect::<Vec<_>>()
+        }) {
+            let (member, order) = (sample::member(&locale), sample::order(brand));
+            let tokens = TokenKey::new([0; 32]);
+            let variables = Variables {
+                brand,
+                member: &member,
+                campaign: &campaign.name,
+                message: uuid::Uuid::nil(),
+                tokens: &tokens,
+                track: campaign.track,
+                step: &step.id,
+                due_at: order.purchased_at + chrono::Duration::days(60),
+                years: Some(1),
+                order: Some(&order),
+                gift,
+            };
+            match self.wording.render(&step.content, channel, campaign.purpose, &variables) {
+                Ok(content) => {
+                    if own.and(gift).is_some_and(|gift| gift.code.is_some()) && !says(&content, sample::CODE) {
+                        let (line, column) = step.content_at;
+                        let message = format!(
+                            "content `{}` does not say {{{{gift.code}}}} by {channel} in `{locale}`: members would get \
+                             a coupon and never learn its code",
+                            step.content
+                        );
+                        problems.push(Problem { file: self.file.to_owned(), line, column, message });
+                    }
+                    if let Content::Sms { text } = content {
+                        // The one with the gift is the longer one.
+                        sizes.entry((step.content.clone(), locale)).or_insert_with(|| SmsSize::of(&text));
+                    }
+                }
+                Err(error) => {
+                    let mut place = error.place.split(':').filter_map(|part| part.parse().ok());
+                    let problem = Problem {
+                        file: self.settings.templates.join(&error.template).display().to_string(),
+                        line: place.next().unwrap_or(0),
+                        column: place.next().unwrap_or(0),
+                        message: error.reason,
+                    };
+                    if !problems.contains(&problem) {
+                        problems.push(problem);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether a member reads these words in every form of a message.
+fn says(content: &Content, words: &str) -> bool {
+    match content {
+        Content::Email { html, text, .. } => {
+            text.contains(words) && html.as_ref().is_none_or(|html| html.contains(words))
+        }
+        Content::Sms { text } => text.contains(words),
+        Content::Pattern { values, .. } => values.iter().any(|(_, value)| value.contains(words)),
+    }
+}
