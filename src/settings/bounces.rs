@@ -181,15 +181,15 @@ mod tests {
                 .unwrap_err()
         };
         for (keys, expected) in [
-            ("tls: none", "x.yaml:3:82: the password would cross the network in the clear"),
+            ("tls: none", "x.yaml:3:79: the password would cross the network in the clear"),
             ("tls: ssl", "`ssl` is not known here; valid here: `implicit`, `starttls`, `none`"),
-            ("then: keep", "x.yaml:3:83: `keep` is not known here; valid here: `seen`, `delete`"),
+            ("then: keep", "x.yaml:3:80: `keep` is not known here; valid here: `seen`, `delete`"),
             ("mailbox: inbox, then: { move: INBOX }", "mails are moved out of `inbox`; name another mailbox"),
             ("then: { copy: X }", "unknown key `copy`"),
             ("every: 2h", "`2h` is out of range; write 1s to 25m"),
             ("every: often", "`often` is not a length of time"),
             ("folder: X", "unknown key `folder`"),
-            ("port: 0", "x.yaml:3:83"),
+            ("port: 0", "x.yaml:3:80: 0 is out of range"),
         ] {
             let found = server(keys);
             assert!(found.contains(expected), "{expected}\nin\n{found}");
