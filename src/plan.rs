@@ -34,12 +34,13 @@ pub struct Planned {
     pub reason: Option<Reason>,
 }
 
-/// How much of the window is worked at a time, at least and at most. Around each slice a scan reads
-/// some days of candidates in vain, so a slice grows while it holds few messages.
-const SLICE: (Duration, Duration) = (Duration::days(1), Duration::days(32));
+/// How much of the window is worked at a time, at first and at most. Around each slice some days of candidates
+/// are read in vain, so slices are as long as their messages allow.
+const FIRST_SLICE: Duration = Duration::days(1);
+const LONGEST_SLICE: Duration = Duration::days(60);
 
 /// Messages that a slice should hold: what a plan has in memory.
-const SLICE_MESSAGES: usize = 10_000;
+const SLICE_MESSAGES: usize = 40_000;
 
 /// Messages whose surroundings are read at once.
 const BATCH: usize = 2_000;
@@ -63,7 +64,7 @@ pub async fn plan(
     for campaign in live(catalog) {
         campaigns.push(models::informed(&mut tx, campaign).await?);
     }
-    let (mut start, mut slice) = (from, SLICE.0);
+    let (mut start, mut slice) = (from, FIRST_SLICE);
     while start < to {
         let end = (start + slice).min(to);
         for campaign in &campaigns {
@@ -80,7 +81,7 @@ pub async fn plan(
         planner.decide(&mut tx, Some(end), emit).await?;
         progress(end);
         start = end;
-        slice = if held < SLICE_MESSAGES { slice * 2 } else { slice / 2 }.clamp(SLICE.0, SLICE.1);
+        slice = next_slice(slice, held);
     }
     planner.decide(&mut tx, None, emit).await?;
     tx.commit().await
@@ -278,6 +279,14 @@ impl Planner<'_> {
     }
 }
 
+/// How long the slice should be after one that held so many messages. It grows eightfold at most: what comes may
+/// be denser.
+fn next_slice(slice: Duration, held: usize) -> Duration {
+    let factor = (SLICE_MESSAGES as f64 / held.max(1) as f64).min(8.0);
+    let millis = slice.num_milliseconds() as f64 * factor;
+    Duration::milliseconds(millis as i64).clamp(Duration::hours(1), LONGEST_SLICE)
+}
+
 /// A stable id for a message that has no row: the same one for the same occasion and slot.
 fn turn_id(member: i64, parts: [&str; 4]) -> Uuid {
     use sha2::{Digest, Sha256};
@@ -290,4 +299,21 @@ fn turn_id(member: i64, parts: [&str; 4]) -> Uuid {
     let mut bytes = [0_u8; 16];
     bytes.copy_from_slice(&hash.finalize()[..16]);
     Uuid::from_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_is_as_long_as_its_messages_allow() {
+        let check = |hours: i64, held: usize, expected: Duration| {
+            assert_eq!(next_slice(Duration::hours(hours), held), expected, "{hours} h with {held}");
+        };
+        check(24, 0, Duration::days(8));
+        check(24, 10_000, Duration::days(4));
+        check(24, 80_000, Duration::hours(12));
+        check(24, 10_000_000, Duration::hours(1));
+        check(24 * 50, 100, LONGEST_SLICE);
+    }
 }

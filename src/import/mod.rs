@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use csv::{ByteRecord, ReaderBuilder};
 
@@ -20,6 +21,15 @@ mod suppressions;
 
 /// Rows written in one transaction.
 const BATCH: usize = 2_000;
+
+/// How long after each other a batch is tried again.
+const AGAIN: [Duration; 5] = [
+    Duration::from_millis(50),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+];
 
 /// Which kind of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +126,7 @@ impl<'r> Cells<'r> {
 
 /// What differs between kinds of files.
 trait Rows {
-    type Row: Send;
+    type Row: Clone + Send;
     /// Columns that a file of this kind must have.
     const REQUIRED: &'static [&'static str];
     /// Columns that it may have.
@@ -220,7 +230,7 @@ impl Import<'_> {
             decoded.push(row);
             places.push((line, raw));
         }
-        let (upserted, bad) = rows.write(decoded, columns).await?;
+        let (upserted, bad) = write(rows, decoded, columns).await?;
         done.inserted += upserted.inserted;
         done.updated += upserted.updated;
         for (index, reason) in bad {
@@ -229,6 +239,25 @@ impl Import<'_> {
         }
         Ok(())
     }
+}
+
+/// Writes a batch; again where another transaction was in the way, or the database was away for a moment. Writing
+/// it twice, should the answer to a commit be lost, changes nothing.
+async fn write<R: Rows>(
+    rows: &R,
+    batch: Vec<R::Row>,
+    columns: &Columns,
+) -> Result<(Upserted, Vec<(usize, String)>), StoreError> {
+    for again in AGAIN {
+        match rows.write(batch.clone(), columns).await {
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, "a batch of the import is tried again");
+                tokio::time::sleep(again).await;
+            }
+            done => return done,
+        }
+    }
+    rows.write(batch, columns).await
 }
 
 fn header<R: Rows>(record: &ByteRecord) -> Result<Columns, String> {

@@ -18,6 +18,7 @@ pub(super) struct Purchases<'a> {
 }
 
 /// A row whose member is not looked up yet.
+#[derive(Clone)]
 pub(super) struct Unresolved {
     member: String,
     row: PurchaseRow,

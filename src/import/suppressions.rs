@@ -15,6 +15,7 @@ pub(super) struct Suppressions<'a> {
 }
 
 /// One line: an address closed for some purposes.
+#[derive(Clone)]
 pub(super) struct Line {
     key: String,
     rows: Vec<Suppression>,

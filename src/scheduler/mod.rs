@@ -25,8 +25,12 @@ use crate::store::{Store, StoreError, Tx, members, models, occasions, volumes, w
 
 pub mod backfill;
 
-/// Candidates per page: what a scan holds in memory, and how long its transactions are.
-pub const PAGE: i64 = 5_000;
+/// Candidates read at once: what a scan or a plan holds in memory. The database looks at all that are left for
+/// each page, so that many small ones cost more than a few large ones.
+pub const PAGE: i64 = 20_000;
+
+/// Rows inserted in one transaction.
+const ROWS: usize = 5_000;
 
 /// Quiet hours and days of rest can let a message go so much later.
 const STILL_GOING: Duration = Duration::days(4);
@@ -285,7 +289,7 @@ impl<'a> Scan<'a> {
             let (candidates, found, next) = within(page).await?;
             self.done.candidates += candidates;
             let outside = if finds_changed { found.outside() } else { Vec::new() };
-            within(self.insert(outside, &found.rows)).await?;
+            self.insert(outside, &found.rows).await?;
             position = next;
         }
         Ok(())
@@ -293,15 +297,27 @@ impl<'a> Scan<'a> {
 
     /// Inserts rows, after ending those that are outside the audience by now.
     async fn insert(&mut self, outside: Vec<&NewMessage>, new: &[NewMessage]) -> Result<(), StoreError> {
-        if new.is_empty() && outside.is_empty() && self.lease.is_none() {
-            return Ok(());
+        if !outside.is_empty() || self.lease.is_some() {
+            within(self.withdraw(outside)).await?;
         }
+        for rows in new.chunks(ROWS) {
+            within(self.insert_rows(rows)).await?;
+        }
+        Ok(())
+    }
+
+    async fn withdraw(&mut self, outside: Vec<&NewMessage>) -> Result<(), StoreError> {
         let mut tx = self.store.begin().await?;
         if self.leads(&mut tx).await? {
             messages::withdraw(&mut tx, outside).await?;
-            if !new.is_empty() {
-                self.done.inserted += messages::insert(&mut tx, new).await?;
-            }
+        }
+        tx.commit().await
+    }
+
+    async fn insert_rows(&mut self, rows: &[NewMessage]) -> Result<(), StoreError> {
+        let mut tx = self.store.begin().await?;
+        if self.leads(&mut tx).await? {
+            self.done.inserted += messages::insert(&mut tx, rows).await?;
         }
         tx.commit().await
     }

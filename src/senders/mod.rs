@@ -50,6 +50,8 @@ pub enum Outcome {
 pub enum Blame {
     /// Nobody's: it passes.
     Nobody,
+    /// The server's, which fell silent or broke off.
+    Server,
     /// Ours: too much at a time for the recipient's domain.
     Pace,
     /// The recipient's mailbox is full: a soft bounce.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::domain::breaker::{Breaker, BreakerState};
 use crate::domain::message::Envelope;
 use crate::domain::pace::{Meter, Rate};
-use crate::senders::{AWAY, Admission, Daily, Outcome, Resting, Sender, SenderFactory};
+use crate::senders::{AWAY, Admission, Blame, Daily, Outcome, Resting, Sender, SenderFactory};
 
 /// A server that took longer to fail leaves no time for another one: a claim holds for a minute.
 const FAILOVER: Duration = Duration::from_secs(5);
@@ -124,6 +124,21 @@ impl Shared {
         order
     }
 
+    /// Notes that a server could not be used; it rests where that is one time too many.
+    fn failed(&self, known: &Known, reply: &str, pause: Duration) {
+        let now = self.now();
+        let mut health = known.health();
+        let before = health.breaker.state(now);
+        health.breaker.failed(now, pause, pause > AWAY);
+        reply.clone_into(&mut health.reply);
+        if before != BreakerState::Open && health.breaker.state(now) == BreakerState::Open {
+            let (server, seconds) =
+                (known.server.factory.name(), health.breaker.left(now).unwrap_or_default().as_secs());
+            tracing::warn!(sender = self.name, server, seconds, reply, "the server rests");
+            metrics::counter!("rekindle_server_rests_total", "sender" => server.to_owned()).increment(1);
+        }
+    }
+
     fn weight(&self, index: usize) -> u64 {
         u64::from(self.servers[index].server.weight.max(1))
     }
@@ -223,23 +238,18 @@ impl PoolSender {
             let sender = self.senders[index].get_or_insert_with(|| known.server.factory.open());
             match sender.send(envelope).await {
                 Outcome::Pause { reply, pause } => {
-                    let now = self.shared.now();
-                    let mut health = known.health();
-                    let before = health.breaker.state(now);
-                    health.breaker.failed(now, pause, pause > AWAY);
-                    health.reply.clone_from(&reply);
-                    if before != BreakerState::Open && health.breaker.state(now) == BreakerState::Open {
-                        let (server, seconds) =
-                            (known.server.factory.name(), health.breaker.left(now).unwrap_or_default().as_secs());
-                        tracing::warn!(sender = self.shared.name, server, seconds, reply, "the server rests");
-                        metrics::counter!("rekindle_server_rests_total", "sender" => server.to_owned()).increment(1);
-                    }
+                    self.shared.failed(known, &reply, pause);
                     last_reply = Some(reply);
                 }
-                outcome => {
-                    if !matches!(outcome, Outcome::Uncertain { .. }) {
-                        known.health().breaker.succeeded(self.shared.now());
+                // It answered nothing, which is no answer about the message either.
+                outcome @ (Outcome::Uncertain { .. } | Outcome::Retry { blame: Blame::Server, .. }) => {
+                    if let Outcome::Uncertain { reply } | Outcome::Retry { reply, .. } = &outcome {
+                        self.shared.failed(known, reply, AWAY);
                     }
+                    return outcome;
+                }
+                outcome => {
+                    known.health().breaker.succeeded(self.shared.now());
                     return outcome;
                 }
             }

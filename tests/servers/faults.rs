@@ -3,6 +3,7 @@
 //! in the middle of a transaction.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use rekindle::dispatcher::Dispatcher;
 use rekindle::domain::message::Channel;
@@ -121,11 +122,7 @@ async fn a_disk_alarm_and_a_kill_of_the_broker_are_waited_out() {
 async fn commits_whose_answers_are_lost_cost_no_message() {
     let database = Database::create().await;
     let test = async {
-        let (server, name) = database.url.split_once("://").unwrap().1.split_once('/').unwrap();
-        let (user, address) = server.rsplit_once('@').unwrap();
-        let proxy = Proxy::before(address).await;
-        // Behind TLS the proxy would not know a commit.
-        let through = format!("postgres://{user}@{}/{name}?sslmode=disable", proxy.address);
+        let (through, proxy) = behind_proxy(&database).await;
         let shop = shop(&Size { store: through, ..Size::default() }).await;
         let app = shop.app(at(NOW)).await;
         // A pass that fails is made again, as `run` does.
@@ -139,6 +136,35 @@ async fn commits_whose_answers_are_lost_cost_no_message() {
         assert!(passes > 0);
         assert_sent(&shop, 1).await;
         app.store.close().await;
+        shop.close().await;
+    };
+    tidied(test, database.remove()).await;
+}
+
+/// The database's address through a proxy, and the proxy.
+async fn behind_proxy(database: &Database) -> (String, Arc<Proxy>) {
+    let (server, name) = database.url.split_once("://").unwrap().1.split_once('/').unwrap();
+    let (user, address) = server.rsplit_once('@').unwrap();
+    let proxy = Proxy::before(address).await;
+    // Behind TLS the proxy would not know a commit.
+    (format!("postgres://{user}@{}/{name}?sslmode=disable", proxy.address), proxy)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_goes_on_where_the_answer_to_a_commit_is_lost() {
+    let database = Database::create().await;
+    let test = async {
+        let (through, proxy) = behind_proxy(&database).await;
+        let shop = Shop::new(&Size { store: through, ..Size::default() }, PLAIN);
+        // More than one batch.
+        let rows: String = (0..5_000).map(|n| format!("m{n},m{n}@example.com,true\n")).collect();
+        let file = format!("external_id,email,email_consent\n{rows}");
+        shop.store().await;
+        proxy.lose_answers_to_commits(2);
+        let done = shop.import(Kind::Members, &file).await;
+        assert_eq!((done.rows, done.rejected), (5_000, 0));
+        let again = shop.import(Kind::Members, &file).await;
+        assert_eq!((again.unchanged, again.inserted, again.updated), (5_000, 0, 0), "all of them were there");
         shop.close().await;
     };
     tidied(test, database.remove()).await;

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::domain::message::{Content, Purpose};
-use crate::senders::Blame;
 
 /// Time that passes when a test says so.
 #[derive(Clone, Default)]
@@ -158,12 +157,23 @@ async fn another_server_takes_over_while_one_rests_and_gives_back() {
 async fn after_any_answer_nobody_else_is_asked() {
     let time = Time::default();
     let retry = Outcome::Retry { reply: String::new(), blame: Blame::Nobody };
-    let uncertain = Outcome::Uncertain { reply: String::new() };
-    for answer in [retry, uncertain] {
-        let (a, b) = (Fixed::new("a", answer.clone()), Fixed::new("b", answer));
+    let (a, b) = (Fixed::new("a", retry.clone()), Fixed::new("b", retry));
+    let pool = time.pool(vec![server(&a, 1, &[]), server(&b, 1, &[])]);
+    send(&pool, 50, "+1").await;
+    assert_eq!(a.asked() + b.asked(), 50);
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_rests_and_its_messages_are_not_asked_of_another() {
+    let time = Time::default();
+    let broke_off = Outcome::Retry { reply: "MAIL: it closed".to_owned(), blame: Blame::Server };
+    for answer in [broke_off, Outcome::Uncertain { reply: "after the mail: no answer".to_owned() }] {
+        let (a, b) = (Fixed::new("a", answer), Fixed::new("b", sent()));
         let pool = time.pool(vec![server(&a, 1, &[]), server(&b, 1, &[])]);
-        send(&pool, 50, "+1").await;
-        assert_eq!(a.asked() + b.asked(), 50);
+        let went = send(&pool, 50, "+1").await;
+        assert_eq!(a.asked(), 3, "then it rests");
+        assert_eq!((went["b"], b.asked()), (47, 47), "{went:?}");
+        assert_eq!(pool.resting()[0].left, AWAY);
     }
 }
 

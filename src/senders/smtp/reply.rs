@@ -28,7 +28,7 @@ pub(super) fn lost(stage: Stage, sent: bool, why: &str) -> Outcome {
         Stage::Connect | Stage::Auth => Outcome::Pause { reply, pause: AWAY },
         // RFC 1047: the server may have taken it.
         Stage::Dot if sent => Outcome::Uncertain { reply },
-        Stage::Mail | Stage::Rcpt | Stage::Data | Stage::Dot => Outcome::Retry { reply, blame: Blame::Nobody },
+        Stage::Mail | Stage::Rcpt | Stage::Data | Stage::Dot => Outcome::Retry { reply, blame: Blame::Server },
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
             let outcome = lost(stage, sent, "the connection closed");
             let found = match &outcome {
                 Outcome::Uncertain { .. } => "uncertain".to_owned(),
-                Outcome::Retry { .. } => "retry".to_owned(),
+                Outcome::Retry { blame: Blame::Server, .. } => "retry".to_owned(),
                 Outcome::Pause { pause, .. } => format!("pause {}", pause.as_secs()),
                 other => format!("{other:?}"),
             };
