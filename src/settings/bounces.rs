@@ -183,7 +183,7 @@ mod tests {
         for (keys, expected) in [
             ("tls: none", "x.yaml:3:79: the password would cross the network in the clear"),
             ("tls: ssl", "`ssl` is not known here; valid here: `implicit`, `starttls`, `none`"),
-            ("then: keep", "x.yaml:3:80: `keep` is not known here; valid here: `seen`, `delete`"),
+            ("then: forward", "x.yaml:3:80: `forward` is not known here; valid here: `seen`, `delete`"),
             ("mailbox: inbox, then: { move: INBOX }", "mails are moved out of `inbox`; name another mailbox"),
             ("then: { copy: X }", "unknown key `copy`"),
             ("every: 2h", "`2h` is out of range; write 1s to 25m"),
