@@ -33,8 +33,11 @@ email:
   sender: smtp
   from: "Bench <bench@shop.example>"
   smtp: {{ host: 127.0.0.1, port: {port}, connections: {connections} }}
-outbox: outbox
+{dkim}outbox: outbox
 """
+
+# How openssl makes the private key of each kind.
+KEYS = {"rsa": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"], "ed25519": ["-algorithm", "ed25519"]}
 
 BROADCAST = """
 name: bench
@@ -66,6 +69,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=10)
     parser.add_argument("--members", type=int, default=100_000, help="members for import and scan")
+    parser.add_argument("--dkim", choices=list(KEYS), action="append", default=[], help="sign with such a key")
     parser.add_argument("--only", choices=["ceiling", "embedded", "production", "import"], action="append")
     return parser.parse_args()
 
@@ -134,6 +138,15 @@ def server_cpu():
     return sums
 
 
+def make_keys(folder, kinds):
+    """Private keys in the folder, and the line of the settings that names them."""
+    for kind in kinds:
+        command = ["openssl", "genpkey", *KEYS[kind], "-out", str(folder / f"{kind}.pem")]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    keys = [f"{{ domain: shop.example, selector: {kind}, key: {kind}.pem }}" for kind in kinds]
+    return f"  dkim: [{', '.join(keys)}]\n" if keys else ""
+
+
 def write_shop(folder, members, settings):
     """A configuration with a 5 kB mail, and members who all agree to mail."""
     (folder / "campaigns").mkdir(parents=True)
@@ -169,7 +182,8 @@ def once(options, store, queue):
     """One round: import, then the measured `once`."""
     with Sink() as sink, tempfile.TemporaryDirectory(prefix="rekindle-bench-") as name:
         folder = pathlib.Path(name)
-        settings = SETTINGS.format(store=store, queue=queue, port=sink.port, connections=options.connections)
+        at = {"store": store, "queue": queue, "port": sink.port, "connections": options.connections}
+        settings = SETTINGS.format(**at, dkim=make_keys(folder, options.dkim))
         write_shop(folder, options.messages, settings)
         rekindle = [os.path.abspath(options.rekindle), "--config", str(folder / "rekindle.yaml")]
         timed(rekindle + ["import", "members", str(folder / "members.csv")])
@@ -217,7 +231,7 @@ def importing(options):
         with tempfile.TemporaryDirectory(prefix="rekindle-bench-") as folder_name, Database() as database:
             folder = pathlib.Path(folder_name)
             store = "sqlite://rekindle.db" if name == "sqlite" else database
-            settings = SETTINGS.format(store=store, queue="embedded", port=1, connections=1)
+            settings = SETTINGS.format(store=store, queue="embedded", port=1, connections=1, dkim="")
             write_shop(folder, options.members, settings.replace("sender: smtp", "sender: capture"))
             (folder / "campaigns" / "bench.yaml").write_text(BIRTHDAY)
             rekindle = [os.path.abspath(options.rekindle), "--config", str(folder / "rekindle.yaml")]
