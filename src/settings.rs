@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use chrono::Weekday;
 use chrono_tz::Tz;
 
+mod bounces;
 mod servers;
 mod sms;
 
+pub use bounces::{Bounces, Imap, Then};
 pub use servers::{Dkim, DomainRule, DomainRules, Encryption, Smtp};
 pub use sms::{Replies, Sms, SmsProvider, Uncertain};
 
@@ -42,8 +44,7 @@ pub struct Settings {
     pub email: Email,
     pub sms: Sms,
     pub web: Web,
-    /// A Maildir that bounces are delivered to.
-    pub bounces: Option<PathBuf>,
+    pub bounces: Bounces,
     pub redirect_all_to: Option<Redirect>,
     /// Where capture writes.
     pub outbox: PathBuf,
@@ -193,7 +194,7 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
     let redirect = table.get_or("redirect_all_to", None, |value| decode_redirect(value, brand.as_ref()));
     let outbox = table.get_or("outbox", default_path("../var/outbox"), path);
     let web = decode_web(table.get("web"));
-    let bounces = table.get_or("bounces", None, |value| decode_bounces(value, folder));
+    let bounces = table.get_or("bounces", Bounces::default(), |value| bounces::decode_bounces(value, folder));
     table.not_yet(&["alerts"]);
     table.finish();
     Some(Settings {
@@ -214,18 +215,6 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
         redirect_all_to: redirect?,
         outbox: outbox?,
     })
-}
-
-/// Where bounces come in; none: only by `bounces ingest`.
-fn decode_bounces(value: Value<'_>, folder: &Path) -> Option<Option<PathBuf>> {
-    if !value.is_table() {
-        return value.one_of(&[("none", ())]).map(|()| None);
-    }
-    let mut table = value.table()?;
-    let maildir = table.require("maildir").and_then(|value| value.text());
-    table.not_yet(&["imap"]);
-    table.finish();
-    Some(Some(folder.join(maildir?)))
 }
 
 fn check_store(text: &str, folder: &Path) -> Result<String, String> {

@@ -9,17 +9,20 @@ use tracing_subscriber::EnvFilter;
 
 use crate::settings::environment;
 
+/// What is silent whatever was asked for: lapin quotes payloads, async-imap passwords and mails. What they
+/// meet, the queue and the mailbox report.
+const SILENT: &str = "lapin=off,async_imap=off";
+
 /// Starts logging: warnings, then with each level of verbosity what happens, and everything.
 pub fn start(verbose: u8) {
     let default = match verbose {
-        // html5ever warns of every template laid out with tables; what lapin meets, the queue reports.
-        0 => "warn,html5ever=off,lapin=off",
-        1 => "warn,rekindle=info,html5ever=off,lapin=off",
-        _ => "info,rekindle=debug,html5ever=off,lapin=off",
+        // html5ever warns of every template laid out with tables.
+        0 => "warn,html5ever=off",
+        1 => "warn,rekindle=info,html5ever=off",
+        _ => "info,rekindle=debug,html5ever=off",
     };
-    // lapin quotes payloads in its warnings: it stays silent whatever was asked for.
-    let asked = environment("RUST_LOG").and_then(|text| format!("{text},lapin=off").parse::<EnvFilter>().ok());
-    let filter = asked.unwrap_or_else(|| EnvFilter::new(default));
+    let asked = environment("RUST_LOG").and_then(|text| format!("{text},{SILENT}").parse::<EnvFilter>().ok());
+    let filter = asked.unwrap_or_else(|| EnvFilter::new(format!("{default},{SILENT}")));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // A second start (in tests) changes nothing.
     let _ = if environment("REKINDLE_LOG").as_deref() == Some("json") {

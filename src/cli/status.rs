@@ -35,7 +35,8 @@ struct Status {
     queue: Vec<Queue>,
     /// Pools of codes that are empty or will be within a week, of those on which live campaigns draw.
     low_pools: Vec<gifts::Pool>,
-    /// Servers and recipients' domains to which nothing goes at the moment, in any process.
+    /// Servers and recipients' domains to which nothing goes at the moment, in any process, and mailboxes
+    /// from which no bounces come.
     resting: Vec<Resting>,
     /// Attempts whose answer was lost, ever.
     uncertain_attempts: i64,
@@ -190,7 +191,8 @@ fn show(status: &Status) -> Result {
             "open" => format!("rests until {}", rests.until),
             _ => "is being tried again".to_owned(),
         };
-        output::say(&format!("sender        {} {until}: {}", rests.name, rests.reply))?;
+        let what = if rests.name.starts_with(paces::MAILBOX) { "bounces" } else { "sender" };
+        output::say(&format!("{what:13} {} {until}: {}", rests.name, rests.reply))?;
     }
     output::say(&format!("uncertain     {} attempts, ever", number(status.uncertain_attempts)))?;
     for uncertain in &status.latest_uncertain {
