@@ -219,7 +219,9 @@ const fn because(reason: Reason) -> &'static str {
         Reason::GoalReached => "the member bought again, or opened or clicked a step before it",
         Reason::TooLate => "it would have gone out later than the campaign allows",
         Reason::AlreadyGreeted => "another yearly greeting went out within 180 days",
-        Reason::NoAddress => "the member has no address on the campaign's channels",
+        Reason::NoAddress => {
+            "the member has no address on the campaign's channels, or a number that no SMS provider is for"
+        }
         Reason::NoConsent => "the member has not agreed to marketing on the campaign's channels",
         Reason::Suppressed => "the address must not be written to, or the member paused marketing",
         Reason::HeldOut => "the member is in the control group",

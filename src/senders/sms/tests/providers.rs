@@ -363,7 +363,8 @@ async fn patterns_are_the_documented_calls() {
         let case = CASES.iter().find(|case| case.name == name).unwrap();
         let server = answering_all(200, answer).await;
         let values = order.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let message = envelope(Content::Pattern { template: "123456".to_owned(), values });
+        let words = SmsWords::Pattern { template: "123456".to_owned(), values };
+        let message = envelope(Content::sms([(String::new(), words)]));
         assert_eq!(word(&send(&factory_of(case, &server.uri()), &message).await), expected, "{name}");
         let requests = server.received_requests().await.unwrap();
         assert_eq!(said(&requests[0])[1..], [path.to_owned(), said_there.to_owned()], "{name}");
