@@ -246,12 +246,12 @@ impl Dispatcher<'_> {
             .step_index(&message.step)
             .map(|index| &campaign.steps[index])
             .ok_or_else(|| missing("the step is gone"))?;
-        let content = render(catalog, campaign, &step.content, channel, message, around, gift.as_ref())?;
         let to = match (self.redirect, channel) {
             (None, _) => address,
             (Some(redirect), Channel::Email) => &redirect.email,
             (Some(redirect), Channel::Sms) => &redirect.phone,
         };
+        let content = render(catalog, campaign, &step.content, (channel, to), message, around, gift.as_ref())?;
         Ok(Envelope {
             v: ENVELOPE_VERSION,
             message: message.id,
@@ -265,12 +265,12 @@ impl Dispatcher<'_> {
     }
 }
 
-/// What a message of a known member says.
+/// What a message of a known member to an address says.
 fn render(
     catalog: &Catalog,
     campaign: &Campaign,
     content: &str,
-    channel: Channel,
+    (channel, to): (Channel, &str),
     message: &Message,
     around: &Surroundings,
     gift: Option<&Gift>,
@@ -289,7 +289,7 @@ fn render(
         order: message.purchase_id.and_then(|id| around.orders.get(&id)),
         gift,
     };
-    let mut content = catalog.content(campaign, content, channel, &variables)?;
+    let mut content = catalog.content(campaign, content, channel, to, &variables)?;
     catalog.origin().complete(&mut content, &campaign.name, campaign.purpose, campaign.trigger.kind(), message.id);
     Ok(content)
 }

@@ -21,8 +21,7 @@ use crate::domain::almanac::{Almanac, OnDay, WEEKDAYS};
 use crate::domain::calendar::{Calendar, QuietHours, parse_zone};
 use crate::domain::duration;
 use crate::domain::member::{Brand, FrequencyCap, Track};
-use crate::domain::message::Purpose;
-use crate::domain::sms::line_for;
+use crate::domain::sms::Routes;
 use crate::domain::{address, money, phone};
 
 /// Everything an operator sets.
@@ -188,8 +187,8 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
         None => Some(Sms::default()),
     };
     let brand = brand.map(|brand| {
-        let line = sms.as_ref().and_then(|sms| line_for(&sms.lines, Purpose::Marketing));
-        Brand { sms_closed: line.and_then(|line| line.closed), ..brand }
+        let sms = sms.as_ref().map(Sms::routes).unwrap_or_default();
+        Brand { sms, ..brand }
     });
     let redirect = table.get_or("redirect_all_to", None, |value| decode_redirect(value, brand.as_ref()));
     let outbox = table.get_or("outbox", default_path("../var/outbox"), path);
@@ -301,7 +300,7 @@ fn decode_brand(value: Value<'_>) -> Option<Brand> {
         quiet_hours: quiet_hours?,
         frequency_cap: frequency_cap?,
         track: track?,
-        sms_closed: None,
+        sms: Routes::default(),
         almanac: Almanac { weekend: weekend?, weekends, blackouts, ..Almanac::EMPTY },
     })
 }

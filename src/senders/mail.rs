@@ -315,7 +315,7 @@ PHA+27LbsNmqPC9wPg0K\r
         assert_eq!(build(&to).err(), Some(MailError::Recipient));
         to.to = "sara@example.org\nX: y".to_owned();
         assert_eq!(build(&to).err(), Some(MailError::ControlCharacter("recipient")));
-        to.content = Content::Sms { text: "x".to_owned() };
+        to.content = Content::text("x");
         assert_eq!(build(&to).err(), Some(MailError::NotMail));
         assert_eq!(
             MailError::Recipient.outcome(),

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::domain::breaker::{Breaker, BreakerState};
 use crate::domain::message::Envelope;
 use crate::domain::pace::{Meter, Rate};
+use crate::domain::sms::fits;
 use crate::senders::{AWAY, Admission, Blame, Daily, Outcome, Resting, Sender, SenderFactory};
 
 /// A server that took longer to fail leaves no time for another one: a claim holds for a minute.
@@ -56,12 +57,9 @@ impl Known {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How well it fits: the length of the prefix.
-    fn fits(&self, to: &str) -> Option<usize> {
-        if self.server.prefixes.is_empty() {
-            return Some(0);
-        }
-        self.server.prefixes.iter().filter(|prefix| to.starts_with(prefix.as_str())).map(String::len).max()
+    /// How well a message fits, where it has a form for this server.
+    fn fits(&self, envelope: &Envelope) -> Option<usize> {
+        fits(&self.server.prefixes, &envelope.to).filter(|_| envelope.is_for(self.server.factory.name()))
     }
 }
 
@@ -91,16 +89,12 @@ impl Shared {
         (self.now)()
     }
 
-    /// The servers for a message, the first choice first: those with the longest prefix, in an order
+    /// The servers that can be given a message, the first choice first: those with the longest prefix, in an order
     /// drawn by weight from the message's id, so that a mail whose answer was lost goes to the same
     /// one again.
     fn choice(&self, envelope: &Envelope) -> Vec<usize> {
-        let mut fitting: Vec<(usize, usize)> = self
-            .servers
-            .iter()
-            .enumerate()
-            .filter_map(|(index, known)| Some((index, known.fits(&envelope.to)?)))
-            .collect();
+        let mut fitting: Vec<(usize, usize)> =
+            self.servers.iter().enumerate().filter_map(|(index, known)| Some((index, known.fits(envelope)?))).collect();
         // The id's last bits are random.
         let mut ticket = (envelope.message.as_u128() & u128::from(u32::MAX)) as u64;
         let mut order = Vec::with_capacity(fitting.len());
@@ -148,7 +142,7 @@ impl Shared {
         let now = self.now();
         let left = |index: usize| self.servers[index].health().breaker.left(now);
         if choice.is_empty() {
-            let reply = "no provider is configured for this number".to_owned();
+            let reply = "no provider that is configured for this number has a form of the message".to_owned();
             return Outcome::Rejected { reason: crate::domain::message::Reason::OurFault, reply, suppress: false };
         }
         let soonest = |indices: &mut dyn Iterator<Item = usize>| indices.filter_map(left).min();

@@ -9,14 +9,14 @@ use crate::domain::member::Brand;
 use crate::domain::message::Purpose;
 use crate::domain::pace::Rate;
 use crate::domain::reply::{self, Words};
-use crate::domain::sms::Line;
+use crate::domain::sms::{Line, Route, Routes};
 
 /// How SMS go out, and what members may answer.
 #[derive(Debug, Clone)]
 pub struct Sms {
     /// None: capture.
     pub providers: Vec<SmsProvider>,
-    /// Every line, of whatever provider; the first one of a purpose gives its hours, footer and links.
+    /// Every line, of whatever provider.
     pub lines: Vec<Line>,
     pub uncertain: Uncertain,
     /// What a word sent back means.
@@ -43,12 +43,17 @@ impl Sms {
         self.providers.iter().find(|provider| provider.name == name)
     }
 
-    /// The one provider, where there is one: a pattern is a text that only its provider knows.
-    pub fn only_provider(&self) -> Option<&str> {
-        match self.providers.as_slice() {
-            [one] => Some(&one.name),
-            _ => None,
+    /// Which numbers go out by which provider and lines.
+    pub fn routes(&self) -> Routes {
+        if self.providers.is_empty() {
+            return Routes::new(vec![Route { lines: self.lines.clone(), ..Route::default() }]);
         }
+        let routes = self.providers.iter().map(|provider| Route {
+            provider: provider.name.clone(),
+            prefixes: provider.prefixes.clone(),
+            lines: provider.lines.clone(),
+        });
+        Routes::new(routes.collect())
     }
 }
 

@@ -26,7 +26,8 @@ statements! {
         CASE m.channel WHEN 'email' THEN b.email WHEN 'sms' THEN b.phone END) AS address \
         FROM messages m JOIN members b ON b.id = m.member_id WHERE m.id = $1";
     BY_REFERENCE = "SELECT message_id FROM attempts WHERE reference = $1 AND sender = $2 ORDER BY started_at DESC LIMIT 1";
-    OF_MESSAGE = "SELECT key, message_id, kind, at, address, detail FROM events WHERE message_id = $1 ORDER BY at, key";
+    OF_MESSAGES = "SELECT key, message_id, kind, at, address, detail FROM events WHERE message_id {in_uuid $1} ORDER BY at, key";
+    COUNTS = "SELECT kind, COUNT(*) FROM events WHERE at > $1 GROUP BY kind";
     COUNT_OF_ADDRESS = "SELECT COUNT(DISTINCT at / 86400000) FROM events WHERE address = $1 AND kind = $2 AND at > $3";
 }
 
@@ -106,7 +107,17 @@ pub async fn by_reference(tx: &mut Tx, sender: &str, reference: &str) -> Result<
 
 /// What was heard about a message, in order.
 pub async fn of_message(tx: &mut Tx, message: Uuid) -> Result<Vec<Event>> {
-    Ok(query!(fetch_all, Event, tx, OF_MESSAGE, message)?)
+    of_messages(tx, vec![message]).await
+}
+
+/// What was heard about several messages, in order.
+pub async fn of_messages(tx: &mut Tx, messages: Vec<Uuid>) -> Result<Vec<Event>> {
+    Ok(query!(fetch_all, Event, tx, OF_MESSAGES, Uuids(messages))?)
+}
+
+/// How often each kind was heard after an instant.
+pub async fn counts(tx: &mut Tx, after: i64) -> Result<Vec<(String, i64)>> {
+    Ok(query!(fetch_all, (String, i64), tx, COUNTS, after)?)
 }
 
 /// On how many days (UTC) after an instant an address had events of a kind.

@@ -296,7 +296,7 @@ impl Surroundings {
             .channels_of(&message.slot)
             .into_iter()
             .filter(|channel| !message.tried.contains(channel))
-            .map(|channel| self.channel(member, channel, campaign.purpose, now))
+            .map(|channel| self.channel(member, channel, campaign.purpose, brand, now))
             .collect();
         facts.held_out = held_out(&campaign.name, &member.external_id, campaign.holdout);
         if let Some(cap) = brand.frequency_cap.filter(|_| campaign.limits.counts_for_cap) {
@@ -461,16 +461,26 @@ impl Surroundings {
         thanked.iter().any(|order| order.id != id && chain.contains(&order.id))
     }
 
-    fn channel(&self, member: &Member, channel: Channel, purpose: Purpose, now: Instant) -> ChannelFacts {
+    fn channel(
+        &self,
+        member: &Member,
+        channel: Channel,
+        purpose: Purpose,
+        brand: &Brand,
+        now: Instant,
+    ) -> ChannelFacts {
+        let number = member.address(channel).filter(|_| channel == Channel::Sms);
+        let line = number.and_then(|number| brand.sms.line(number, purpose));
         let key = suppression_key(member, channel);
         let paused = purpose == Purpose::Marketing && member.paused_until.is_some_and(|until| now < until);
         ChannelFacts {
             channel,
-            has_address: key.is_some(),
+            has_address: key.is_some() && number.is_none_or(|number| brand.sms.cover(number)),
             has_consent: member.consents(channel),
             suppressed: paused
                 || key.is_some_and(|address| self.suppressions.contains(&(address, purpose.as_str().to_owned()))),
             counted: 0,
+            closed: line.and_then(|line| line.closed).map(|hours| (hours, brand.timezone)),
         }
     }
 }

@@ -152,7 +152,7 @@ pub fn email(html: &str) -> Envelope {
 }
 
 pub fn sms(text: &str) -> Envelope {
-    envelope(Content::Sms { text: text.to_owned() })
+    envelope(Content::text(text))
 }
 
 pub fn envelope(content: Content) -> Envelope {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::domain::message::{Content, Purpose};
+use crate::domain::message::{Content, Purpose, SmsWords};
 
 /// Time that passes when a test says so.
 #[derive(Clone, Default)]
@@ -104,7 +104,7 @@ fn envelope(n: u128, to: &str) -> Envelope {
         campaign: "c".to_owned(),
         purpose: Purpose::Marketing,
         to: to.to_owned(),
-        content: Content::Sms { text: "x".to_owned() },
+        content: Content::text("x"),
     }
 }
 
@@ -219,4 +219,35 @@ async fn each_server_has_its_rate_and_its_number_a_day() {
     assert_eq!(pool.admit(&envelope(3, "+1")), Admission::Wait(Duration::from_secs(1)));
     time.passes(1);
     assert_eq!(pool.admit(&envelope(3, "+1")), Admission::Go(daily));
+}
+
+#[tokio::test]
+async fn only_servers_for_which_the_message_has_a_form_get_it() {
+    let time = Time::default();
+    let (a, b, c) = (Fixed::new("a", sent()), Fixed::new("b", sent()), Fixed::new("c", sent()));
+    let pool = time.pool(vec![server(&a, 1, &["+98"]), server(&b, 1, &["+98"]), server(&c, 1, &[])]);
+    let pattern =
+        |provider: &str| (provider.to_owned(), SmsWords::Pattern { template: provider.to_owned(), values: Vec::new() });
+    let mut sender = pool.open();
+    let mut went = async |given: &[&str], to: &str| {
+        let mut envelope = envelope(1, to);
+        envelope.content = Content::sms(given.iter().map(|provider| pattern(provider)));
+        match sender.send(&envelope).await {
+            Outcome::Sent { .. } => sender.name().to_owned(),
+            Outcome::Later { wait, .. } => format!("later {}", wait.as_secs()),
+            Outcome::Rejected { reason, suppress: false, .. } => reason.to_string(),
+            other => format!("{other:?}"),
+        }
+    };
+    assert_eq!(went(&["a"], "+989121234567").await, "a");
+    assert_eq!(went(&["b", "c"], "+989121234567").await, "b");
+    assert_eq!(went(&["c"], "+989121234567").await, "c", "what is for all others takes over");
+    // Whoever could take over has no form of it: it waits.
+    b.answers(pause(300));
+    assert_eq!(went(&["b"], "+989121234567").await, "later 300");
+    assert_eq!(went(&["b", "a"], "+989121234567").await, "a");
+    assert_eq!(went(&["a"], "+15551234567").await, "our_fault");
+    let mut only_b = envelope(1, "+989121234567");
+    only_b.content = Content::sms([pattern("b")]);
+    assert_eq!(pool.admit(&only_b), Admission::Wait(Duration::from_secs(300)));
 }

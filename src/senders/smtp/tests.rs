@@ -338,7 +338,7 @@ async fn credentials_are_given_by_plain_or_login() {
 #[tokio::test]
 async fn what_is_no_mail_touches_no_server() {
     let mut mail = envelope();
-    mail.content = Content::Sms { text: "x".to_owned() };
+    mail.content = Content::text("x");
     let outcome = SmtpFactory::new(options(1)).unwrap().open().send(&mail).await;
     assert!(matches!(outcome, Outcome::Rejected { reason: Reason::OurFault, suppress: false, .. }));
 }
