@@ -234,7 +234,6 @@ CREATE TABLE events (
 );
 CREATE INDEX events_message ON events (message_id, kind);
 CREATE INDEX events_address ON events (address, kind, at) WHERE address IS NOT NULL;
-CREATE INDEX events_at ON events (at);
 
 CREATE INDEX attempts_open ON attempts (sender, started_at, message_id) WHERE reference IS NOT NULL;
 
