@@ -28,8 +28,13 @@ statements! {
     BY_REFERENCE = "SELECT message_id FROM attempts WHERE reference = $1 AND sender = $2 ORDER BY started_at DESC LIMIT 1";
     OF_MESSAGES = "SELECT key, message_id, kind, at, address, detail FROM events WHERE message_id {in_uuid $1} ORDER BY at, key";
     COUNTS = "SELECT kind, COUNT(*) FROM events WHERE at > $1 GROUP BY kind";
-    COUNT_OF_ADDRESS = "SELECT COUNT(DISTINCT at / 86400000) FROM events WHERE address = $1 AND kind = $2 AND at > $3";
+    DAYS_OF_ADDRESS = "SELECT COUNT(DISTINCT at / 86400000) FROM events WHERE address = $1 AND kind = $2 AND at > $3";
 }
+
+/// A mailbox that is full or a host that is away may be well again tomorrow: an address is given up when its mail
+/// came back so on as many days (UTC) of the last [`SOFT_WITHIN`] milliseconds.
+const SOFT_DAYS: i64 = 5;
+const SOFT_WITHIN: i64 = 30 * 24 * 3_600_000;
 
 /// Something that was heard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
@@ -120,8 +125,9 @@ pub async fn counts(tx: &mut Tx, after: i64) -> Result<Vec<(String, i64)>> {
     Ok(query!(fetch_all, (String, i64), tx, COUNTS, after)?)
 }
 
-/// On how many days (UTC) after an instant an address had events of a kind.
-pub async fn days_of_address(tx: &mut Tx, address: &str, kind: EventKind, after: i64) -> Result<i64> {
-    let (count,): (i64,) = query!(fetch_one, (i64,), tx, COUNT_OF_ADDRESS, address, kind.as_str(), after)?;
-    Ok(count)
+/// Whether mail to an address came back softly on so many days that nobody reads it any more.
+pub async fn is_given_up(tx: &mut Tx, address: &str, at: i64) -> Result<bool> {
+    let (kind, after) = (EventKind::SoftBounced.as_str(), at - SOFT_WITHIN);
+    let (days,): (i64,) = query!(fetch_one, (i64,), tx, DAYS_OF_ADDRESS, address, kind, after)?;
+    Ok(days >= SOFT_DAYS)
 }
