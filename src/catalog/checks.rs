@@ -7,7 +7,7 @@ use super::wording::{Form, Sms, Wording};
 use crate::document::{Problem, expected};
 use crate::domain::audience::Audience;
 use crate::domain::campaign::Campaign;
-use crate::domain::gift::GiftRule;
+use crate::domain::gift::{Gift, GiftRule};
 use crate::domain::message::{Channel, Content, SmsWords};
 use crate::domain::sms::SmsSize;
 use crate::domain::token::TokenKey;
@@ -81,10 +81,15 @@ impl Contents<'_> {
     ) {
         let (brand, step) = (&self.settings.brand, &campaign.steps[index]);
         let own = step.gift.as_ref();
-        let earlier = campaign.steps[..index].iter().rev().find_map(|step| step.gift.as_ref());
-        let given = own.or(earlier).map(sample::gift);
-        let mut gifts = vec![given.as_ref()];
-        if given.is_some() && own.is_none_or(GiftRule::may_be_missing) {
+        // A step that gives nothing says the last gift that the occasion brought, if it brought any.
+        let earlier = campaign.steps[..index].iter().filter_map(|step| step.gift.as_ref());
+        let day = sample::order(brand).purchased_at.date_naive();
+        let given: Vec<Gift> = match own {
+            Some(rule) => vec![sample::gift(rule, day)],
+            None => earlier.map(|rule| sample::gift(rule, day)).collect(),
+        };
+        let mut gifts: Vec<Option<&Gift>> = given.iter().map(Some).collect();
+        if own.is_none_or(GiftRule::may_be_missing) {
             gifts.push(None);
         }
         for (locale, gift) in self.wording.renderer.locales(&step.content).into_iter().flat_map(|locale| {

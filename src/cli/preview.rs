@@ -100,11 +100,13 @@ impl Preview {
             .filter(|found| found.message.step == step.id)
             .min_by_key(|found| ((found.message.due_at - now).abs(), found.message.id));
         let gift = match nearest {
-            Some(found) => gifts::of_message(&mut tx, &found.message, campaign).await?,
-            None => None,
+            // A member's own code goes to nobody else.
+            Some(found) if self.send_to.is_none() => gifts::of_message(&mut tx, &found.message, campaign).await?,
+            _ => None,
         };
         // Nothing is taken out of a pool for a look.
-        let gift = gift.or_else(|| step.gift.as_ref().map(sample::gift));
+        let day = nearest.map_or(now, |found| found.message.due_at).date_naive();
+        let gift = gift.or_else(|| Some(sample::gift(step.gift.as_ref()?, day)));
         tx.commit().await?;
         let made_up = sample::order(&catalog.brand);
         let needs_order = matches!(campaign.trigger.kind(), "post_purchase" | "at_risk");
@@ -218,6 +220,7 @@ async fn send(
         campaign: campaign.name.clone(),
         purpose: campaign.purpose,
         to,
+        only: None,
         content,
     };
     let mut sender = factory.open();

@@ -265,6 +265,7 @@ impl Poller {
             campaign: "reply".to_owned(),
             purpose,
             to,
+            only: None,
             content,
         }
     }

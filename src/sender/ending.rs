@@ -60,6 +60,7 @@ impl Running {
                 let failures = u32::try_from(message.retries + 1).unwrap_or(u32::MAX);
                 // A full mailbox is not empty again in a minute.
                 let failures = if blame == Blame::Mailbox { failures.max(retry::AN_HOUR_LATER) } else { failures };
+                let word = if blame == Blame::Lost { "lost" } else { "retry" };
                 let first = message.first_failed_at.unwrap_or(now);
                 // Spread by id: the same message always waits the same, a crowd does not.
                 let jitter = (message.id.as_u128() % 1000) as f64 / 1000.0;
@@ -71,7 +72,7 @@ impl Running {
                 };
                 let next_at = next.map(|at| at.timestamp_millis());
                 (
-                    Finished { outcome: Some("retry"), reply: Some(reply), reason, next_at, spent: 1, ..blank(state) },
+                    Finished { outcome: Some(word), reply: Some(reply), reason, next_at, spent: 1, ..blank(state) },
                     vec![],
                 )
             }

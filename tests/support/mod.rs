@@ -165,6 +165,7 @@ pub fn envelope(content: Content) -> Envelope {
         purpose: Purpose::Marketing,
         to: to.to_owned(),
         at: 1_790_000_000_000,
+        only: None,
         content,
     }
 }

@@ -82,6 +82,7 @@ impl Connection {
         let session = match timeout(ANSWER, login).await {
             Err(_) => return Err(silent()),
             Ok(Ok(session)) => session,
+            Ok(Err((Error::No(reply), _))) if passes(&reply) => return Err(ImapError::Away(said(&reply))),
             Ok(Err((Error::No(reply) | Error::Bad(reply), _))) => {
                 return Err(ImapError::Login(said(&reply).replace(&settings.username, "…")));
             }
@@ -342,6 +343,9 @@ fn end(command: &str, tag: &RequestId, answer: &Response<'_>) -> Option<Result<(
     if *status == Status::Ok {
         return Some(Ok(()));
     }
+    if passes(&format!("{outcome:?}")) {
+        return Some(Err(ImapError::Away(text(outcome.information.as_deref()))));
+    }
     // Without the numbers and names behind it.
     let words: Vec<&str> = command.split(' ').take(if command.starts_with("UID") { 2 } else { 1 }).collect();
     Some(Err(ImapError::Refused { command: words.join(" "), reply: text(outcome.information.as_deref()) }))
@@ -352,6 +356,12 @@ fn of_mailbox(error: ImapError, mailbox: &str) -> ImapError {
         ImapError::Refused { reply, .. } => ImapError::Mailbox { mailbox: mailbox.to_owned(), reply },
         other => other,
     }
+}
+
+/// Whether a refusal is one that passes (RFC 5530): the server lacks something itself, or somebody else has the mailbox.
+fn passes(refusal: &str) -> bool {
+    let refusal = refusal.to_uppercase();
+    ["UNAVAILABLE", "INUSE"].iter().any(|code| refusal.contains(code))
 }
 
 /// A server's words, as many as anybody needs.

@@ -104,6 +104,7 @@ fn envelope(n: u128, to: &str) -> Envelope {
         campaign: "c".to_owned(),
         purpose: Purpose::Marketing,
         to: to.to_owned(),
+        only: None,
         content: Content::text("x"),
     }
 }
@@ -246,8 +247,45 @@ async fn only_servers_for_which_the_message_has_a_form_get_it() {
     b.answers(pause(300));
     assert_eq!(went(&["b"], "+989121234567").await, "later 300");
     assert_eq!(went(&["b", "a"], "+989121234567").await, "a");
-    assert_eq!(went(&["a"], "+15551234567").await, "our_fault");
+    // What was rendered for somebody who is gone is dispatched anew, at no cost.
+    assert_eq!(went(&["a"], "+15551234567").await, "later 60");
+    let mut gone = envelope(1, "+15551234567");
+    gone.content = Content::sms([pattern("a")]);
+    assert_eq!(pool.admit(&gone), Admission::Wait(RENDERED_ANEW));
     let mut only_b = envelope(1, "+989121234567");
     only_b.content = Content::sms([pattern("b")]);
     assert_eq!(pool.admit(&only_b), Admission::Wait(Duration::from_secs(300)));
+}
+
+#[tokio::test]
+async fn who_may_have_a_message_already_gets_it_alone() {
+    let time = Time::default();
+    let lost = Outcome::Retry { reply: "no answer".to_owned(), blame: Blame::Lost };
+    let (a, b) = (Fixed::new("a", lost), Fixed::new("b", sent()));
+    let pool = time.pool(vec![server(&a, 1000, &[]), server(&b, 1, &[])]);
+    let mut sender = pool.open();
+    for n in 0..3 {
+        sender.send(&envelope(n, "+1")).await;
+    }
+    assert_eq!((a.asked(), pool.resting()[0].name.as_str()), (3, "a"), "it rests, since its answers are lost");
+    // A new message goes elsewhere; those that it may have wait for it.
+    assert_eq!(sender.send(&envelope(9, "+1")).await, sent());
+    let only = |name: &str| Envelope { only: Some(name.to_owned()), ..envelope(1, "+1") };
+    assert!(matches!(sender.send(&only("a")).await, Outcome::Later { wait, .. } if wait == AWAY));
+    assert_eq!(b.asked(), 1);
+    a.answers(sent());
+    time.passes(31);
+    assert_eq!(sender.send(&only("a")).await, sent());
+    assert_eq!((a.asked(), b.asked()), (1, 0));
+    // Should it be gone for ever, nobody can say.
+    assert!(matches!(sender.send(&only("z")).await, Outcome::Uncertain { .. }));
+}
+
+#[tokio::test]
+async fn a_number_that_nobody_is_for_is_our_fault() {
+    let time = Time::default();
+    let a = Fixed::new("a", sent());
+    let pool = time.pool(vec![server(&a, 1, &["+98"])]);
+    let outcome = pool.open().send(&envelope(1, "+15551234567")).await;
+    assert!(matches!(outcome, Outcome::Rejected { reason: Reason::OurFault, suppress: false, .. }), "{outcome:?}");
 }

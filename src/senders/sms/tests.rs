@@ -59,6 +59,7 @@ fn envelope(content: Content) -> Envelope {
         campaign: "birthday-gift".to_owned(),
         purpose: Purpose::Marketing,
         to: "+989121234567".to_owned(),
+        only: None,
         content,
     }
 }
