@@ -31,7 +31,7 @@ pub(super) struct Explain {
     /// Only this campaign.
     #[arg(long, value_name = "NAME")]
     campaign: Option<String>,
-    /// As of this instant [default: now].
+    /// As of this instant, such as 2026-03-21 [default: now].
     #[arg(long, value_name = "T")]
     at: Option<String>,
 }

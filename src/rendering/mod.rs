@@ -318,6 +318,10 @@ fn plain_reason(reason: &str) -> String {
         let name = rest.trim_start_matches("Some(").trim_end_matches(')').trim_matches('"');
         return variables::missing(name);
     }
+    // The parser lists its own rules, which tell a writer of templates nothing.
+    if reason.starts_with("invalid handlebars syntax") {
+        return "a {{…}} is not complete here, or a {{#if …}} has no {{/if}}".to_owned();
+    }
     reason.to_owned()
 }
 
