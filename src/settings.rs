@@ -1,7 +1,7 @@
 //! `config/rekindle.yaml`: read, checked whole, paths resolved. The only file that reads the
 //! environment.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 mod bounces;
 mod brand;
@@ -125,8 +125,8 @@ impl Settings {
 }
 
 fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environment<'_>) -> Option<Settings> {
-    let path = |value: Value<'_>| value.text().map(|text| folder.join(text));
-    let default_path = |text: &str| folder.join(text);
+    let path = |value: Value<'_>| value.text().map(|text| below(folder, &text));
+    let default_path = |text: &str| below(folder, text);
     let store_value = table.get("store");
     let store = match environment("REKINDLE_STORE") {
         Some(url) => check_store(&url, Path::new(""))
@@ -292,6 +292,19 @@ fn decode_redirect(value: Value<'_>, brand: Option<&Brand>) -> Option<Option<Red
     Some(Some(Redirect { email: email?, phone: number? }))
 }
 
+/// A path as people write it: `config` and `../templates` are `templates`.
+fn below(folder: &Path, path: &str) -> PathBuf {
+    let mut short = PathBuf::new();
+    for part in folder.join(path).components() {
+        let goes_up = part == Component::ParentDir;
+        match short.components().next_back() {
+            Some(Component::Normal(_)) if goes_up => drop(short.pop()),
+            _ => short.push(part),
+        }
+    }
+    if short.as_os_str().is_empty() { PathBuf::from(".") } else { short }
+}
+
 /// A problem that concerns a file as a whole.
 pub fn file_problem(file: &Path, message: impl Into<String>) -> Problem {
     Problem { file: file.display().to_string(), line: 0, column: 0, message: message.into() }
@@ -309,6 +322,20 @@ mod tests {
 
     fn problems(text: &str) -> String {
         Settings::parse(Path::new("config/x.yaml"), text, &|_| None).map_err(|e| e.to_string()).unwrap_err()
+    }
+
+    #[test]
+    fn paths_are_as_short_as_people_write_them() {
+        let check = |folder: &str, path: &str, expected: &str| {
+            assert_eq!(below(Path::new(folder), path), Path::new(expected), "{folder} {path}");
+        };
+        check("config", "campaigns", "config/campaigns");
+        check("config", "../templates", "templates");
+        check("config", "../../shop/./templates", "../shop/templates");
+        check("", "templates", "templates");
+        check("/etc/rekindle", "../../var/outbox", "/var/outbox");
+        check("config", "..", ".");
+        check("config", "/srv/templates", "/srv/templates");
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! `gifts pools|import|list|forget`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde::Serialize;
 
 use super::output::{self, Format, grouped};
-use super::{CommandError, Result, Session, import, rfc3339};
+use super::{CommandError, Result, Session, import, messages, rfc3339};
 use crate::app::App;
+use crate::document::expected;
 use crate::domain::gift::parse_pool;
 use crate::domain::instant;
 use crate::import::Kind;
@@ -99,10 +100,15 @@ impl Gifts {
                 let rejects = rejects.unwrap_or_else(|| file.with_extension("rejects.csv"));
                 let done =
                     import::import(&app, Kind::Coupons { pool: pool.as_deref() }, "codes", &file, &rejects).await?;
+                warn_of_unused(&app, pool.as_deref()).await;
                 import::report(session.format, "codes", &done, &rejects)
             }
             Self::List { campaign, member, pool } => {
                 let mut tx = app.store.read().await?;
+                messages::known(&app, &mut tx, campaign.as_deref(), member.as_deref()).await?;
+                if let Some(pool) = &pool {
+                    known(&gifts::totals(&mut tx).await?, pool)?;
+                }
                 let listed = gifts::list(&mut tx, &Filter { campaign, member, pool }).await?;
                 tx.commit().await?;
                 let rows: Vec<Row> = listed.into_iter().map(row).collect();
@@ -114,12 +120,7 @@ impl Gifts {
             }
             Self::Forget { pool } => {
                 let mut tx = app.store.begin().await?;
-                let known = gifts::totals(&mut tx).await?;
-                if !known.contains_key(&pool) {
-                    let names: Vec<&str> = known.keys().map(String::as_str).collect();
-                    let hint = crate::document::expected(&pool, &names);
-                    return Err(CommandError::Other(format!("there is no pool `{pool}`; {hint}")));
-                }
+                known(&gifts::totals(&mut tx).await?, &pool)?;
                 let forgotten = gifts::forget_free(&mut tx, Some(&pool)).await?;
                 tx.commit().await?;
                 match session.format {
@@ -131,6 +132,27 @@ impl Gifts {
                 }
             }
         }
+    }
+}
+
+/// A pool that has codes, or had.
+fn known(pools: &BTreeMap<String, i64>, pool: &str) -> Result {
+    if pools.contains_key(pool) {
+        return Ok(());
+    }
+    let names: Vec<&str> = pools.keys().map(String::as_str).collect();
+    let hint = if names.is_empty() { "none has any codes yet".to_owned() } else { expected(pool, &names) };
+    Err(CommandError::Other(format!("there is no pool `{pool}`; {hint}")))
+}
+
+/// A typing error in the pool's name would show only when birthdays come without a gift.
+async fn warn_of_unused(app: &App, pool: Option<&str>) {
+    let (Some(pool), Ok(catalog)) = (pool, app.catalog().await) else { return };
+    let drawn: BTreeSet<&str> = catalog.campaigns.values().flat_map(|campaign| campaign.pools()).collect();
+    if !drawn.contains(pool) {
+        let drawn: Vec<&str> = drawn.into_iter().collect();
+        let hint = if drawn.is_empty() { String::new() } else { format!("; {}", expected(pool, &drawn)) };
+        output::complain(&format!("Note: no campaign draws on the pool `{pool}`{hint}"));
     }
 }
 

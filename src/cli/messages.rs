@@ -4,10 +4,13 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::output::{self, Format};
-use super::{Result, Session, rfc3339};
+use super::{CommandError, Result, Session, rfc3339};
+use crate::app::App;
+use crate::document::expected;
 use crate::domain::instant;
 use crate::domain::message::State;
 use crate::store::messages::{self, Filter, Listed};
+use crate::store::{Tx, configuration, members};
 
 /// Rows read at a time.
 const PAGE: i64 = 5_000;
@@ -58,6 +61,7 @@ impl Messages {
         let mut rows: Vec<Row> = Vec::new();
         let mut after = (i64::MIN, Uuid::nil());
         let mut tx = app.store.read().await?;
+        known(&app, &mut tx, filter.campaign.as_deref(), filter.member.as_deref()).await?;
         while rows.len() < limit {
             let page = messages::list(&mut tx, &filter, after, PAGE).await?;
             let Some(last) = page.last() else { break };
@@ -76,6 +80,29 @@ impl Messages {
             output::say(&format!("… the first {limit}; --limit shows more, --format csv or json everything."))?;
         }
         Ok(())
+    }
+}
+
+/// A name that nobody has is no name of which nothing is listed.
+pub(super) async fn known(app: &App, tx: &mut Tx, campaign: Option<&str>, member: Option<&str>) -> Result {
+    if let Some(name) = campaign {
+        let mut names: Vec<String> = configuration::states(tx).await?.into_keys().collect();
+        if let Ok(catalog) = app.catalog().await {
+            names.extend(catalog.campaigns.keys().cloned());
+        }
+        if !names.iter().any(|known| known == name) {
+            names.sort();
+            names.dedup();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let hint = if names.is_empty() { "none was applied yet".to_owned() } else { expected(name, &names) };
+            return Err(CommandError::Other(format!("there is no campaign `{name}`; {hint}")));
+        }
+    }
+    match member {
+        Some(id) if members::by_external_id(tx, id).await?.is_none() => {
+            Err(CommandError::Other(format!("there is no member `{id}`")))
+        }
+        _ => Ok(()),
     }
 }
 

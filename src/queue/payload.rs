@@ -1,5 +1,5 @@
 //! The bytes of an envelope: versioned JSON, deflated when large. The version before this one is
-//! still read, so that senders and dispatchers can be updated one after the other.
+//! still read, so that processes can be updated one after the other: senders first, then dispatchers.
 
 use std::io::{Read, Write};
 
