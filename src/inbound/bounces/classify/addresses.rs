@@ -11,6 +11,9 @@ pub(super) fn addresses(text: &str) -> Vec<String> {
         let local = local_part(&text[..at]);
         let rest = &text[at + 1..];
         let domain = &rest[..rest.find(|c: char| !is_domain(c)).unwrap_or(rest.len())];
+        if runs_on(domain, &rest[domain.len()..]) {
+            continue;
+        }
         // `sara@example.com...User unknown`
         let domain = domain.split("..").next().unwrap_or(domain).trim_end_matches(['.', '-']);
         let is_domain = domain.contains('.') && !domain.starts_with(['.', '-']);
@@ -26,6 +29,24 @@ pub(super) fn addresses(text: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// Whether what looks like a domain is a piece of one, or more than one: a line end was lost and the
+/// next field's name stands right after it, or quoted-printable text that nobody decoded goes on in the
+/// next line.
+fn runs_on(domain: &str, after: &str) -> bool {
+    #[rustfmt::skip]
+    const FIELDS: &[&str] = &[
+        "action", "status", "subject", "received", "return-path", "message-id", "content-type", "mime-version",
+        "delivered-to", "diagnostic-code", "remote-mta", "reporting-mta", "-recipient", "-date", "auto-submitted",
+    ];
+    let is_field = || {
+        let lower = domain.to_ascii_lowercase();
+        FIELDS.iter().any(|name| lower.ends_with(name))
+    };
+    let is_soft_break =
+        after.strip_prefix('=').is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
+    is_soft_break || after.starts_with(':') && is_field()
 }
 
 /// The local part that ends a text: quoted, or as far as its letters go.
@@ -108,6 +129,10 @@ mod tests {
             ("c=US;a= ;p=x;dda:SMTP=sara@example.COM; on Friday", "sara@example.com"),
             ("<\"sara m..\"@example.com>", "\"sara m..\"@example.com"),
             ("\"@example.com", ""),
+            ("rfc822; sara@example.comAction: failed", ""),
+            ("sara@example.com: no Action: failed", "sara@example.com"),
+            ("sara@examp=\r\nle.com, sara@example.c=\nom, sara@example.co=", ""),
+            ("b+sara=example.com@example.org", "b+sara=example.com@example.org"),
         ] {
             assert_eq!(addresses(text).join(" "), expected, "{text}");
         }

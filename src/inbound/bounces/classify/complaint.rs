@@ -1,6 +1,6 @@
 //! Complaints: feedback reports (RFC 5965), and what providers sent before there was a standard.
 
-use super::addresses::{address, addresses, is_role};
+use super::addresses::address;
 use super::mail::{Mail, fields, first};
 use super::returned::Returned;
 use super::{Action, Heard, Kind};
@@ -35,29 +35,25 @@ impl Feedback {
         if let Some(part) = mail.part(&["message/feedback-report"]) {
             return Some(Self::read(&part.text));
         }
-        if mail.header("content-type").to_ascii_lowercase().contains("feedback-report") {
-            return Some(Self::read(&mail.all_text()));
-        }
+        let is_announced = mail.header("content-type").to_ascii_lowercase().contains("feedback-report");
         let subject = mail.words_of("subject");
         let is_old = subject.starts_with("complaint about message from")
             || subject.starts_with("email feedback report for ip")
             || mail.header("x-loop").eq_ignore_ascii_case("scomp");
-        is_old.then(|| Self { kind: "abuse".to_owned(), recipients: Vec::new() })
+        if !(is_announced || is_old) {
+            return None;
+        }
+        let told = Self::read(&mail.all_text());
+        let is_bare = told == Self::default() && !is_announced;
+        Some(if is_bare { Self { kind: "abuse".to_owned(), ..told } } else { told })
     }
 }
 
 /// The complaint that a mail is, if it is one: a row for each who complains.
-pub(super) fn complaint(mail: &Mail, text: &str, returned: &Returned) -> Option<Vec<Heard>> {
+pub(super) fn complaint(mail: &Mail, returned: &Returned) -> Option<Vec<Heard>> {
     let feedback = Feedback::of(mail)?;
-    let guessed = || {
-        // A Message-ID looks like an address.
-        let lines = text.lines().filter(|line| !line.to_ascii_lowercase().contains("message-id"));
-        let mut named = addresses(&lines.collect::<Vec<_>>().join("\n"));
-        named.retain(|address| !is_role(address));
-        returned.to.first().cloned().or_else(|| (named.len() == 1).then(|| named.remove(0)))
-    };
     let recipients = match feedback.recipients.is_empty() {
-        true => vec![guessed()],
+        true => vec![returned.to.first().cloned()],
         false => feedback.recipients.into_iter().map(Some).collect(),
     };
     let (kind, action) = match feedback.kind.as_str() {
@@ -86,9 +82,14 @@ mod tests {
     }
 
     #[test]
-    fn a_message_id_is_no_recipient() {
-        let mail = Mail::read(b"Subject: Email Feedback Report for IP 192.0.2.1\n\n");
-        let text = "a report for a message with the message-id of <1@example.com>";
-        assert_eq!(complaint(&mail, text, &Returned::default()).unwrap()[0].recipient, None);
+    fn a_report_without_a_part_of_its_own_says_what_its_fields_say() {
+        let check = |fields: &str, expected: (Kind, Action, Option<&str>)| {
+            let text = format!("Subject: Email Feedback Report for IP 192.0.2.1\n\nabout <1@example.com>\n{fields}");
+            let found = complaint(&Mail::read(text.as_bytes()), &Returned::default()).unwrap().remove(0);
+            assert_eq!((found.kind, found.action, found.recipient.as_deref()), expected, "{fields}");
+        };
+        check("", (Kind::Complaint, Action::Suppress, None));
+        check("Feedback-Type: not-spam\n", (Kind::NotABounce, Action::None, None));
+        check("Original-Rcpt-To: sara@example.com\n", (Kind::Complaint, Action::None, Some("sara@example.com")));
     }
 }

@@ -1,7 +1,9 @@
 //! What kind of mail it is, before anybody asks why: a notice of a failure, a warning that delivery
 //! is late, an automatic reply, or none of these.
 
+use super::addresses::{address, is_role};
 use super::mail::Mail;
+use super::phrases::says;
 
 /// Whether a program that delivers mail wrote it.
 pub(super) fn is_from_daemon(mail: &Mail) -> bool {
@@ -18,7 +20,12 @@ pub(super) fn is_from_daemon(mail: &Mail) -> bool {
     let from = mail.words_of("from");
     let return_path = mail.header("return-path").trim();
     let is_null = return_path == "<>" || return_path.eq_ignore_ascii_case("<mailer-daemon>") || from.contains("<>");
-    is_null || NAMES.iter().any(|name| super::phrases::says(&from, name))
+    is_null || NAMES.iter().any(|name| says(&from, name))
+}
+
+/// Whether its return path is somebody's: a server expects no answer (RFC 5321).
+pub(super) fn is_from_person(mail: &Mail) -> bool {
+    address(mail.header("return-path")).is_some_and(|path| !is_role(&path))
 }
 
 /// Phrases of subjects: a mail could not be delivered.
@@ -179,6 +186,14 @@ pub(super) fn is_warning(subject: &str, text: &str) -> bool {
     let warns =
         SUBJECTS.iter().any(|phrase| subject.contains(phrase)) || TEXTS.iter().any(|phrase| text.contains(phrase));
     warns && !OVER.iter().any(|phrase| text.contains(phrase))
+}
+
+/// Whether a text speaks of its reader's own mailbox, or wants something clicked. A server writes to who
+/// sent the mail, about the mailbox of somebody else.
+pub(super) fn is_about_reader(text: &str) -> bool {
+    const PHRASES: &[&str] =
+        &["your account", "your mailbox", "your email account", "your e-mail account", "your password", "click"];
+    PHRASES.iter().any(|phrase| says(text, phrase))
 }
 
 /// By what an automatic reply is known.

@@ -69,7 +69,23 @@ const DEEPEST: usize = 2;
 
 /// Classifies a mail: one row for each recipient it is about, at least one.
 pub fn classify(raw: &[u8]) -> Vec<Heard> {
-    read(&Mail::read(raw), 0)
+    let raw = &raw[..raw.len().min(LARGEST)];
+    let mail = Mail::read(raw);
+    let mut heard = read(&mail, 0);
+    if !raw.ends_with(b"\n") && !raw.ends_with(b"\r") {
+        // The mail was cut off: an address that it ends with may have gone on.
+        let last = mail.parts.last().map_or("", |part| part.text.as_str());
+        let is_cut = |address: &str| ends_with(raw, address) || ends_with(last.as_bytes(), address);
+        let cut = heard.iter_mut().filter(|row| row.recipient.as_deref().is_some_and(is_cut));
+        cut.for_each(be_careful);
+    }
+    heard
+}
+
+fn ends_with(text: &[u8], address: &str) -> bool {
+    let end = text.iter().rposition(|b| !matches!(b, b'.' | b'-')).map_or(0, |last| last + 1);
+    let tail = end.checked_sub(address.len()).map(|start| &text[start..end]);
+    tail.is_some_and(|tail| tail.eq_ignore_ascii_case(address.as_bytes()))
 }
 
 /// The bounce within a mail. A person, or another server, passed it on: it tells what happened, but
@@ -83,10 +99,14 @@ fn within(mail: &Mail, depth: usize) -> Option<Vec<Heard>> {
 
 /// What is heard at second hand closes no address by itself.
 fn careful(mut heard: Vec<Heard>) -> Vec<Heard> {
-    for row in heard.iter_mut().filter(|row| row.action == Action::Suppress) {
+    heard.iter_mut().for_each(be_careful);
+    heard
+}
+
+fn be_careful(row: &mut Heard) {
+    if row.action == Action::Suppress {
         row.action = Action::Count;
     }
-    heard
 }
 
 /// The addresses that a mail was sent to, the mail server's word first.
@@ -104,7 +124,7 @@ pub fn subject_of(raw: &[u8]) -> String {
 
 fn read(mail: &Mail, depth: usize) -> Vec<Heard> {
     let (text, returned) = texts(mail);
-    if let Some(complaint) = complaint(mail, &text, &returned) {
+    if let Some(complaint) = complaint(mail, &returned) {
         return complaint;
     }
     let subject = mail.words_of("subject");
@@ -129,8 +149,12 @@ fn read(mail: &Mail, depth: usize) -> Vec<Heard> {
     };
     if !recipients.is_empty() && receipt.is_none() {
         let heard = reported(mail, &text, &returned, recipients);
-        // Somebody answers, passes on or quotes what a server said.
-        return if (is_answer || status.is_none()) && !from_daemon { careful(heard) } else { heard };
+        // Somebody may answer, pass on or quote what a server said.
+        let is_servers_own = match status {
+            Some(_) => from_daemon || !is_answer,
+            None => from_daemon && !is_answer && !kinds::is_from_person(mail),
+        };
+        return if is_servers_own { heard } else { careful(heard) };
     }
 
     let mut failed = addresses(&mail.all("x-failed-recipients").collect::<Vec<_>>().join(" "));
@@ -163,8 +187,12 @@ fn read(mail: &Mail, depth: usize) -> Vec<Heard> {
         return heard;
     }
     let heard = told(&subject, &text, &returned, found, failed);
-    // A parcel that could not be delivered sounds the same; of a rejection anybody chose the words.
-    let is_mail = rejection.is_none() && (is_known || named_failed || returned.message_id.is_some());
+    // A parcel that could not be delivered sounds the same, and so does who wants the reader's password; of
+    // a rejection anybody chose the words.
+    let is_marked = is_report || named_failed || returned.message_id.is_some();
+    let from_daemon = from_daemon && !(is_answer && kinds::is_from_person(mail));
+    let is_mail =
+        rejection.is_none() && (is_marked || from_daemon && (returned.is_part || !kinds::is_about_reader(&lower)));
     let is_about = returned.is_part || returned.message_id.is_some() || heard.iter().any(|row| row.recipient.is_some());
     if is_mail && is_about { heard } else { careful(heard) }
 }

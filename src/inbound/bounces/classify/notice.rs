@@ -52,7 +52,7 @@ fn collect(lines: &[&str], is_ours: &dyn Fn(&str) -> bool, with_to: bool) -> Vec
     let mut current: Option<usize> = None;
     for line in lines {
         let trimmed = line.trim_start_matches(|c: char| c.is_whitespace() || c == '>').to_ascii_lowercase();
-        let is_other = trimmed.starts_with("to:") || trimmed.starts_with("cc:");
+        let is_other = ["to:", "cc:", "delivered-to:", "envelope-to:"].iter().any(|name| trimmed.starts_with(name));
         if names_no_recipient(&trimmed) || !with_to && is_other {
             continue;
         }

@@ -141,5 +141,7 @@ mod tests {
         let local = "Final-Recipient: rfc822; sara\nAction: failed\nDiagnostic-Code: smtp; 550 <s@example.com> unknown";
         assert_eq!(read(local), ["s@example.com failed"]);
         assert_eq!(read("Action: failed\nStatus: 5.0.0"), ["- failed 5.0.0"]);
+        // The end of a line was lost.
+        assert_eq!(read("Final-Recipient: rfc822; s@example.comAction: failed\nStatus: 5.1.1"), ["-  5.1.1"]);
     }
 }
