@@ -14,7 +14,7 @@ use crate::domain::audience::{Audience, Segments};
 use crate::domain::campaign::{Campaign, Status};
 use crate::domain::member::Brand;
 use crate::domain::message::{Channel, Content};
-use crate::domain::sms::{Line, SmsSize};
+use crate::domain::sms::SmsSize;
 use crate::domain::token::TokenKey;
 use crate::rendering::headers::Origin;
 use crate::rendering::{RenderError, Renderer, Variables};
@@ -58,9 +58,6 @@ pub struct Catalog {
     pub providers: BTreeMap<String, Provider>,
     /// How many segments the SMS of each content and language takes for a sample member.
     pub sms_sizes: BTreeMap<(String, String), SmsSize>,
-    /// The one SMS provider of the settings; absent where there are several, or SMS are captured.
-    sms_provider: Option<String>,
-    lines: Vec<Line>,
     /// Signs the links and return paths of messages.
     pub tokens: TokenKey,
     /// The campaigns whose messages some audience asks for.
@@ -186,12 +183,8 @@ impl Catalog {
         let (renderer, found) = Renderer::compile(&settings.templates.display().to_string(), &files.templates);
         problems.extend(found);
         let mut sms_sizes = BTreeMap::new();
-        let wording = Wording {
-            renderer: &renderer,
-            from: &settings.email.from,
-            lines: &settings.sms.lines,
-            provider: settings.sms.only_provider().and_then(|name| providers.get(name)),
-        };
+        let wording =
+            Wording { renderer: &renderer, from: &settings.email.from, routes: &brand.sms, providers: &providers };
         for campaign in campaigns.values() {
             let contents = checks::Contents { wording, settings, file: &places[&campaign.name] };
             contents.check(campaign, &mut sms_sizes, &mut problems);
@@ -219,8 +212,6 @@ impl Catalog {
             renderer,
             providers,
             sms_sizes,
-            sms_provider: settings.sms.only_provider().map(str::to_owned),
-            lines: settings.sms.lines.clone(),
             // The store has the real one.
             tokens: TokenKey::new([0; 32]),
             watched: Arc::new(watched),
@@ -271,21 +262,18 @@ impl Catalog {
         Ok(Arc::new(Self { tokens: configuration::token_key(tx).await?, ..Self::compile(&files, settings)? }))
     }
 
-    /// What a message of a campaign says.
+    /// What a message of a campaign to an address says.
     pub fn content(
         &self,
         campaign: &Campaign,
         content: &str,
         channel: Channel,
+        to: &str,
         variables: &Variables<'_>,
     ) -> Result<Content, RenderError> {
-        let wording = Wording {
-            renderer: &self.renderer,
-            from: &self.from,
-            lines: &self.lines,
-            provider: self.sms_provider.as_ref().and_then(|name| self.providers.get(name)),
-        };
-        wording.render(content, channel, campaign.purpose, variables)
+        let wording =
+            Wording { renderer: &self.renderer, from: &self.from, routes: &self.brand.sms, providers: &self.providers };
+        wording.render(content, channel, campaign.purpose, to, variables)
     }
 
     /// The campaigns whose messages must wait: they are drafts or paused in their file.

@@ -19,7 +19,7 @@ use crate::settings::Redirect;
 use crate::store::facts::Surroundings;
 use crate::store::gifts::{self, Stock};
 use crate::store::messages::{self, Decided, Dispatch, Message, Queued};
-use crate::store::{Store, StoreError, configuration, members, within};
+use crate::store::{Store, StoreError, claims, configuration, members, within};
 
 /// Messages decided in one transaction.
 pub const BATCH: i64 = 500;
@@ -119,6 +119,9 @@ impl Dispatcher<'_> {
         members::lock(&mut tx, ids).await?;
         let now = self.clock.now();
         let mut around = catalog.surroundings(&mut tx, &batch, now, Stock::Drawn).await?;
+        // One that was tried may be with somebody already, who alone may have it again.
+        let tried = batch.iter().filter(|message| message.attempts > 0).map(|message| message.id).collect();
+        let mut may_have = claims::may_have(&mut tx, tried).await?;
         let mut decided = Vec::new();
         let mut queued = Vec::new();
         let mut envelopes = Vec::new();
@@ -127,7 +130,8 @@ impl Dispatcher<'_> {
             match self.decide(catalog, &mut around, message, campaign, now) {
                 Ok((channel, envelope)) => {
                     queued.push(Queued { id: message.id, channel });
-                    envelopes.push(envelope);
+                    let only = may_have.remove(&message.id).filter(|_| channel == Channel::Sms);
+                    envelopes.push(Envelope { only, ..envelope });
                 }
                 Err(other) => decided.push(other),
             }
@@ -246,12 +250,12 @@ impl Dispatcher<'_> {
             .step_index(&message.step)
             .map(|index| &campaign.steps[index])
             .ok_or_else(|| missing("the step is gone"))?;
-        let content = render(catalog, campaign, &step.content, channel, message, around, gift.as_ref())?;
         let to = match (self.redirect, channel) {
             (None, _) => address,
             (Some(redirect), Channel::Email) => &redirect.email,
             (Some(redirect), Channel::Sms) => &redirect.phone,
         };
+        let content = render(catalog, campaign, &step.content, (channel, to), message, around, gift.as_ref())?;
         Ok(Envelope {
             v: ENVELOPE_VERSION,
             message: message.id,
@@ -260,17 +264,18 @@ impl Dispatcher<'_> {
             campaign: campaign.name.clone(),
             purpose: campaign.purpose,
             to: to.to_owned(),
+            only: None,
             content,
         })
     }
 }
 
-/// What a message of a known member says.
+/// What a message of a known member to an address says.
 fn render(
     catalog: &Catalog,
     campaign: &Campaign,
     content: &str,
-    channel: Channel,
+    (channel, to): (Channel, &str),
     message: &Message,
     around: &Surroundings,
     gift: Option<&Gift>,
@@ -289,7 +294,7 @@ fn render(
         order: message.purchase_id.and_then(|id| around.orders.get(&id)),
         gift,
     };
-    let mut content = catalog.content(campaign, content, channel, &variables)?;
+    let mut content = catalog.content(campaign, content, channel, to, &variables)?;
     catalog.origin().complete(&mut content, &campaign.name, campaign.purpose, campaign.trigger.kind(), message.id);
     Ok(content)
 }

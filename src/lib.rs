@@ -21,5 +21,6 @@ pub mod senders;
 pub mod settings;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod triggers;
 pub mod web;

@@ -16,7 +16,7 @@ use crate::scheduler::{Due, due_messages};
 use crate::store::configuration::CampaignState;
 use crate::store::gifts::Stock;
 use crate::store::messages::Message;
-use crate::store::{StoreError, Tx, facts, messages, models, occasions};
+use crate::store::{StoreError, Tx, messages, models, occasions, purchases};
 
 /// One message of one occasion of the member.
 #[derive(Debug, Clone)]
@@ -72,7 +72,7 @@ pub async fn of_member(
             continue;
         }
         let order = match message.purchase_id {
-            Some(id) => facts::load_orders(tx, vec![id]).await?.remove(&id),
+            Some(id) => purchases::by_ids(tx, vec![id]).await?.remove(&id),
             None => None,
         };
         let decision = decision(tx, catalog, campaign, message, at).await?;

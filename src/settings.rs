@@ -1,27 +1,23 @@
 //! `config/rekindle.yaml`: read, checked whole, paths resolved. The only file that reads the
 //! environment.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use chrono::Weekday;
-use chrono_tz::Tz;
-
+mod bounces;
+mod brand;
 mod servers;
 mod sms;
+mod web;
 
+pub use bounces::{Bounces, Imap, Then};
+pub use brand::parse_locale;
 pub use servers::{Dkim, DomainRule, DomainRules, Encryption, Smtp};
 pub use sms::{Replies, Sms, SmsProvider, Uncertain};
+pub use web::{MetricsListen, Web};
 
 use crate::document::{Document, Environment, Problem, Problems, Table, Value};
-use crate::domain::almanac::{Almanac, OnDay, WEEKDAYS};
-use crate::domain::calendar::{Calendar, QuietHours, parse_zone};
-use crate::domain::duration;
-use crate::domain::member::{Brand, FrequencyCap, Track};
-use crate::domain::message::Purpose;
-use crate::domain::sms::line_for;
-use crate::domain::{address, money, phone};
+use crate::domain::member::Brand;
+use crate::domain::{address, phone};
 
 /// Everything an operator sets.
 #[derive(Debug, Clone)]
@@ -42,8 +38,7 @@ pub struct Settings {
     pub email: Email,
     pub sms: Sms,
     pub web: Web,
-    /// A Maildir that bounces are delivered to.
-    pub bounces: Option<PathBuf>,
+    pub bounces: Bounces,
     pub redirect_all_to: Option<Redirect>,
     /// Where capture writes.
     pub outbox: PathBuf,
@@ -80,28 +75,6 @@ pub struct Email {
     pub dkim: Vec<Dkim>,
     /// What holds for the recipients' domains.
     pub domains: DomainRules,
-}
-
-/// What the web role serves, and to whom.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Web {
-    /// What messages link to, calls of providers, and health. Port 0: any free one.
-    pub listen: SocketAddr,
-    pub metrics: MetricsListen,
-    /// Whether the last entry of `X-Forwarded-For` says who asks: only behind a proxy of our own.
-    pub trust_forwarded_for: bool,
-    /// Requests of pages a second from one network, a /24 or /64.
-    pub rate: NonZeroU32,
-}
-
-/// Where metrics are served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MetricsListen {
-    /// On an address of their own, since the pages face the internet.
-    Own(SocketAddr),
-    /// Beside the pages.
-    Same,
-    None,
 }
 
 /// Staging: one address and one number that get everything.
@@ -178,7 +151,7 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
     let providers = table.get_or("providers", default_path("providers"), path);
     let templates = table.get_or("templates", default_path("../templates"), path);
     let segments = table.get_or("segments", default_path("segments"), path);
-    let brand = table.require("brand").and_then(decode_brand);
+    let brand = table.require("brand").and_then(brand::decode);
     let email = table
         .require("email")
         .and_then(|value| decode_email(value, brand.as_ref().map(|brand| brand.base_url.as_str()), folder));
@@ -187,13 +160,13 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
         None => Some(Sms::default()),
     };
     let brand = brand.map(|brand| {
-        let line = sms.as_ref().and_then(|sms| line_for(&sms.lines, Purpose::Marketing));
-        Brand { sms_closed: line.and_then(|line| line.closed), ..brand }
+        let sms = sms.as_ref().map(Sms::routes).unwrap_or_default();
+        Brand { sms, ..brand }
     });
     let redirect = table.get_or("redirect_all_to", None, |value| decode_redirect(value, brand.as_ref()));
     let outbox = table.get_or("outbox", default_path("../var/outbox"), path);
-    let web = decode_web(table.get("web"));
-    let bounces = table.get_or("bounces", None, |value| decode_bounces(value, folder));
+    let web = web::decode(table.get("web"));
+    let bounces = table.get_or("bounces", Bounces::default(), |value| bounces::decode_bounces(value, folder));
     table.not_yet(&["alerts"]);
     table.finish();
     Some(Settings {
@@ -214,18 +187,6 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
         redirect_all_to: redirect?,
         outbox: outbox?,
     })
-}
-
-/// Where bounces come in; none: only by `bounces ingest`.
-fn decode_bounces(value: Value<'_>, folder: &Path) -> Option<Option<PathBuf>> {
-    if !value.is_table() {
-        return value.one_of(&[("none", ())]).map(|()| None);
-    }
-    let mut table = value.table()?;
-    let maildir = table.require("maildir").and_then(|value| value.text());
-    table.not_yet(&["imap"]);
-    table.finish();
-    Some(Some(folder.join(maildir?)))
 }
 
 fn check_store(text: &str, folder: &Path) -> Result<String, String> {
@@ -255,116 +216,6 @@ fn check_queue(text: &str) -> Result<QueueSetting, String> {
         "`{}` is not a queue; write embedded or amqp://user:password@host:5672/%2f",
         crate::store::redact(text)
     ))
-}
-
-fn decode_brand(value: Value<'_>) -> Option<Brand> {
-    let mut table = value.table()?;
-    let name = table.require("name").and_then(|value| value.text());
-    let timezone = table.get_or("timezone", Tz::UTC, |value| value.parse(parse_zone));
-    let calendar = table.get_or("calendar", Calendar::Gregorian, |value| value.one_of(Calendar::WORDS));
-    let locale = table.get_or("locale", "en".to_owned(), |value| value.parse(parse_locale));
-    let currency = table.get_or("currency", "USD".to_owned(), |value| value.parse(money::parse_currency));
-    let base_url = table.require("base_url").and_then(|value| {
-        value.parse(|text| {
-            if text.starts_with("http://") || text.starts_with("https://") {
-                Ok(text.trim_end_matches('/').to_owned())
-            } else {
-                Err(format!("`{text}` is not a web address; write it with https://"))
-            }
-        })
-    });
-    let region = match table.get("phone_region") {
-        Some(value) => value.parse(phone::parse_region),
-        None => Some(default_region(timezone.unwrap_or(Tz::UTC))),
-    };
-    let quiet_hours = table.get_or("quiet_hours", None, |value| {
-        if value.text().as_deref() == Some("none") {
-            return Some(None);
-        }
-        value.parse(QuietHours::parse).map(Some)
-    });
-    let frequency_cap = table.get_or("frequency_cap", None, |value| {
-        if !value.is_table() {
-            return value.one_of(&[("none", None)]);
-        }
-        let mut table = value.table()?;
-        let messages = table.require("messages").and_then(|value| value.integer_in(1..=1000));
-        let per = table.require("per").and_then(|value| value.parse(duration::parse));
-        table.finish();
-        Some(Some(FrequencyCap { messages: u32::try_from(messages?).ok()?, per: per? }))
-    });
-    let track = table.get_or("track", Track::default(), |value| Track::decode(value, Track::default()));
-    let weekend = match table.get("weekend") {
-        Some(value) => decode_weekend(value),
-        None => Some(default_weekend(locale.as_deref().unwrap_or_default())),
-    };
-    let rest = table.get_or("rest", (OnDay::Send, OnDay::Defer), decode_rest);
-    table.finish();
-    let (weekends, blackouts) = rest?;
-    Some(Brand {
-        name: name?,
-        timezone: timezone?,
-        calendar: calendar?,
-        locale: locale?,
-        currency: currency?,
-        base_url: base_url?,
-        phone_region: region?,
-        quiet_hours: quiet_hours?,
-        frequency_cap: frequency_cap?,
-        track: track?,
-        sms_closed: None,
-        almanac: Almanac { weekend: weekend?, weekends, blackouts, ..Almanac::EMPTY },
-    })
-}
-
-fn decode_weekend(value: Value<'_>) -> Option<Vec<Weekday>> {
-    let days = value.list()?.iter().map(|item| item.one_of(WEEKDAYS)).collect::<Vec<_>>();
-    let days = days.into_iter().collect::<Option<Vec<_>>>()?;
-    if WEEKDAYS.iter().all(|(_, day)| days.contains(day)) {
-        value.problem("a week is not all weekend; leave out the days on which the brand works");
-        return None;
-    }
-    Some(days)
-}
-
-/// The weekend where a language is at home.
-fn default_weekend(locale: &str) -> Vec<Weekday> {
-    match locale.split('-').next() {
-        Some("fa") => vec![Weekday::Fri],
-        Some("ar" | "he") => vec![Weekday::Fri, Weekday::Sat],
-        _ => vec![Weekday::Sat, Weekday::Sun],
-    }
-}
-
-/// What happens at weekends and on blackout dates.
-fn decode_rest(value: Value<'_>) -> Option<(OnDay, OnDay)> {
-    let mut table = value.table()?;
-    let weekends = table.get_or("weekends", OnDay::Send, |value| value.one_of(OnDay::WORDS));
-    let blackouts = table.get_or("blackouts", OnDay::Defer, |value| {
-        value.one_of(&[(OnDay::Defer.as_str(), OnDay::Defer), (OnDay::Skip.as_str(), OnDay::Skip)])
-    });
-    table.finish();
-    Some((weekends?, blackouts?))
-}
-
-/// Shops in Iran write `0912…`; elsewhere the operator says which national form is meant.
-fn default_region(zone: Tz) -> phonenumber::country::Id {
-    if zone == Tz::Asia__Tehran { phonenumber::country::Id::IR } else { phonenumber::country::Id::US }
-}
-
-/// A BCP 47 language tag, as far as this project looks at it: letters, digits and hyphens.
-pub fn parse_locale(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    let valid = text.split(['-', '_']).enumerate().all(|(index, part)| {
-        (2..=8).contains(&part.len())
-            && part.bytes().all(|b| b.is_ascii_alphanumeric())
-            && (index > 0 || part.len() <= 3)
-    });
-    if valid {
-        Ok(text.replace('_', "-"))
-    } else {
-        Err(format!("`{text}` is not a language; write it like fa, en or pt-BR"))
-    }
 }
 
 fn decode_email(value: Value<'_>, base_url: Option<&str>, folder: &Path) -> Option<Email> {
@@ -425,43 +276,6 @@ fn parse_from(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn decode_web(value: Option<Value<'_>>) -> Option<Web> {
-    let mut web = Web {
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
-        metrics: MetricsListen::Own(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))),
-        trust_forwarded_for: false,
-        rate: NonZeroU32::MIN.saturating_add(49),
-    };
-    let Some(value) = value else { return Some(web) };
-    let mut table = value.table()?;
-    let listen = table.get_or("listen", web.listen, |value| value.parse(parse_listen));
-    let metrics = table.get_or("metrics", web.metrics, |value| match value.text()?.as_str() {
-        "none" => Some(MetricsListen::None),
-        "same" => Some(MetricsListen::Same),
-        _ => value.parse(|text| {
-            parse_listen(text).map(MetricsListen::Own).map_err(|reason| format!("{reason}; or same, or none"))
-        }),
-    });
-    let trust = table.get_or("trust_forwarded_for", web.trust_forwarded_for, |value| value.boolean());
-    let rate = table.get_or("rate", i64::from(web.rate.get()), |value| value.integer_in(1..=100_000));
-    table.finish();
-    web.listen = listen?;
-    web.metrics = metrics?;
-    web.trust_forwarded_for = trust?;
-    web.rate = NonZeroU32::new(u32::try_from(rate?).ok()?)?;
-    if web.metrics == MetricsListen::Own(web.listen) && web.listen.port() != 0 {
-        value.problem("`metrics` has the address of `listen`; write `metrics: same` if that is meant");
-        return None;
-    }
-    Some(web)
-}
-
-fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
-        format!("`{text}` is not an address to listen on; write an IP address and a port, such as 127.0.0.1:8080")
-    })
-}
-
 fn decode_redirect(value: Value<'_>, brand: Option<&Brand>) -> Option<Option<Redirect>> {
     if !value.is_table() {
         if value.text().as_deref() == Some("none") {
@@ -485,7 +299,10 @@ pub fn file_problem(file: &Path, message: impl Into<String>) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use chrono::Weekday;
+
     use super::*;
+    use crate::domain::almanac::{Almanac, OnDay};
 
     const LEAST: &str =
         "brand: { name: Shop, base_url: \"https://shop.example\" }\nemail: { from: \"Shop <a@shop.example>\" }\n";

@@ -9,17 +9,20 @@ use tracing_subscriber::EnvFilter;
 
 use crate::settings::environment;
 
+/// Who is silent whatever was asked for: lapin quotes payloads, async-imap passwords and mails. What they meet, the
+/// queue and the mailbox report.
+const SILENT: &[&str] = &["lapin", "async_imap"];
+
 /// Starts logging: warnings, then with each level of verbosity what happens, and everything.
 pub fn start(verbose: u8) {
     let default = match verbose {
-        // html5ever warns of every template laid out with tables; what lapin meets, the queue reports.
-        0 => "warn,html5ever=off,lapin=off",
-        1 => "warn,rekindle=info,html5ever=off,lapin=off",
-        _ => "info,rekindle=debug,html5ever=off,lapin=off",
+        // html5ever warns of every template laid out with tables.
+        0 => "warn,html5ever=off",
+        1 => "warn,rekindle=info,html5ever=off",
+        _ => "info,rekindle=debug,html5ever=off",
     };
-    // lapin quotes payloads in its warnings: it stays silent whatever was asked for.
-    let asked = environment("RUST_LOG").and_then(|text| format!("{text},lapin=off").parse::<EnvFilter>().ok());
-    let filter = asked.unwrap_or_else(|| EnvFilter::new(default));
+    let asked = environment("RUST_LOG").and_then(|text| silenced(&text).parse::<EnvFilter>().ok());
+    let filter = asked.unwrap_or_else(|| EnvFilter::new(silenced(default)));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // A second start (in tests) changes nothing.
     let _ = if environment("REKINDLE_LOG").as_deref() == Some("json") {
@@ -27,6 +30,15 @@ pub fn start(verbose: u8) {
     } else {
         builder.with_ansi(false).try_init()
     };
+}
+
+/// The directives without those that name somebody silent, or a part of one, who would have the last word.
+fn silenced(directives: &str) -> String {
+    let loud = directives.split(',').map(str::trim).filter(|directive| {
+        !directive.is_empty() && !SILENT.iter().any(|name| directive.trim_start_matches(['[', '"']).starts_with(name))
+    });
+    let off = SILENT.iter().map(|name| format!("{name}=off"));
+    loud.map(str::to_owned).chain(off).collect::<Vec<_>>().join(",")
 }
 
 /// How often trouble that goes on is said again.
@@ -77,5 +89,19 @@ impl Trouble {
             let (seconds, tries) = (lasting.since.elapsed().as_secs(), lasting.tries);
             tracing::warn!(seconds, tries, "{} goes on", self.what);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_quotes_secrets_is_silent_whatever_was_asked_for() {
+        let check = |asked: &str, expected: &str| assert_eq!(silenced(asked), expected, "{asked}");
+        check("trace", "trace,lapin=off,async_imap=off");
+        check("info, async_imap::imap_stream=trace", "info,lapin=off,async_imap=off");
+        check("lapin=debug,rekindle=debug", "rekindle=debug,lapin=off,async_imap=off");
+        check("", "lapin=off,async_imap=off");
     }
 }

@@ -1,5 +1,5 @@
-//! What nobody would notice by itself: a campaign that is not scanned any more, silence where there is
-//! usually traffic, a server without credit, and a pool of codes that runs out. Each is told once when it begins and once when it ends, and is a metric meanwhile.
+//! What nobody would notice by itself: a campaign that is not scanned any more, silence where there is usually
+//! traffic, a server without credit, and a pool of codes that runs out. Each is told once when it begins and once when it ends, and is a metric meanwhile.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -56,10 +56,15 @@ impl Alerts {
                 found.insert(("pool_low", pool.pool));
             }
         }
-        // Those that were only away for a moment are back before anybody could do something.
+        // Those that were only away for a moment are back before anybody could do something. One that is tried again
+        // is not back yet.
         let long = (now + LONG_REST).timestamp_millis();
-        let rests = paces::resting(&mut tx).await?.into_iter().filter(|rests| rests.until_at > long);
-        found.extend(rests.filter(|rests| !rests.name.starts_with(DOMAIN)).map(|rests| ("server_rests", rests.name)));
+        for rests in paces::resting(&mut tx).await?.into_iter().filter(|rests| !rests.name.starts_with(DOMAIN)) {
+            let alert = ("server_rests", rests.name);
+            if rests.until_at > long || self.raised.contains(&alert) {
+                found.insert(alert);
+            }
+        }
         tx.commit().await?;
         for (alert, about) in found.difference(&self.raised) {
             tracing::warn!(alert, about, "{}", said(alert));

@@ -13,6 +13,7 @@ use super::{App, AppError, IDLE, Pulse, RECOVERY, senders};
 use crate::catalog::{Catalog, CatalogError};
 use crate::domain::Instant;
 use crate::fallback;
+use crate::inbound::bounces::mailbox::Watcher;
 use crate::inbound::bounces::maildir;
 use crate::inbound::poll::Poller;
 use crate::inbound::webhook::{Answer, Hooks};
@@ -66,7 +67,8 @@ impl App {
         }
         if does(Role::Scheduler) {
             tasks.push(tokio::spawn(Arc::clone(&self).schedule(shutdown.clone())));
-            tasks.push(tokio::spawn(Arc::clone(&self).take_bounces(shutdown.clone())));
+            tasks.push(tokio::spawn(Arc::clone(&self).take_from_maildir(shutdown.clone())));
+            tasks.push(tokio::spawn(Arc::clone(&self).take_from_mailbox(shutdown.clone())));
         }
         if let Some(queue) = &queue {
             if does(Role::Dispatcher) {
@@ -216,8 +218,8 @@ impl App {
     }
 
     /// Ingests what is delivered to the Maildir of bounces, where there is one.
-    async fn take_bounces(self: Arc<Self>, shutdown: CancellationToken) {
-        let Some(folder) = self.settings.bounces.as_deref() else { return };
+    async fn take_from_maildir(self: Arc<Self>, shutdown: CancellationToken) {
+        let Some(folder) = self.settings.bounces.maildir.as_deref() else { return };
         while !shutdown.is_cancelled() {
             match maildir::poll(folder, &self.store, &self.clock).await {
                 Ok(0) => pause(&shutdown, MAILDIR).await,
@@ -228,6 +230,12 @@ impl App {
                 }
             }
         }
+    }
+
+    /// Ingests what comes to the mailbox of bounces, where there is one.
+    async fn take_from_mailbox(self: Arc<Self>, shutdown: CancellationToken) {
+        let Some(settings) = &self.settings.bounces.imap else { return };
+        Watcher::new(settings, &self.store, &self.clock).run(&shutdown).await;
     }
 
     /// Dispatches what is ready, and takes back what dead processes held.

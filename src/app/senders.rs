@@ -60,6 +60,14 @@ pub fn factories(settings: &Settings, catalog: &Catalog) -> Result<Factories, Ap
     let sms: Arc<dyn SenderFactory> = if settings.sms.providers.is_empty() {
         Arc::new(capture)
     } else {
+        let redirect = settings.redirect_all_to.as_ref();
+        if redirect.is_some_and(|redirect| !settings.brand.sms.cover(&redirect.phone)) {
+            return Err(AppError::Refused(
+                "redirect_all_to.phone is a number that no provider of sms.sender is for; write another, or add its \
+                 beginning to the prefixes of one"
+                    .to_owned(),
+            ));
+        }
         Arc::new(sms_pool(settings, sms_factories(settings, catalog)?))
     };
     Ok((email, sms))

@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use super::wording::Wording;
+use super::wording::{Form, Sms, Wording};
 use crate::document::{Problem, expected};
 use crate::domain::audience::Audience;
 use crate::domain::campaign::Campaign;
-use crate::domain::gift::GiftRule;
-use crate::domain::message::{Channel, Content};
+use crate::domain::gift::{Gift, GiftRule};
+use crate::domain::message::{Channel, Content, SmsWords};
 use crate::domain::sms::SmsSize;
 use crate::domain::token::TokenKey;
-use crate::rendering::{Variables, sample};
+use crate::rendering::{RenderError, Variables, sample};
 use crate::settings::Settings;
 
 /// The campaigns whose messages a filter asks for are there.
@@ -81,10 +81,15 @@ impl Contents<'_> {
     ) {
         let (brand, step) = (&self.settings.brand, &campaign.steps[index]);
         let own = step.gift.as_ref();
-        let earlier = campaign.steps[..index].iter().rev().find_map(|step| step.gift.as_ref());
-        let given = own.or(earlier).map(sample::gift);
-        let mut gifts = vec![given.as_ref()];
-        if given.is_some() && own.is_none_or(GiftRule::may_be_missing) {
+        // A step that gives nothing says the last gift that the occasion brought, if it brought any.
+        let earlier = campaign.steps[..index].iter().filter_map(|step| step.gift.as_ref());
+        let day = sample::order(brand).purchased_at.date_naive();
+        let given: Vec<Gift> = match own {
+            Some(rule) => vec![sample::gift(rule, day)],
+            None => earlier.map(|rule| sample::gift(rule, day)).collect(),
+        };
+        let mut gifts: Vec<Option<&Gift>> = given.iter().map(Some).collect();
+        if own.is_none_or(GiftRule::may_be_missing) {
             gifts.push(None);
         }
         for (locale, gift) in self.wording.renderer.locales(&step.content).into_iter().flat_map(|locale| {
@@ -106,37 +111,83 @@ impl Contents<'_> {
                 order: Some(&order),
                 gift,
             };
-            match self.wording.render(&step.content, channel, campaign.purpose, &variables) {
-                Ok(content) => {
-                    if own.and(gift).is_some_and(|gift| gift.code.is_some()) && !says(&content, sample::CODE) {
-                        let (line, column) = step.content_at;
-                        let message = format!(
-                            "content `{}` does not say {{{{gift.code}}}} by {channel} in `{locale}`: members would get \
-                             a coupon and never learn its code",
-                            step.content
-                        );
-                        problems.push(Problem { file: self.file.to_owned(), line, column, message });
-                    }
-                    if let Content::Sms { text } = content {
-                        // The one with the gift is the longer one.
-                        sizes.entry((step.content.clone(), locale)).or_insert_with(|| SmsSize::of(&text));
-                    }
+            let (forms, errors) = match channel {
+                Channel::Email => match self.wording.render(&step.content, channel, campaign.purpose, "", &variables) {
+                    Ok(content) => (vec![content], Vec::new()),
+                    Err(error) => (Vec::new(), vec![error]),
+                },
+                Channel::Sms => self.sms(&self.wording.sms(&step.content, campaign.purpose, &variables)),
+            };
+            let silent = || forms.iter().any(|content| !says(content, sample::CODE));
+            if own.and(gift).is_some_and(|gift| gift.code.is_some()) && silent() {
+                let (line, column) = step.content_at;
+                let message = format!(
+                    "content `{}` does not say {{{{gift.code}}}} by {channel} in `{locale}`: members would get a \
+                     coupon and never learn its code",
+                    step.content
+                );
+                problems.push(Problem { file: self.file.to_owned(), line, column, message });
+            }
+            for text in forms.iter().flat_map(texts) {
+                // The dearest of those with and without a gift, and of those that differ by a line's footer.
+                let size = SmsSize::of(text);
+                let known = sizes.entry((step.content.clone(), locale.clone())).or_insert(size);
+                if (size.segments, size.units) > (known.segments, known.units) {
+                    *known = size;
                 }
-                Err(error) => {
-                    let mut place = error.place.split(':').filter_map(|part| part.parse().ok());
-                    let problem = Problem {
-                        file: self.settings.templates.join(&error.template).display().to_string(),
-                        line: place.next().unwrap_or(0),
-                        column: place.next().unwrap_or(0),
-                        message: error.reason,
-                    };
-                    if !problems.contains(&problem) {
-                        problems.push(problem);
-                    }
+            }
+            for error in errors {
+                let mut place = error.place.split(':').filter_map(|part| part.parse().ok());
+                let problem = Problem {
+                    file: self.settings.templates.join(&error.template).display().to_string(),
+                    line: place.next().unwrap_or(0),
+                    column: place.next().unwrap_or(0),
+                    message: error.reason,
+                };
+                if !problems.contains(&problem) {
+                    problems.push(problem);
                 }
             }
         }
     }
+
+    /// An SMS as each provider gets it, and what is wrong: a template is, or of all providers for some numbers
+    /// none takes it.
+    fn sms(&self, sms: &Sms<'_>) -> (Vec<Content>, Vec<RenderError>) {
+        let (mut forms, mut errors) = (Vec::new(), Vec::new());
+        let routes = self.wording.routes;
+        for start in routes.starts() {
+            let (mut taken, mut refused) = (false, Vec::new());
+            for route in routes.of(start) {
+                match sms.form(route) {
+                    Ok(Form::Words(words)) => {
+                        taken = true;
+                        forms.push(Content::sms([(route.provider.clone(), words)]));
+                    }
+                    Ok(Form::Refused(error)) => refused.push(error),
+                    Err(error) => {
+                        taken = true;
+                        errors.push(error);
+                    }
+                }
+            }
+            if let (false, Some(first)) = (taken, refused.into_iter().next()) {
+                let reason = match start {
+                    "" => first.reason,
+                    start => format!("{} (and no other provider takes it to {start}…)", first.reason),
+                };
+                errors.push(RenderError { reason, ..first });
+            }
+        }
+        (forms, errors)
+    }
+}
+
+/// The texts of an SMS.
+fn texts(content: &Content) -> Vec<&String> {
+    let Content::Sms { forms } = content else { return Vec::new() };
+    let words = forms.iter().map(|form| &form.words);
+    words.filter_map(|words| if let SmsWords::Text(text) = words { Some(text) } else { None }).collect()
 }
 
 /// Whether a member reads these words in every form of a message.
@@ -145,7 +196,9 @@ fn says(content: &Content, words: &str) -> bool {
         Content::Email { html, text, .. } => {
             text.contains(words) && html.as_ref().is_none_or(|html| html.contains(words))
         }
-        Content::Sms { text } => text.contains(words),
-        Content::Pattern { values, .. } => values.iter().any(|(_, value)| value.contains(words)),
+        Content::Sms { forms } => forms.iter().all(|form| match &form.words {
+            SmsWords::Text(text) => text.contains(words),
+            SmsWords::Pattern { values, .. } => values.iter().any(|(_, value)| value.contains(words)),
+        }),
     }
 }

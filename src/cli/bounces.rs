@@ -8,15 +8,16 @@ use serde::Serialize;
 
 use super::output::{self, Format};
 use super::{CommandError, Result, Session};
-use crate::inbound::bounces::classify::{Heard, LARGEST, classify};
+use crate::inbound::bounces::classify::{Heard, Kind, LARGEST, classify};
 use crate::inbound::bounces::ingest::ingest;
-use crate::inbound::bounces::mbox;
+use crate::inbound::bounces::{mailbox, mbox};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Bounces {
     /// Say what mails are: bounces, complaints, automatic replies. Reads no settings, changes nothing.
     Classify(Classify),
-    /// Take one mail in and act on it; for a mail server's pipe. Exit code 75 asks it to try again.
+    /// Take one mail in and act on it, for a mail server's pipe; or all that wait in the mailbox of the
+    /// settings. Exit code 75 asks to try again.
     Ingest(Ingest),
 }
 
@@ -28,6 +29,9 @@ pub(super) struct Ingest {
     /// To whom it was sent, where the mail server tells it (`${recipient}` of Postfix).
     #[arg(long, value_name = "ADDRESS")]
     recipient: Option<String>,
+    /// Take what waits in the mailbox of the settings (`bounces.imap`), and say what it was.
+    #[arg(long, conflicts_with_all = ["file", "recipient"])]
+    imap: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -51,6 +55,9 @@ impl Bounces {
 
 impl Ingest {
     async fn execute(self, session: &Session) -> Result {
+        if self.imap {
+            return work_off_mailbox(session).await;
+        }
         let mail = match &self.file {
             Some(path) => std::fs::File::open(path).and_then(whole),
             None => whole(std::io::stdin().lock()),
@@ -73,6 +80,45 @@ impl Ingest {
             ]
         })
     }
+}
+
+/// What was taken from a mailbox.
+#[derive(Debug, Serialize)]
+struct Taken {
+    mails: usize,
+    kinds: Vec<OfKind>,
+}
+
+#[derive(Debug, Serialize)]
+struct OfKind {
+    kind: Kind,
+    #[serde(flatten)]
+    heard: mailbox::Heard,
+}
+
+async fn work_off_mailbox(session: &Session) -> Result {
+    let app = session.open().await?;
+    let Some(settings) = &app.settings.bounces.imap else {
+        let file = app.settings.file.display();
+        return Err(CommandError::Other(format!("{file} names no mailbox; write bounces: {{ imap: {{ host: … }} }}")));
+    };
+    let worked = mailbox::work_off(settings, &app.store, &app.clock).await;
+    let worked = worked.map_err(|error| CommandError::Other(error.to_string()))?;
+    let kinds = worked.heard.into_iter().map(|(kind, heard)| OfKind { kind, heard }).collect();
+    let taken = Taken { mails: worked.mails, kinds };
+    match session.format {
+        Format::Json => return output::json(&taken),
+        Format::Table => output::say(&output::counted(taken.mails, "mail"))?,
+        Format::Csv => {}
+    }
+    if taken.mails == 0 {
+        return Ok(());
+    }
+    let columns = ["kind", "recipients", "new", "suppressed"];
+    output::rows(session.format, &taken.kinds, &columns, |OfKind { kind, heard }| {
+        let numbers = [heard.recipients, heard.new, heard.suppressed];
+        std::iter::once(kind.to_string()).chain(numbers.map(|number| number.to_string())).collect()
+    })
 }
 
 /// As much of a mail as is looked at. The rest is read, too: a mail server whose pipe breaks brings

@@ -21,7 +21,7 @@ pub(super) enum Campaigns {
     Audience {
         /// The campaign's name.
         name: String,
-        /// As of this instant [default: now].
+        /// As of this instant, such as 2026-03-21 [default: now].
         #[arg(long, value_name = "T")]
         at: Option<String>,
         /// How many members to show.
@@ -47,7 +47,7 @@ pub(super) enum Campaigns {
 pub(super) struct Target {
     /// The campaign's name.
     name: Option<String>,
-    /// Every campaign: silence everything.
+    /// All campaigns at once.
     #[arg(long)]
     all: bool,
 }

@@ -11,11 +11,12 @@ use crate::domain::campaign::{Campaign, Status};
 use crate::domain::gift::Gift;
 use crate::domain::message::{Channel, Reason};
 use crate::domain::policy::Decision;
-use crate::domain::{Instant, duration};
+use crate::domain::{Instant, duration, instant};
 use crate::occasion_search::{self, Found};
 use crate::scheduler::backfill;
 use crate::store::audience_facts::AudienceFacts;
 use crate::store::configuration::CampaignState;
+use crate::store::events::{self, Event};
 use crate::store::{Tx, configuration, gifts, members, models};
 
 /// How far back and ahead occasions are looked for.
@@ -30,7 +31,7 @@ pub(super) struct Explain {
     /// Only this campaign.
     #[arg(long, value_name = "NAME")]
     campaign: Option<String>,
-    /// As of this instant [default: now].
+    /// As of this instant, such as 2026-03-21 [default: now].
     #[arg(long, value_name = "T")]
     at: Option<String>,
 }
@@ -83,6 +84,19 @@ struct Row {
     because: String,
     /// What it brings; absent where it brings nothing, or nothing is reserved yet.
     gift: Option<String>,
+    /// What came back about it, in order.
+    heard: Vec<Heard>,
+}
+
+/// Something that was heard about a message.
+#[derive(Serialize)]
+struct Heard {
+    /// `delivered`, `bounced`, `clicked` …
+    kind: String,
+    at: String,
+    local_time: String,
+    /// The provider's or server's code, or the link.
+    detail: Option<String>,
 }
 
 impl Explain {
@@ -123,10 +137,12 @@ impl Explain {
                 Some(state) if state.held => format!("{}: its messages wait for approval", state.held_because()),
                 _ => "live".to_owned(),
             };
+            let stored = found.iter().filter(|found| found.exists).map(|found| found.message.id).collect();
+            let events = events::of_messages(&mut tx, stored).await?;
             let mut messages = Vec::with_capacity(found.len());
             for found in &found {
                 let gift = gifts::of_message(&mut tx, &found.message, campaign).await?;
-                messages.push(row(found, zone, campaign.status, gift.as_ref()));
+                messages.push(row(found, &events, zone, campaign.status, gift.as_ref()));
             }
             let asked = std::iter::once((&campaign.audience, &member));
             let known = AudienceFacts::load(&mut tx, asked, true).await?;
@@ -184,8 +200,15 @@ fn line(term: Term) -> Line {
     Line { depth: term.depth, term: term.text, holds: term.holds == Some(true), value: term.value }
 }
 
-fn row(found: &Found, zone: chrono_tz::Tz, status: Status, gift: Option<&Gift>) -> Row {
+fn row(found: &Found, events: &[Event], zone: chrono_tz::Tz, status: Status, gift: Option<&Gift>) -> Row {
     let message = &found.message;
+    let local = |at: Instant| at.with_timezone(&zone).format("%Y-%m-%d %H:%M").to_string();
+    let heard = events.iter().filter(|event| event.message_id == Some(message.id)).map(|event| Heard {
+        kind: event.kind.clone(),
+        at: rfc3339(instant(event.at)),
+        local_time: local(instant(event.at)),
+        detail: event.detail.clone(),
+    });
     let (state, channel, reason): (String, Option<Channel>, Option<Reason>) =
         if found.exists && message.state.is_final() {
             (message.state.to_string(), message.channel, message.reason)
@@ -202,12 +225,13 @@ fn row(found: &Found, zone: chrono_tz::Tz, status: Status, gift: Option<&Gift>) 
         step: message.step.clone(),
         occasion: message.occasion.clone(),
         due_at: rfc3339(message.due_at),
-        local_time: message.next_at.with_timezone(&zone).format("%Y-%m-%d %H:%M").to_string(),
+        local_time: local(message.next_at),
         state,
         channel: channel.map(|channel| channel.as_str()),
         reason: reason.map(|reason| reason.as_str()),
         because: reason.map(because).unwrap_or_default().to_owned(),
         gift: gift.map(Gift::to_string),
+        heard: heard.collect(),
     }
 }
 
@@ -219,7 +243,9 @@ const fn because(reason: Reason) -> &'static str {
         Reason::GoalReached => "the member bought again, or opened or clicked a step before it",
         Reason::TooLate => "it would have gone out later than the campaign allows",
         Reason::AlreadyGreeted => "another yearly greeting went out within 180 days",
-        Reason::NoAddress => "the member has no address on the campaign's channels",
+        Reason::NoAddress => {
+            "the member has no address on the campaign's channels, or a number that no SMS provider is for"
+        }
         Reason::NoConsent => "the member has not agreed to marketing on the campaign's channels",
         Reason::Suppressed => "the address must not be written to, or the member paused marketing",
         Reason::HeldOut => "the member is in the control group",
@@ -267,6 +293,10 @@ fn show(member: &str, all: &[Explained]) -> Result {
                 "  {}  {} ({})  {}{channel}{because}{gift}",
                 row.local_time, row.step, row.occasion, row.state
             ))?;
+            for heard in &row.heard {
+                let detail = heard.detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
+                output::say(&format!("    {}  {}{detail}", heard.local_time, heard.kind))?;
+            }
         }
     }
     Ok(())

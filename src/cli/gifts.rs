@@ -41,7 +41,7 @@ pub(super) enum Gifts {
         #[arg(long, value_name = "NAME")]
         pool: Option<String>,
     },
-    /// Take the codes out of a pool that nobody was given.
+    /// Take the codes that nobody was given out of a pool.
     Forget {
         /// The pool.
         pool: String,

@@ -24,7 +24,7 @@ pub(super) struct Messages {
     /// held_out, cancelled …
     #[arg(long)]
     state: Option<State>,
-    /// At most so many.
+    /// At most so many [default: 100 in a table, else all].
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
 }

@@ -43,7 +43,7 @@ use output::Format;
 #[derive(Debug, Parser)]
 #[command(name = "rekindle", version, propagate_version = true, max_term_width = 100)]
 #[command(
-    after_help = "Start with `rekindle demo`. Then: import members, `rekindle plan`, `rekindle run`.\nREADME.md tells the first campaign step by step."
+    after_help = "Start with `rekindle demo`. Then: import members, `rekindle plan`, `rekindle run`.\nREADME.md tells the first campaign step by step, docs/reference.md every key."
 )]
 struct Arguments {
     /// The settings file.

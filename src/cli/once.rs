@@ -10,7 +10,7 @@ pub(super) struct Once {
     /// Catch up to this instant, on a clock that stands there (senders must be capture or local).
     #[arg(long, value_name = "T", conflicts_with_all = ["from", "to"])]
     at: Option<String>,
-    /// Work every instant from here …
+    /// Work every instant from here, such as 2026-03-21, …
     #[arg(long, value_name = "T", requires = "to")]
     from: Option<String>,
     /// … up to, not with, this one, at which something falls due, in order.
@@ -26,8 +26,8 @@ impl Once {
             && instant_of(text, &settings, "the time")? > Clock::System.now() + chrono::Duration::days(1)
         {
             output::complain(
-                "Note: this works the store as if that day had come: its campaigns will have been scanned up to then.\n\
-                 To rehearse, use a copy: REKINDLE_STORE=sqlite://rehearsal.db",
+                "Note: this works the store as if that day had come, and the store remembers it.\n\
+                 Rehearse on a store of its own, such as REKINDLE_STORE=sqlite://var/try.db",
             );
         }
         let passed = match (&self.at, &self.from, &self.to) {

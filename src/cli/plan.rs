@@ -17,10 +17,11 @@ const SHOWN: usize = 40;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Plan {
-    /// The first instant: RFC 3339, or a date (midnight of the brand's clock).
+    /// The first instant: 2026-03-21 (midnight), 2026-03-21 09:00 (both on the brand's clock) or
+    /// 2026-03-21T09:00:00Z.
     #[arg(long, value_name = "T")]
     from: String,
-    /// The first instant that is no longer planned.
+    /// The first instant that is no longer planned, written like it.
     #[arg(long, value_name = "T")]
     to: String,
     /// Also what would not be sent, with its reason.

@@ -10,7 +10,7 @@ use crate::app::{App, factories};
 use crate::catalog::Catalog;
 use crate::domain::campaign::{Campaign, MAIN};
 use crate::domain::member::{Member, Track};
-use crate::domain::message::{Channel, Content, ENVELOPE_VERSION, Envelope};
+use crate::domain::message::{Channel, Content, ENVELOPE_VERSION, Envelope, SmsWords};
 use crate::domain::sms::SmsSize;
 use crate::domain::{address, phone};
 use crate::occasion_search;
@@ -48,17 +48,21 @@ impl Preview {
             let hint = crate::document::expected(&self.campaign, &known);
             return Err(CommandError::Other(format!("there is no campaign `{}`; {hint}", self.campaign)));
         };
-        let (channel, content, note) = self.render(&app, &catalog, campaign).await?;
+        let Rendered { channel, content, note, to } = self.render(&app, &catalog, campaign).await?;
         if let Some(file) = &self.out {
             let text = match &content {
                 Content::Email { html: Some(html), .. } => html,
-                Content::Email { text, .. } | Content::Sms { text } => text,
-                Content::Pattern { template, .. } => template,
+                Content::Email { text, .. } => text,
+                Content::Sms { forms } => match forms.first().map(|form| &form.words) {
+                    Some(SmsWords::Text(text)) => text,
+                    Some(SmsWords::Pattern { template, .. }) => template,
+                    None => "",
+                },
             };
             std::fs::write(file, text)
                 .map_err(|error| CommandError::Other(format!("cannot write {}: {error}", file.display())))?;
         }
-        if let Some(to) = &self.send_to {
+        if let Some(to) = to {
             return send(&app, &catalog, campaign, channel, content, to).await;
         }
         if session.format != Format::Table {
@@ -73,7 +77,7 @@ impl Preview {
     }
 
     /// The message of the member's nearest occasion, or of a made-up one where there is none.
-    async fn render(&self, app: &App, catalog: &Catalog, campaign: &Campaign) -> Result<(Channel, Content, String)> {
+    async fn render(&self, app: &App, catalog: &Catalog, campaign: &Campaign) -> Result<Rendered> {
         let Some(step) = campaign.step_index(&self.step).map(|index| &campaign.steps[index]) else {
             let known: Vec<&str> = campaign.steps.iter().map(|step| step.id.as_str()).collect();
             let hint = crate::document::expected(&self.step, &known);
@@ -96,11 +100,13 @@ impl Preview {
             .filter(|found| found.message.step == step.id)
             .min_by_key(|found| ((found.message.due_at - now).abs(), found.message.id));
         let gift = match nearest {
-            Some(found) => gifts::of_message(&mut tx, &found.message, campaign).await?,
-            None => None,
+            // A member's own code goes to nobody else.
+            Some(found) if self.send_to.is_none() => gifts::of_message(&mut tx, &found.message, campaign).await?,
+            _ => None,
         };
         // Nothing is taken out of a pool for a look.
-        let gift = gift.or_else(|| step.gift.as_ref().map(sample::gift));
+        let day = nearest.map_or(now, |found| found.message.due_at).date_naive();
+        let gift = gift.or_else(|| Some(sample::gift(step.gift.as_ref()?, day)));
         tx.commit().await?;
         let made_up = sample::order(&catalog.brand);
         let needs_order = matches!(campaign.trigger.kind(), "post_purchase" | "at_risk");
@@ -128,14 +134,17 @@ impl Preview {
             order,
             gift: gift.as_ref(),
         };
+        let to = self.send_to.as_deref().map(|to| test_address(catalog, channel, to)).transpose()?;
+        let nobody = || catalog.brand.sms.starts().first().copied().unwrap_or_default();
+        let address = to.as_deref().or_else(|| member.address(channel)).unwrap_or_else(nobody);
         let content = catalog
-            .content(campaign, &step.content, channel, &variables)
+            .content(campaign, &step.content, channel, address, &variables)
             .map_err(|error| CommandError::Other(error.to_string()))?;
         let note = match member.address(channel) {
             Some(_) => note,
             None => format!("Member {} has no address for {channel}; this is what it would say.\n{note}", self.member),
         };
-        Ok((channel, content, note))
+        Ok(Rendered { channel, content, note, to })
     }
 }
 
@@ -149,16 +158,46 @@ pub(super) fn shown(content: &Content, campaign: &Campaign) -> String {
         Content::Email { from, to_name, subject, text, .. } => {
             format!("From:    {from}\nTo:      {to_name}\nSubject: {subject}\n\n{text}")
         }
-        Content::Sms { text } => {
-            let segments = SmsSize::of(text);
-            let remark = segments.remark().map(|remark| format!(": {remark}")).unwrap_or_default();
-            format!("SMS ({})\n\n{text}\n\n{segments}{remark}\n", campaign.purpose)
-        }
-        Content::Pattern { template, values } => {
-            let values: String = values.iter().map(|(name, value)| format!("\n  {name}: {value}")).collect();
-            format!("SMS by the provider's pattern {template}{values}\n")
+        Content::Sms { forms } => {
+            let forms = forms.iter().map(|form| {
+                let by = match form.providers.as_slice() {
+                    [] => String::new(),
+                    providers => format!(" by {}", providers.join(", ")),
+                };
+                match &form.words {
+                    SmsWords::Text(text) => {
+                        let segments = SmsSize::of(text);
+                        let remark = segments.remark().map(|remark| format!(": {remark}")).unwrap_or_default();
+                        format!("SMS ({}){by}\n\n{text}\n\n{segments}{remark}\n", campaign.purpose)
+                    }
+                    SmsWords::Pattern { template, values } => {
+                        let values: String =
+                            values.iter().map(|(name, value)| format!("\n  {name}: {value}")).collect();
+                        format!("SMS ({}){by}, the pattern {template}{values}\n", campaign.purpose)
+                    }
+                }
+            });
+            forms.collect::<Vec<_>>().join("\n")
         }
     }
+}
+
+/// A rendered message.
+struct Rendered {
+    channel: Channel,
+    content: Content,
+    /// For whom, and when.
+    note: String,
+    /// Where it is sent to.
+    to: Option<String>,
+}
+
+fn test_address(catalog: &Catalog, channel: Channel, to: &str) -> Result<String> {
+    let parsed = match channel {
+        Channel::Email => address::parse(to),
+        Channel::Sms => phone::parse(to, catalog.brand.phone_region),
+    };
+    parsed.map_err(|error| CommandError::Other(format!("--send-to: {error}")))
 }
 
 async fn send(
@@ -167,13 +206,8 @@ async fn send(
     campaign: &Campaign,
     channel: Channel,
     mut content: Content,
-    to: &str,
+    to: String,
 ) -> Result {
-    let parsed = match channel {
-        Channel::Email => address::parse(to),
-        Channel::Sms => phone::parse(to, catalog.brand.phone_region),
-    };
-    let to = parsed.map_err(|error| CommandError::Other(format!("--send-to: {error}")))?;
     let (email, sms) = factories(&app.settings, catalog)?;
     let factory = if channel == Channel::Email { email } else { sms };
     let message = app.clock.new_id();
@@ -186,6 +220,7 @@ async fn send(
         campaign: campaign.name.clone(),
         purpose: campaign.purpose,
         to,
+        only: None,
         content,
     };
     let mut sender = factory.open();

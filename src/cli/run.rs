@@ -22,7 +22,7 @@ pub(super) struct Run {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum RoleName {
-    /// Finds what falls due, and takes bounces from the Maildir.
+    /// Finds what falls due, and takes bounces from the Maildir or the mailbox.
     Scheduler,
     /// Decides, renders and queues.
     Dispatcher,

@@ -9,10 +9,13 @@ use super::{Result, Session, rfc3339};
 use crate::app::alerts::pools_in_use;
 use crate::domain::instant;
 use crate::domain::message::Channel;
-use crate::store::{configuration, gifts, members, messages, paces, purchases, suppressions};
+use crate::store::{configuration, events, gifts, members, messages, paces, purchases, suppressions};
 
 /// Uncertain attempts that are shown.
 const SHOWN: i64 = 10;
+
+/// How far back what was heard is counted.
+const HEARD: chrono::Duration = chrono::Duration::hours(24);
 
 #[derive(Serialize)]
 struct Status {
@@ -26,6 +29,8 @@ struct Status {
     messages: BTreeMap<String, i64>,
     /// Why messages were not sent, by reason.
     reasons: BTreeMap<String, i64>,
+    /// What was heard back in the last 24 hours, by kind: `delivered`, `bounced`, `clicked` …
+    heard: BTreeMap<String, i64>,
     /// Sent messages by campaign and channel.
     sent: Vec<Sent>,
     /// Campaigns above what a day may bring, waiting for `campaigns approve`.
@@ -35,7 +40,8 @@ struct Status {
     queue: Vec<Queue>,
     /// Pools of codes that are empty or will be within a week, of those on which live campaigns draw.
     low_pools: Vec<gifts::Pool>,
-    /// Servers and recipients' domains to which nothing goes at the moment, in any process.
+    /// Servers and recipients' domains to which nothing goes at the moment, in any process, and mailboxes
+    /// from which no bounces come.
     resting: Vec<Resting>,
     /// Attempts whose answer was lost, ever.
     uncertain_attempts: i64,
@@ -92,6 +98,7 @@ pub(super) async fn execute(session: &Session) -> Result {
         paused_because,
         messages: BTreeMap::new(),
         reasons: BTreeMap::new(),
+        heard: events::counts(&mut tx, (app.clock.now() - HEARD).timestamp_millis()).await?.into_iter().collect(),
         sent: Vec::new(),
         waiting_for_approval: held.iter().map(|(name, _)| name.clone()).collect(),
         held_because: held.iter().map(|(_, state)| state.held_because()).collect(),
@@ -174,6 +181,7 @@ fn show(status: &Status) -> Result {
     output::say(&format!("suppressions  {}", number(status.suppressions)))?;
     output::say(&format!("messages      {}", pairs(&status.messages)))?;
     output::say(&format!("not sent      {}", pairs(&status.reasons)))?;
+    output::say(&format!("heard in 24h  {}", pairs(&status.heard)))?;
     for queue in &status.queue {
         let what = match (&queue.problem, queue.waiting) {
             (Some(problem), _) => problem.clone(),
@@ -190,7 +198,8 @@ fn show(status: &Status) -> Result {
             "open" => format!("rests until {}", rests.until),
             _ => "is being tried again".to_owned(),
         };
-        output::say(&format!("sender        {} {until}: {}", rests.name, rests.reply))?;
+        let what = if rests.name.starts_with(paces::MAILBOX) { "bounces" } else { "sender" };
+        output::say(&format!("{what:13} {} {until}: {}", rests.name, rests.reply))?;
     }
     output::say(&format!("uncertain     {} attempts, ever", number(status.uncertain_attempts)))?;
     for uncertain in &status.latest_uncertain {

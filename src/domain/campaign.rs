@@ -187,7 +187,6 @@ impl Campaign {
         Rules {
             purpose: self.purpose,
             quiet_hours: brand.quiet_hours,
-            sms_closed: brand.sms_closed.map(|hours| (hours, brand.timezone)),
             almanac: &brand.almanac,
             cap,
             late: self.limits.late,

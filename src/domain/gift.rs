@@ -183,7 +183,7 @@ mod tests {
         };
         check("{ points: 5, coupon: { pool: p, value: x } }", "not both");
         check("{ when_empty: skip }", "a gift is `coupon:");
-        check("{ points: 0 }", "from 1 to");
+        check("{ points: 0 }", "expected 1 to");
         check("{ points: 5, when_empty: skip }", "points never run out");
         check("{ coupon: { pool: Big Pool, value: x } }", "cannot be a name");
         check("{ coupon: { pool: p } }", "`value` is missing");

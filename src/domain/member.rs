@@ -9,6 +9,7 @@ use super::Instant;
 use super::almanac::Almanac;
 use super::calendar::{Calendar, MonthDay, QuietHours, in_calendar};
 use super::message::Channel;
+use super::sms::Routes;
 use crate::document::Value;
 
 /// A customer in the member store.
@@ -143,8 +144,8 @@ pub struct Brand {
     /// The region whose national phone numbers are understood at import.
     pub phone_region: phonenumber::country::Id,
     pub quiet_hours: Option<QuietHours>,
-    /// When the marketing line of SMS delivers nothing, on the brand's clock.
-    pub sms_closed: Option<QuietHours>,
+    /// By which providers and lines SMS go out.
+    pub sms: Routes,
     pub frequency_cap: Option<FrequencyCap>,
     /// For campaigns that do not say it themselves.
     pub track: Track,
@@ -196,7 +197,7 @@ pub mod samples {
             base_url: "https://rose.example".to_owned(),
             phone_region: phonenumber::country::Id::IR,
             quiet_hours: None,
-            sms_closed: None,
+            sms: Routes::default(),
             frequency_cap: None,
             track: Track::default(),
             almanac: Almanac::EMPTY,

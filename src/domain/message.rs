@@ -116,6 +116,7 @@ words! {
         GoalReached = "goal_reached",
         TooLate = "too_late",
         AlreadyGreeted = "already_greeted",
+        /// None on these channels, or a number that no provider is for.
         NoAddress = "no_address",
         NoConsent = "no_consent",
         Suppressed = "suppressed",
@@ -188,7 +189,7 @@ impl EventKind {
 }
 
 /// The version of [`Envelope`] that is written. The one before it is still read.
-pub const ENVELOPE_VERSION: u8 = 2;
+pub const ENVELOPE_VERSION: u8 = 3;
 
 /// A rendered message on its way through the queue: all that a sender needs, so that sending reads
 /// no template and no member.
@@ -207,6 +208,9 @@ pub struct Envelope {
     pub purpose: Purpose,
     /// The e-mail address, or the phone number in E.164.
     pub to: String,
+    /// Who may have the message already, and takes it only once: nobody else is given it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<String>,
     pub content: Content,
 }
 
@@ -230,9 +234,24 @@ pub enum Content {
         html: Option<String>,
         text: String,
     },
-    Sms {
-        text: String,
-    },
+    /// In the forms that the providers take which may get it.
+    Sms { forms: Vec<SmsForm> },
+}
+
+/// What some providers are given of an SMS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SmsForm {
+    /// By name; empty: whoever sends it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<String>,
+    pub words: SmsWords,
+}
+
+/// The words of an SMS, or where they are found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SmsWords {
+    Text(String),
     /// A message the provider holds as a template of its own: its id there and the named values.
     Pattern {
         template: String,
@@ -240,13 +259,45 @@ pub enum Content {
     },
 }
 
+impl Content {
+    /// An SMS that says the same through every provider.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::sms([(String::new(), SmsWords::Text(text.into()))])
+    }
+
+    /// An SMS of what each provider is given; one without a name is any.
+    pub fn sms(given: impl IntoIterator<Item = (String, SmsWords)>) -> Self {
+        let mut forms: Vec<SmsForm> = Vec::new();
+        for (provider, words) in given {
+            let provider = Some(provider).filter(|provider| !provider.is_empty());
+            match forms.iter_mut().find(|form| form.words == words) {
+                Some(form) => form.providers.extend(provider),
+                None => forms.push(SmsForm { providers: provider.into_iter().collect(), words }),
+            }
+        }
+        Self::Sms { forms }
+    }
+
+    /// What a provider is given of an SMS, where it has a form for it.
+    pub fn words_for(&self, provider: &str) -> Option<&SmsWords> {
+        let Self::Sms { forms } = self else { return None };
+        let own = |form: &&SmsForm| form.providers.is_empty() || form.providers.iter().any(|own| own == provider);
+        forms.iter().find(own).map(|form| &form.words)
+    }
+}
+
 impl Envelope {
     /// The channel follows from the content.
     pub const fn channel(&self) -> Channel {
         match self.content {
             Content::Email { .. } => Channel::Email,
-            Content::Sms { .. } | Content::Pattern { .. } => Channel::Sms,
+            Content::Sms { .. } => Channel::Sms,
         }
+    }
+
+    /// Whether a server of this name can be given it.
+    pub fn is_for(&self, server: &str) -> bool {
+        self.channel() == Channel::Email || self.content.words_for(server).is_some()
     }
 }
 

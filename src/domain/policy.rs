@@ -29,8 +29,6 @@ pub struct Rules<'a> {
     pub purpose: Purpose,
     /// The brand's quiet hours; they hold for marketing only.
     pub quiet_hours: Option<QuietHours>,
-    /// When the marketing line of SMS is closed, and on which clock.
-    pub sms_closed: Option<(QuietHours, Tz)>,
     /// The brand's days of rest; for marketing only, too.
     pub almanac: &'a Almanac,
     /// At most so many messages to a member, and by one channel to an address; `None` for an exempt campaign.
@@ -69,6 +67,7 @@ pub struct Facts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChannelFacts {
     pub channel: Channel,
+    /// There is one, and a sender that is for it.
     pub has_address: bool,
     pub has_consent: bool,
     /// The address is closed for the purpose, or the member paused it.
@@ -76,6 +75,8 @@ pub struct ChannelFacts {
     /// Other messages that count, of whatever member, by this channel to the same address, in the
     /// cap's time.
     pub counted: u32,
+    /// When the line of SMS that marketing takes to this number is closed, and on which clock.
+    pub closed: Option<(QuietHours, Tz)>,
 }
 
 /// What policy says.
@@ -104,11 +105,11 @@ pub fn first_attempt_at(rules: &Rules<'_>, at: Instant, zone: Tz) -> Instant {
 }
 
 /// The same for a message that takes this channel: an SMS waits until its line is open, too.
-fn first_attempt_by(rules: &Rules<'_>, channel: Option<Channel>, at: Instant, zone: Tz) -> Instant {
+fn first_attempt_by(rules: &Rules<'_>, channel: Option<&ChannelFacts>, at: Instant, zone: Tz) -> Instant {
     if rules.purpose == Purpose::Service {
         return at;
     }
-    let closed = rules.sms_closed.filter(|_| channel == Some(Channel::Sms));
+    let closed = channel.and_then(|channel| channel.closed);
     let mut free = at;
     // A night can end on a day of rest, and that day in the next night, or before the line opens.
     while free - at < LONGEST_REST {
@@ -147,7 +148,7 @@ pub fn decide(facts: &Facts, rules: &Rules<'_>, now: Instant) -> Decision {
         return Skip(Reason::GoalReached);
     }
     let chosen = choose_channel(facts, rules.purpose);
-    let channel = chosen.ok().map(|chosen| chosen.channel);
+    let channel = chosen.ok();
     if let Late::SendWithin(within) = rules.late
         && now > first_attempt_by(rules, channel, facts.due_at, facts.zone) + within
     {
@@ -209,8 +210,14 @@ mod tests {
     }
 
     fn facts() -> Facts {
-        let reached =
-            ChannelFacts { channel: Channel::Sms, has_address: true, has_consent: true, suppressed: false, counted: 0 };
+        let reached = ChannelFacts {
+            channel: Channel::Sms,
+            has_address: true,
+            has_consent: true,
+            suppressed: false,
+            counted: 0,
+            closed: None,
+        };
         Facts {
             zone: "Asia/Tehran".parse().unwrap(),
             due_at: utc("2026-01-01T05:30:00Z"),
@@ -235,7 +242,6 @@ mod tests {
         Rules {
             purpose: Purpose::Marketing,
             quiet_hours: Some(QuietHours::parse("21:00-08:00").unwrap()),
-            sms_closed: None,
             almanac: &PLAIN,
             cap: Some(3),
             late: Late::SendWithin(Duration::hours(24)),
@@ -367,7 +373,8 @@ mod tests {
         for (reason, change) in CHANGES {
             let mut facts = facts();
             change(&mut facts);
-            let expected = if *reason == Reason::FrequencyCap { Reason::RestDay } else { *reason };
+            let comes_later = matches!(reason, Reason::FrequencyCap | Reason::GiftUnavailable);
+            let expected = if comes_later { Reason::RestDay } else { *reason };
             assert_eq!(decide(&facts, &rules, facts.due_at.max(utc("2026-01-01T05:30:00Z"))), Decision::Skip(expected));
         }
     }
@@ -435,8 +442,9 @@ mod tests {
     fn an_sms_waits_for_its_lines_hours_on_the_brands_clock() {
         let closed = QuietHours::parse("20:00-09:30").unwrap();
         let tehran = "Asia/Tehran".parse().unwrap();
-        let rules = Rules { sms_closed: Some((closed, tehran)), late: Late::SendWithin(Duration::hours(1)), ..rules() };
+        let rules = Rules { late: Late::SendWithin(Duration::hours(1)), ..rules() };
         let mut facts = facts();
+        facts.channels[1].closed = Some((closed, tehran));
         facts.zone = Tz::UTC;
         facts.due_at = utc("2026-01-01T17:00:00Z"); // 20:30 in Tehran
         // A mail goes out; an SMS waits for 09:30 in Tehran, and then for the end of the member's night.

@@ -262,7 +262,7 @@ async fn write<R: Rows>(
 
 fn header<R: Rows>(record: &ByteRecord) -> Result<Columns, String> {
     if std::str::from_utf8(record.as_slice()).is_err() {
-        return Err("the header is not UTF-8".to_owned());
+        return Err("the header is not UTF-8; save the file as CSV in UTF-8".to_owned());
     }
     let names: Vec<String> =
         record.iter().map(|cell| String::from_utf8_lossy(cell).trim().to_ascii_lowercase()).collect();
@@ -294,7 +294,8 @@ fn decode<R: Rows>(rows: &R, columns: &Columns, record: &ByteRecord) -> Result<R
     }
     let mut row = Vec::with_capacity(record.len());
     for (index, cell) in record.iter().enumerate() {
-        let text = std::str::from_utf8(cell).map_err(|_| format!("{} is not UTF-8", columns.names[index]))?;
+        let text = std::str::from_utf8(cell)
+            .map_err(|_| format!("{} is not UTF-8; save the file as CSV in UTF-8", columns.names[index]))?;
         if text.contains('\0') {
             return Err(format!("{} holds a zero byte", columns.names[index]));
         }

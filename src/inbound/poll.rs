@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::sms::Heard;
 use crate::clock::Clock;
-use crate::domain::message::{Content, ENVELOPE_VERSION, Envelope, Purpose};
-use crate::domain::sms::line_for;
+use crate::domain::message::{Content, ENVELOPE_VERSION, Envelope, Purpose, SmsWords};
+use crate::domain::sms::{Line, line_for};
 use crate::senders::sms::{Found, Receipted, Received, SmsFactory};
 use crate::senders::{Outcome, SenderFactory};
 use crate::settings::{Settings, Uncertain};
@@ -249,9 +249,14 @@ impl Poller {
 
     fn envelope(&self, reply: &Reply) -> Envelope {
         let purpose = reply.purpose.parse().unwrap_or(Purpose::Marketing);
-        let line = line_for(&self.settings.sms.lines, purpose);
-        let text = line.and_then(|line| line.finish(&reply.text).ok()).unwrap_or_else(|| reply.text.clone());
         let redirect = self.settings.redirect_all_to.as_ref();
+        let to = redirect.map_or_else(|| reply.address.clone(), |redirect| redirect.phone.clone());
+        let text = |line: Option<&Line>| line.and_then(|line| line.finish(&reply.text).ok());
+        let given = self.settings.brand.sms.of(&to).into_iter().map(|route| {
+            let text = text(line_for(&route.lines, purpose)).unwrap_or_else(|| reply.text.clone());
+            (route.provider.clone(), SmsWords::Text(text))
+        });
+        let content = Content::sms(given);
         Envelope {
             v: ENVELOPE_VERSION,
             message: reply.id,
@@ -259,8 +264,9 @@ impl Poller {
             at: reply.created_at,
             campaign: "reply".to_owned(),
             purpose,
-            to: redirect.map_or_else(|| reply.address.clone(), |redirect| redirect.phone.clone()),
-            content: Content::Sms { text },
+            to,
+            only: None,
+            content,
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
+use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use ring::hmac;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -32,8 +32,8 @@ pub fn is_genuine(auth: Auth, secret: &str, call: &Call, now: Instant) -> bool {
 }
 
 /// Whether what is believed covers the URL's query, and not the body alone.
-pub const fn covers_query(auth: Auth) -> bool {
-    !matches!(auth, Auth::Vonage)
+pub const fn covers_query(auth: Auth, call: &Call) -> bool {
+    !matches!(auth, Auth::Vonage) || call.body.is_empty()
 }
 
 fn key(secret: &str, call: &Call) -> bool {
@@ -97,13 +97,51 @@ fn plivo(secret: &str, call: &Call) -> bool {
 
 /// <https://developer.vonage.com/messages/concepts/signed-webhooks>: a JWT in `Authorization` whose
 /// `payload_hash` is that of the body. The query is not covered, so a call without a body says nothing.
+/// Where there is none, the fields are signed.
 fn vonage(secret: &str, call: &Call, now: Instant) -> bool {
     let token = call.header("authorization").and_then(|header| {
         let (kind, token) = header.split_once(' ')?;
         kind.eq_ignore_ascii_case("bearer").then_some(token.trim())
     });
-    let Some(claims) = token.and_then(|token| claims(secret, token, now)) else { return false };
+    let Some(token) = token else { return vonage_fields(secret, call, now) };
+    let Some(claims) = claims(secret, token, now) else { return false };
     !call.body.is_empty() && claims.get("payload_hash").and_then(Value::as_str) == Some(&hash(&call.body))
+}
+
+/// <https://developer.vonage.com/getting-started/concepts/signing-messages>: the field `sig` is HMAC over
+/// the others, those of the body or, where there is none, of the query, by SHA-256 or SHA-512.
+fn vonage_fields(secret: &str, call: &Call, now: Instant) -> bool {
+    let Some(fields) = fields(call) else { return false };
+    let count = fields.len();
+    let mut fields: BTreeMap<String, String> = fields.into_iter().collect();
+    let made = fields.get("timestamp").and_then(|made| made.parse::<i64>().ok());
+    let tag = fields.remove("sig").and_then(|tag| HEXLOWER_PERMISSIVE.decode(tag.as_bytes()).ok());
+    let (Some(made), Some(tag)) = (made, tag) else { return false };
+    let algorithm = match tag.len() {
+        32 => hmac::HMAC_SHA256,
+        64 => hmac::HMAC_SHA512,
+        _ => return false,
+    };
+    let signed: String =
+        fields.iter().map(|(name, value)| format!("&{name}={}", value.replace(['&', '='], "_"))).collect();
+    // Of a field that comes twice only one would be covered.
+    fields.len() + 1 == count
+        && (-LONGEST..=CLOCKS_APART).contains(&made.saturating_sub(now.timestamp()))
+        && hmac::verify(&hmac::Key::new(algorithm, secret.as_bytes()), signed.as_bytes(), &tag).is_ok()
+}
+
+/// The fields of a call, where it has no others than plain ones.
+fn fields(call: &Call) -> Option<Vec<(String, String)>> {
+    if call.body.is_empty() {
+        return Some(call.pairs(&call.query));
+    }
+    let Ok(Value::Object(map)) = serde_json::from_slice(&call.body) else { return Some(call.form()) };
+    let plain = map.into_iter().map(|(name, value)| match value {
+        Value::String(text) => Some((name, text)),
+        Value::Number(number) => Some((name, number.to_string())),
+        _ => None,
+    });
+    plain.collect()
 }
 
 /// <https://developers.messagebird.com/docs/verify-http-requests>: a JWT with the hashes of the URL and
@@ -237,7 +275,52 @@ mod tests {
         assert!(!check(&token, "", "2024-05-02T12:00:00Z"));
         assert!(!check(&token, body, "2024-05-04T12:00:00Z") && !check(&token, body, "2024-05-02T11:00:00Z"));
         assert!(!check(&format!("eyJhbGciOiJub25lIn0.{claims}."), body, "2024-05-02T12:00:00Z"));
-        assert!(!covers_query(Auth::Vonage));
+        let with_body = call("POST", "https://x/hooks/vonage?a=b", &[], body);
+        assert!(!covers_query(Auth::Vonage, &with_body) && covers_query(Auth::Plivo, &with_body));
+    }
+
+    #[test]
+    fn vonage_signs_the_fields_of_its_sms_api() {
+        const FIELDS: &str = "msisdn=447700900000&to=AcmeInc&messageId=0C&status=failed&err-code=9&client-ref=a%26b%3Dc\
+             &message-timestamp=2024-05-02+12%3A00%3A00&timestamp=1714651200&nonce=n1";
+        const SHA256: &str = "e5320f91b9b40c907a29de8fcb92ee7797fe11ffbea9aba2aeb020802ab62bb7";
+        const SHA512: &str = "35b21be39e1b3b5e48408c6defff549c9239d80cbfc375aea0244877ec964a9f\
+            3028defc61b15602314e156f007b98459d28ee8b478b61532ac6e31d7922327a";
+        const SHA1: &str = "ef53d6fa4bd2288ad9d83409fc48f4ce21d7f9a0";
+        let believed = |call: &Call, now: &str| is_genuine(Auth::Vonage, "signs", call, at(now));
+        let noon = "2024-05-02T12:00:00Z";
+        let url = |fields: &str| format!("https://x/hooks/vonage?{fields}");
+        for sig in [SHA256, SHA512, &SHA256.to_uppercase()] {
+            let fields = format!("{FIELDS}&sig={sig}");
+            let form = call("POST", "https://x/hooks/vonage", &[FORM], &fields);
+            let query = call("GET", &url(&fields), &[], "");
+            let map: serde_json::Map<String, Value> =
+                form.form().into_iter().map(|(name, value)| (name, Value::String(value))).collect();
+            let json = call("POST", "https://x/hooks/vonage", &[], &Value::Object(map.clone()).to_string());
+            for one in [&form, &query, &json] {
+                assert!(believed(one, noon), "{one:?}");
+                assert!(!is_genuine(Auth::Vonage, "sings", one, at(noon)));
+                assert!(!believed(one, "2024-05-02T11:58:00Z") && !believed(one, "2024-05-03T12:00:01Z"));
+            }
+            assert!(covers_query(Auth::Vonage, &query));
+            // Another word, a field more, one that comes twice, one that is no plain field, one that is missing.
+            for other in [
+                fields.replace("failed", "delivered"),
+                format!("{fields}&x=1"),
+                format!("status=delivered&{fields}"),
+                fields.replace("&nonce=n1", ""),
+                FIELDS.to_owned(),
+            ] {
+                assert!(!believed(&call("GET", &url(&other), &[], ""), noon), "{other}");
+                assert!(!believed(&call("POST", "https://x/hooks/vonage", &[FORM], &other), noon), "{other}");
+            }
+            let mut more = map;
+            more.insert("x".to_owned(), Value::Array(Vec::new()));
+            assert!(!believed(&call("POST", "https://x", &[], &Value::Object(more).to_string()), noon));
+            // What stands in the query beside a body is not what was signed.
+            assert!(!believed(&call("POST", &url(&fields), &[], "{}"), noon));
+        }
+        assert!(!believed(&call("GET", &url(&format!("{FIELDS}&sig={SHA1}")), &[], ""), noon));
     }
 
     /// The vector of MessageBird's own library for Go.

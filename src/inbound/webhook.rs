@@ -110,7 +110,7 @@ impl Hooks {
             tracing::warn!(provider = name, "a webhook call without a right signature or key");
             return Ok(answer(403, "the signature is not right"));
         }
-        let said = call.said(signature::covers_query(webhook.auth));
+        let said = call.said(signature::covers_query(webhook.auth, call));
         if let Some((receipts, received)) = webhook.read(&said, &provider.delivery) {
             let heard = sms::Heard { provider, settings, brand: &catalog.brand, clock: &self.clock };
             self.record(&heard, &receipts, &received).await?;

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use serde_json::{Value, json};
 
 use crate::domain::message::{ENVELOPE_VERSION, Envelope};
 
@@ -17,12 +18,15 @@ const LONGEST: u64 = 16 * 1024 * 1024;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
+/// The other version that is read.
+const BEFORE: u8 = ENVELOPE_VERSION - 1;
+
 /// Why bytes are not an envelope. Holds none of them.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
     #[error("it is not an envelope: {0}")]
     NotAnEnvelope(String),
-    #[error("it has version {0}; this program reads up to {ENVELOPE_VERSION}")]
+    #[error("it has version {0}; this program reads {BEFORE} and {ENVELOPE_VERSION}")]
     Version(u8),
 }
 
@@ -61,16 +65,39 @@ pub fn decode(bytes: &[u8]) -> Result<Envelope, PayloadError> {
         PayloadError::NotAnEnvelope(format!("{:?} error at byte {}", error.classify(), error.column()))
     };
     let Version { v } = serde_json::from_slice(json).map_err(wrong)?;
-    if v > ENVELOPE_VERSION || v == 0 {
-        return Err(PayloadError::Version(v));
+    match v {
+        ENVELOPE_VERSION => serde_json::from_slice(json).map_err(wrong),
+        BEFORE => {
+            let envelope = serde_json::from_slice(json).map_err(wrong)?;
+            serde_json::from_value(raised(envelope)).map_err(wrong)
+        }
+        _ => Err(PayloadError::Version(v)),
     }
-    serde_json::from_slice(json).map_err(wrong)
+}
+
+/// An envelope of the version before as one of this version: an SMS was a text, or the pattern of the only
+/// provider.
+fn raised(mut envelope: Value) -> Value {
+    let Some(Value::Object(content)) = envelope.get_mut("content") else { return envelope };
+    let words = match content.get("kind").and_then(Value::as_str) {
+        Some("sms") => content.remove("text").map(|text| json!({ "text": text })),
+        Some("pattern") => {
+            let (template, values) = (content.remove("template"), content.remove("values"));
+            Some(json!({ "pattern": { "template": template, "values": values } }))
+        }
+        _ => None,
+    };
+    if let Some(words) = words {
+        content.insert("kind".to_owned(), "sms".into());
+        content.insert("forms".to_owned(), json!([{ "words": words }]));
+    }
+    envelope
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::message::{Content, Purpose};
+    use crate::domain::message::{Content, Purpose, SmsWords};
     use proptest::prelude::*;
 
     fn envelope(text: &str) -> Envelope {
@@ -82,6 +109,7 @@ mod tests {
             campaign: "welcome".to_owned(),
             purpose: Purpose::Marketing,
             to: "a@example.com".to_owned(),
+            only: None,
             content: Content::Email {
                 from: "Shop <hello@example.com>".to_owned(),
                 to_name: "سارا".to_owned(),
@@ -106,12 +134,84 @@ mod tests {
 
     #[test]
     fn what_is_no_envelope_is_refused_without_quoting_it() {
-        assert_eq!(decode(br#"{"v":9}"#), Err(PayloadError::Version(9)));
-        let error = decode(br#"{"v":1,"to":"secret@example.com"}"#).unwrap_err().to_string();
+        for version in [0, 1, 4, 9] {
+            assert_eq!(decode(format!(r#"{{"v":{version}}}"#).as_bytes()), Err(PayloadError::Version(version)));
+        }
+        let error = decode(br#"{"v":2,"to":"secret@example.com"}"#).unwrap_err().to_string();
         assert!(!error.contains("secret"), "{error}");
     }
 
+    /// As they were written before the forms of an SMS.
+    const OLD: [&str; 3] = [
+        r#"{"v":2,"message":"00000000-0000-0000-0000-000000000007","dispatch_no":2,"at":1790000000000,"campaign":"welcome","purpose":"marketing","to":"+989121234567","content":{"kind":"sms","text":"سلام"}}"#,
+        r#"{"v":2,"message":"00000000-0000-0000-0000-000000000007","dispatch_no":2,"at":1790000000000,"campaign":"welcome","purpose":"marketing","to":"+989121234567","content":{"kind":"pattern","template":"order-ready","values":[["token","42"],["token10","سارا"]]}}"#,
+        r#"{"v":2,"message":"00000000-0000-0000-0000-000000000007","dispatch_no":2,"at":1790000000000,"campaign":"welcome","purpose":"marketing","to":"a@example.com","content":{"kind":"email","from":"Shop <hello@example.com>","to_name":"سارا","return_path":null,"headers":[],"subject":"x","html":"<p>","text":"y"}}"#,
+    ];
+
+    fn pattern() -> SmsWords {
+        let values = [("token", "42"), ("token10", "سارا")];
+        let values = values.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        SmsWords::Pattern { template: "order-ready".to_owned(), values }
+    }
+
+    fn sms(content: Content) -> Envelope {
+        Envelope { to: "+989121234567".to_owned(), content, ..envelope("<p>") }
+    }
+
+    #[test]
+    fn the_version_before_is_read_as_it_was_meant() {
+        let read = OLD.map(|text| decode(text.as_bytes()).unwrap());
+        let old = |envelope: Envelope| Envelope { v: BEFORE, ..envelope };
+        assert_eq!(read[0], old(sms(Content::text("سلام"))));
+        assert_eq!(read[1], old(sms(Content::sms([(String::new(), pattern())]))));
+        assert_eq!(read[1].content.words_for("kavenegar"), Some(&pattern()));
+        assert_eq!(read[2], old(envelope("<p>")));
+    }
+
+    #[test]
+    fn an_sms_has_each_form_once_and_its_providers_with_it() {
+        let text = || SmsWords::Text("سلام".to_owned());
+        let given = [("a".to_owned(), text()), ("b".to_owned(), pattern()), ("c".to_owned(), text())];
+        let sent = sms(Content::sms(given));
+        let json = String::from_utf8(encode(&sent)).unwrap();
+        let forms = r#"{"kind":"sms","forms":[{"providers":["a","c"],"words":{"text":"سلام"}},{"providers":["b"],"words":{"pattern":{"template":"order-ready","values":[["token","42"],["token10","سارا"]]}}}]}"#;
+        assert!(json.ends_with(&format!("{forms}}}")), "{json}");
+        let read = decode(json.as_bytes()).unwrap();
+        assert_eq!(read, sent);
+        assert_eq!(read.content.words_for("c"), Some(&text()));
+        assert_eq!(read.content.words_for("b"), Some(&pattern()));
+        assert_eq!(read.content.words_for("d"), None);
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+        #[test]
+        fn a_mutated_envelope_is_refused_or_is_one(
+            which in 0_usize..5,
+            cuts in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0_u8..4), 1..4),
+        ) {
+            let mut bytes = match which {
+                0..=2 => OLD[which].as_bytes().to_vec(),
+                3 => encode(&sms(Content::sms([("a".to_owned(), pattern())]))),
+                _ => encode(&envelope(&"سلام ".repeat(8_000))),
+            };
+            for (at, byte, how) in cuts {
+                let at = at.index(bytes.len().max(1));
+                match how {
+                    0 | 2 if bytes.is_empty() => {}
+                    0 => bytes[at] = byte,
+                    1 => bytes.insert(at, byte),
+                    2 => drop(bytes.remove(at)),
+                    _ => bytes.truncate(at.max(1)),
+                }
+            }
+            if let Ok(read) = decode(&bytes) {
+                // Written again it is of this version.
+                let again = Envelope { v: ENVELOPE_VERSION, ..read };
+                prop_assert_eq!(decode(&encode(&again)), Ok(again));
+            }
+        }
+
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), gzip: bool) {
             let mut bytes = bytes;

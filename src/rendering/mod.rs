@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use handlebars::{Context, Handlebars};
 
 use crate::document::Problem;
-use crate::domain::message::{Channel, Content};
+use crate::domain::message::{Channel, Content, SmsWords};
 
 pub mod headers;
 mod helpers;
@@ -160,7 +160,7 @@ impl Renderer {
         content: &str,
         provider: Option<&str>,
         variables: &Variables<'_>,
-    ) -> Result<Option<Content>, RenderError> {
+    ) -> Result<Option<SmsWords>, RenderError> {
         let Some((path, pattern)) = self.find_pattern(content, provider, Some(variables.locale())) else {
             return Ok(None);
         };
@@ -170,7 +170,7 @@ impl Renderer {
             let value = self.run(&self.plain, &value_name(&path, &pattern.provider, name), &context)?;
             values.push((name.clone(), value.trim().to_owned()));
         }
-        Ok(Some(Content::Pattern { template: pattern.template.clone(), values }))
+        Ok(Some(SmsWords::Pattern { template: pattern.template.clone(), values }))
     }
 
     /// The files that a content lacks for a channel; empty when it can be rendered.
@@ -206,42 +206,35 @@ impl Renderer {
         locales
     }
 
-    /// Renders one message. `from` is the sender of mails.
-    pub fn render(
-        &self,
-        content: &str,
-        channel: Channel,
-        from: &str,
-        variables: &Variables<'_>,
-    ) -> Result<Content, RenderError> {
+    /// Renders the text of an SMS.
+    pub fn text(&self, content: &str, variables: &Variables<'_>) -> Result<String, RenderError> {
+        let text = self.part(content, Part::Sms, variables.locale(), &variables.context())?;
+        Ok(text.trim().to_owned())
+    }
+
+    /// Renders a mail from this sender.
+    pub fn mail(&self, content: &str, from: &str, variables: &Variables<'_>) -> Result<Content, RenderError> {
         let context = variables.context();
         let locale = variables.locale();
-        match channel {
-            Channel::Sms => {
-                Ok(Content::Sms { text: self.part(content, Part::Sms, locale, &context)?.trim().to_owned() })
-            }
-            Channel::Email => {
-                let subject = self.part(content, Part::Subject, locale, &context)?;
-                let html = self.find(content, Part::Html, locale);
-                let html = html.map(|name| self.run(&self.html, &name, &context)).transpose()?;
-                let text = match (self.find(content, Part::Text, locale), &html) {
-                    (Some(name), _) => self.run(&self.plain, &name, &context)?,
-                    (None, Some(html)) => text_of_html(html),
-                    (None, None) => self.part(content, Part::Text, locale, &context)?,
-                };
-                let html = html.map(|html| variables.tracked(html));
-                Ok(Content::Email {
-                    from: from.to_owned(),
-                    to_name: variables.full_name(),
-                    return_path: None,
-                    headers: Vec::new(),
-                    // A subject is one line, whatever the template or a value holds.
-                    subject: subject.split_whitespace().collect::<Vec<_>>().join(" "),
-                    html,
-                    text: text.trim().to_owned() + "\n",
-                })
-            }
-        }
+        let subject = self.part(content, Part::Subject, locale, &context)?;
+        let html = self.find(content, Part::Html, locale);
+        let html = html.map(|name| self.run(&self.html, &name, &context)).transpose()?;
+        let text = match (self.find(content, Part::Text, locale), &html) {
+            (Some(name), _) => self.run(&self.plain, &name, &context)?,
+            (None, Some(html)) => text_of_html(html),
+            (None, None) => self.part(content, Part::Text, locale, &context)?,
+        };
+        let html = html.map(|html| variables.tracked(html));
+        Ok(Content::Email {
+            from: from.to_owned(),
+            to_name: variables.full_name(),
+            return_path: None,
+            headers: Vec::new(),
+            // A subject is one line, whatever the template or a value holds.
+            subject: subject.split_whitespace().collect::<Vec<_>>().join(" "),
+            html,
+            text: text.trim().to_owned() + "\n",
+        })
     }
 
     fn part(&self, content: &str, part: Part, locale: &str, context: &Context) -> Result<String, RenderError> {
@@ -325,6 +318,10 @@ fn plain_reason(reason: &str) -> String {
         let name = rest.trim_start_matches("Some(").trim_end_matches(')').trim_matches('"');
         return variables::missing(name);
     }
+    // The parser lists its own rules, which tell a writer of templates nothing.
+    if reason.starts_with("invalid handlebars syntax") {
+        return "a {{…}} is not complete here, or a {{#if …}} has no {{/if}}".to_owned();
+    }
     reason.to_owned()
 }
 
@@ -358,10 +355,7 @@ mod tests {
             order: None,
             gift: None,
         };
-        match renderer.render("x", Channel::Sms, "a@b.c", &variables)? {
-            Content::Sms { text } => Ok(text),
-            other => panic!("{other:?}"),
-        }
+        renderer.text("x", &variables)
     }
 
     use uuid::Uuid;
@@ -429,8 +423,7 @@ mod tests {
             order: None,
             gift: None,
         };
-        let Content::Email { subject, html: Some(html), text, .. } =
-            renderer.render("x", Channel::Email, "a@b.c", &variables).unwrap()
+        let Content::Email { subject, html: Some(html), text, .. } = renderer.mail("x", "a@b.c", &variables).unwrap()
         else {
             panic!("an e-mail with HTML")
         };

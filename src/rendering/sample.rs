@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
+
 use crate::domain::gift::{Gift, GiftRule};
 use crate::domain::instant;
 use crate::domain::member::{BirthDate, Brand, Member};
@@ -49,7 +51,7 @@ pub fn order(brand: &Brand) -> Purchase {
 /// The code of a made-up coupon.
 pub const CODE: &str = "SAMPLE-1234";
 
-/// What a step would give.
-pub fn gift(rule: &GiftRule) -> Gift {
-    rule.give(instant(1_720_000_000_000).date_naive(), CODE.to_owned())
+/// What a step would give on a day.
+pub fn gift(rule: &GiftRule, today: NaiveDate) -> Gift {
+    rule.give(today, CODE.to_owned())
 }

@@ -16,7 +16,7 @@ use crate::domain::occasion::{Candidate, Occasion, Rows};
 use crate::store::audience_facts::AudienceFacts;
 use crate::store::configuration::CampaignState;
 use crate::store::messages::NewMessage;
-use crate::store::{StoreError, Tx, facts, members, occasions, purchases};
+use crate::store::{StoreError, Tx, members, occasions, purchases};
 
 /// Whether a scan of what falls due in [from, to) takes up what lies before the campaign's start: when it
 /// comes to it, or has never been anywhere yet.
@@ -147,7 +147,7 @@ pub async fn messages(
 ) -> Result<Vec<NewMessage>, StoreError> {
     let Some(Backfill { per_day, .. }) = campaign.backfill else { return Ok(Vec::new()) };
     let mut found = members::by_ids(tx, taken.iter().map(|taken| taken.member_id).collect()).await?;
-    let mut orders = facts::load_orders(tx, taken.iter().filter_map(|taken| taken.order_id).collect()).await?;
+    let mut orders = purchases::by_ids(tx, taken.iter().filter_map(|taken| taken.order_id).collect()).await?;
     // Whatever the audience says here, the rows are planned.
     let nothing = AudienceFacts::default();
     let mut rows = Vec::new();

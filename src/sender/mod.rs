@@ -5,13 +5,15 @@
 //! report, starts and ends, so that many attempts share a transaction while each is still committed
 //! before its I/O.
 
+mod ending;
 mod intake;
 mod pace;
+mod recording;
 mod resting;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use metrics::{counter, histogram};
@@ -21,20 +23,19 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::domain::message::{Channel, Envelope, EventKind, Purpose, Reason, State};
-use crate::domain::retry;
+use crate::domain::message::{Channel, Envelope, State};
 use crate::queue::{Queue, Tag};
 use crate::senders::{Blame, Outcome, Sender, SenderFactory};
 use crate::settings::{DomainRules, Settings};
-use crate::store::claims::{self, Finished, Starting};
-use crate::store::events::{self, Event};
+use crate::store::Store;
+use crate::store::claims::{Finished, Starting};
+use crate::store::events::Event;
 use crate::store::messages::Message;
-use crate::store::suppressions::{self, Suppression};
-use crate::store::{Store, StoreError, Tx, within};
-use crate::telemetry::Trouble;
+use crate::store::suppressions::Suppression;
 
 pub use pace::DOMAIN;
 use pace::{Entry, Pace};
+use recording::RECORDS;
 
 /// How long a claim holds. A send's deadline (20 s) is shorter than half of it.
 const LEASE: i64 = 60_000;
@@ -51,16 +52,6 @@ const BACKOFF: Duration = Duration::from_secs(1);
 /// The most messages that a connection marks as started before it sends the first of them: what a
 /// crash can leave uncertain, for each connection.
 const CHUNK: usize = 4;
-
-/// A mailbox that was full on so many days (UTC) of the last [`FULL_WITHIN`] is given up.
-const FULL_DAYS: i64 = 5;
-const FULL_WITHIN: i64 = 30 * 24 * 3_600_000;
-
-/// How long outcomes are gathered before they are written.
-const GATHER: Duration = Duration::from_millis(3);
-
-/// The most that one transaction of a recorder holds.
-const RECORDS: usize = 512;
 
 /// Everything a sender role works with.
 pub struct SenderRole {
@@ -314,242 +305,4 @@ impl Running {
         let soft_bounce = (full && self.settings.redirect_all_to.is_none()).then(|| self.soft_bounce(&work));
         Ended { finished: Some(finished), suppress, soft_bounce, receipt: work.receipt }
     }
-
-    /// That a mailbox was full. Not about the message, which may still arrive.
-    fn soft_bounce(&self, work: &Work) -> Event {
-        Event {
-            key: format!("smtp:{}:{}", work.message.id, work.message.dispatch_no),
-            message_id: None,
-            kind: EventKind::SoftBounced.to_string(),
-            at: self.clock.now().timestamp_millis(),
-            address: Some(work.envelope.to.to_lowercase()),
-            detail: None,
-        }
-    }
-
-    /// The message goes back before anything was tried.
-    fn later(&self, message: &Message, claim: Uuid, wait: Duration) -> Finished {
-        let wait = chrono::Duration::from_std(wait).unwrap_or(chrono::Duration::minutes(5));
-        // Spread a little, so that a crowd does not come back at once.
-        let spread = (message.id.as_u128() % 1000) as i64;
-        let next = self.clock.now() + wait + chrono::Duration::milliseconds(spread);
-        Finished { next_at: Some(next.timestamp_millis()), ..self.blank(message, claim, State::Planned) }
-    }
-
-    /// The message goes back unharmed, for after a pause.
-    fn put_back(&self, work: &Work, pause: Duration, reply: String) -> Finished {
-        let next = self.clock.now() + chrono::Duration::from_std(pause).unwrap_or(chrono::Duration::minutes(5));
-        Finished {
-            outcome: Some("paused"),
-            reply: Some(reply),
-            next_at: Some(next.timestamp_millis()),
-            ..self.blank(&work.message, work.claim, State::Planned)
-        }
-    }
-
-    /// What an outcome means for the ledger.
-    fn finished(&self, work: &Work, outcome: Outcome) -> (Finished, Vec<Suppression>) {
-        let now = self.clock.now();
-        let message = &work.message;
-        let blank = |state| self.blank(message, work.claim, state);
-        match outcome {
-            Outcome::Sent { reference } => {
-                let sent_at = Some(now.timestamp_millis());
-                (Finished { outcome: Some("sent"), reference, sent_at, ..blank(State::Sent) }, vec![])
-            }
-            Outcome::Retry { reply, blame } => {
-                let failures = u32::try_from(message.retries + 1).unwrap_or(u32::MAX);
-                // A full mailbox is not empty again in a minute.
-                let failures = if blame == Blame::Mailbox { failures.max(retry::AN_HOUR_LATER) } else { failures };
-                let first = message.first_failed_at.unwrap_or(now);
-                // Spread by id: the same message always waits the same, a crowd does not.
-                let jitter = (message.id.as_u128() % 1000) as f64 / 1000.0;
-                let next = retry::next_attempt(failures, first, now, jitter);
-                let (state, reason) = if next.is_some() {
-                    (State::Planned, None)
-                } else {
-                    (State::Failed, Some(Reason::RetriesExhausted))
-                };
-                let next_at = next.map(|at| at.timestamp_millis());
-                (
-                    Finished { outcome: Some("retry"), reply: Some(reply), reason, next_at, spent: 1, ..blank(state) },
-                    vec![],
-                )
-            }
-            Outcome::Rejected { reason, reply, suppress } => {
-                let suppress = if suppress && self.settings.redirect_all_to.is_none() {
-                    suppressions_for(&work.envelope, reason, now.timestamp_millis())
-                } else {
-                    vec![]
-                };
-                let row = Finished {
-                    outcome: Some("rejected"),
-                    reply: Some(reply),
-                    reason: Some(reason),
-                    spent: 1,
-                    ..blank(State::Failed)
-                };
-                (row, suppress)
-            }
-            Outcome::Pause { reply, pause: wait } | Outcome::Later { reply, wait } => {
-                (self.put_back(work, wait, reply), vec![])
-            }
-            Outcome::Uncertain { reply } => {
-                let row = Finished {
-                    outcome: Some("uncertain"),
-                    reply: Some(reply),
-                    uncertain: true,
-                    ..blank(State::Uncertain)
-                };
-                (row, vec![])
-            }
-        }
-    }
-
-    /// A row that only moves the message to a state.
-    fn blank(&self, message: &Message, claim: Uuid, state: State) -> Finished {
-        Finished {
-            id: message.id,
-            claim,
-            dispatch_no: message.dispatch_no,
-            sender: self.factory.name().to_owned(),
-            state,
-            reason: None,
-            next_at: None,
-            reference: None,
-            sent_at: None,
-            outcome: None,
-            reply: None,
-            address: None,
-            uncertain: false,
-            spent: 0,
-            tried: None,
-        }
-    }
-
-    /// Marks attempts as started, as many as ask at the same time in one transaction.
-    async fn record_starts(self: Arc<Self>, mut starts: mpsc::Receiver<Asked>) {
-        let mut batch = Vec::new();
-        let mut trouble = Trouble::new(format!("recording the start of attempts ({})", self.channel));
-        while starts.recv_many(&mut batch, RECORDS).await > 0 {
-            let rows: Vec<Starting> = batch.iter().map(|asked: &Asked| asked.starting).collect();
-            // Nobody begins meanwhile. What was marked already, should only the answer have been lost, is
-            // marked again; of a claim that runs out nothing starts.
-            let started = loop {
-                match within(self.write_starts(&rows)).await {
-                    Ok(started) => break started,
-                    Err(error) => {
-                        trouble.met(&error);
-                        tokio::time::sleep(again_after(&error)).await;
-                    }
-                }
-            };
-            trouble.over();
-            for asked in batch.drain(..) {
-                let _ = asked.go.send(started.contains(&asked.starting.id));
-            }
-        }
-    }
-
-    async fn write_starts(&self, rows: &[Starting]) -> Result<HashSet<Uuid>, StoreError> {
-        let mut tx = self.store.begin().await?;
-        let started = claims::start(&mut tx, rows, self.factory.name(), self.clock.now(), LEAST).await?;
-        tx.commit().await?;
-        Ok(started.into_iter().collect())
-    }
-
-    /// Writes outcomes, as many as are there in one transaction, and lets them be acknowledged.
-    async fn record_ends(self: Arc<Self>, mut ends: mpsc::Receiver<Ended>, done: mpsc::UnboundedSender<Receipt>) {
-        let mut batch: Vec<Ended> = Vec::new();
-        let mut trouble = Trouble::new(format!("recording outcomes ({})", self.channel));
-        while ends.recv_many(&mut batch, RECORDS).await > 0 {
-            // A moment more fills the transaction: its cost is by the transaction more than by the row.
-            tokio::time::sleep(GATHER).await;
-            while batch.len() < RECORDS
-                && let Ok(more) = ends.try_recv()
-            {
-                batch.push(more);
-            }
-            // Outcomes must not be lost: the servers have acted on them.
-            while let Err(error) = within(self.write_ends(&batch)).await {
-                trouble.met(&error);
-                tokio::time::sleep(again_after(&error)).await;
-            }
-            trouble.over();
-            self.recorded
-                .fetch_add(batch.iter().filter(|ended| ended.finished.is_some()).count() as u64, Ordering::Relaxed);
-            for ended in batch.drain(..) {
-                let _ = done.send(ended.receipt);
-            }
-            self.progress.notify_waiters();
-        }
-    }
-
-    async fn write_ends(&self, batch: &[Ended]) -> Result<(), StoreError> {
-        let finished: Vec<&Finished> = batch.iter().filter_map(|ended| ended.finished.as_ref()).collect();
-        if finished.is_empty() {
-            return Ok(());
-        }
-        let mut suppress: Vec<Suppression> = batch.iter().flat_map(|ended| ended.suppress.iter().cloned()).collect();
-        let bounces: Vec<Event> = batch.iter().filter_map(|ended| ended.soft_bounce.clone()).collect();
-        let mut tx = self.store.begin().await?;
-        claims::finish(&mut tx, &finished, self.clock.now()).await?;
-        if !bounces.is_empty() {
-            suppress.extend(full_for_days(&mut tx, &bounces).await?);
-        }
-        if !suppress.is_empty() {
-            suppressions::insert(&mut tx, &suppress).await?;
-        }
-        tx.commit().await?;
-        for row in finished {
-            let (channel, sender) = (self.channel.as_str(), row.sender.clone());
-            if let Some(outcome) = row.outcome {
-                counter!("rekindle_attempts_total", "channel" => channel, "sender" => sender.clone(), "outcome" => outcome)
-                    .increment(1);
-            }
-            if row.spent > 0 && row.state == State::Planned {
-                counter!("rekindle_retries_total", "channel" => channel, "sender" => sender).increment(1);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Records full mailboxes; those that were full on several days are given up.
-async fn full_for_days(tx: &mut Tx, bounces: &[Event]) -> Result<Vec<Suppression>, StoreError> {
-    events::record(tx, bounces).await?;
-    let mut given_up = Vec::new();
-    for bounce in bounces {
-        let Some(address) = &bounce.address else { continue };
-        let days = events::days_of_address(tx, address, EventKind::SoftBounced, bounce.at - FULL_WITHIN).await?;
-        if days >= FULL_DAYS {
-            given_up.extend(closed_to(address, Purpose::ALL, Reason::BadRecipient, bounce.at));
-        }
-    }
-    Ok(given_up)
-}
-
-fn closed_to(address: &str, purposes: &[Purpose], reason: Reason, now: i64) -> Vec<Suppression> {
-    let suppression = |purpose: &Purpose| Suppression {
-        address: address.to_lowercase(),
-        purpose: purpose.as_str(),
-        reason: reason.to_string(),
-        created_at: now,
-    };
-    purposes.iter().map(suppression).collect()
-}
-
-/// How long to wait after a failure of the store: not long where somebody was only in the way.
-fn again_after(error: &StoreError) -> Duration {
-    if error.is_transient() { BACKOFF / 10 } else { BACKOFF }
-}
-
-/// An address that does not exist is closed for everything; an operator's blacklist only for
-/// marketing, since service lines still reach it.
-fn suppressions_for(envelope: &Envelope, reason: Reason, now: i64) -> Vec<Suppression> {
-    let purposes: &[Purpose] = match envelope.channel() {
-        Channel::Email => Purpose::ALL,
-        Channel::Sms => &[Purpose::Marketing],
-    };
-    closed_to(&envelope.to, purposes, reason, now)
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
-use crate::domain::message::{Content, Envelope};
+use crate::domain::message::{Content, Envelope, SmsWords};
 use crate::domain::sms::{Line, line_for};
 use crate::senders::{Blame, Outcome, Sender, SenderFactory, mail};
 
@@ -60,7 +60,7 @@ impl CaptureSender {
                 Ok(mail) => Piece::Mail { name: format!("{}.eml", envelope.message), text: mail.text },
                 Err(error) => return error.outcome(),
             },
-            Content::Sms { .. } | Content::Pattern { .. } => match self.0.line_of_json(envelope) {
+            Content::Sms { .. } => match self.0.line_of_json(envelope) {
                 Ok(line) => Piece::Sms(line),
                 Err(error) => return failed(&error),
             },
@@ -125,8 +125,11 @@ struct SmsLine<'a> {
 impl Outbox {
     fn line_of_json(&self, envelope: &Envelope) -> io::Result<String> {
         let (text, pattern, values) = match &envelope.content {
-            Content::Sms { text } => (Some(text.as_str()), None, &[][..]),
-            Content::Pattern { template, values } => (None, Some(template.as_str()), values.as_slice()),
+            Content::Sms { forms } => match forms.first().map(|form| &form.words) {
+                Some(SmsWords::Text(text)) => (Some(text.as_str()), None, &[][..]),
+                Some(SmsWords::Pattern { template, values }) => (None, Some(template.as_str()), values.as_slice()),
+                None => (None, None, &[][..]),
+            },
             Content::Email { .. } => (None, None, &[][..]),
         };
         let line = SmsLine {
@@ -242,6 +245,7 @@ mod tests {
             campaign: "birthday-gift".to_owned(),
             purpose: Purpose::Marketing,
             to: "+989121234567".to_owned(),
+            only: None,
             content,
         }
     }
@@ -260,7 +264,7 @@ mod tests {
     }
 
     fn sms(text: &str) -> Envelope {
-        envelope(Content::Sms { text: text.to_owned() })
+        envelope(Content::text(text))
     }
 
     async fn send(factory: &CaptureFactory, envelope: &Envelope) -> Outcome {
@@ -287,10 +291,11 @@ mod tests {
         let folder = Folder::new();
         let factory = factory(&folder);
         assert_eq!(send(&factory, &sms("سلام\nسارا")).await, SENT);
-        let mut pattern = envelope(Content::Pattern {
+        let words = SmsWords::Pattern {
             template: "order-ready".to_owned(),
             values: vec![("token".to_owned(), "42".to_owned())],
-        });
+        };
+        let mut pattern = envelope(Content::sms([(String::new(), words)]));
         pattern.purpose = Purpose::Service;
         assert_eq!(send(&factory, &pattern).await, SENT);
         let text = fs::read_to_string(folder.0.join("sms.jsonl")).unwrap();

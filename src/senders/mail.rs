@@ -189,6 +189,7 @@ mod tests {
             campaign: "birthday-gift".to_owned(),
             purpose: Purpose::Marketing,
             to: "sara@example.org".to_owned(),
+            only: None,
             content: Content::Email {
                 from: "Shop <hello@example.com>".to_owned(),
                 to_name: "سارا".to_owned(),
@@ -315,7 +316,7 @@ PHA+27LbsNmqPC9wPg0K\r
         assert_eq!(build(&to).err(), Some(MailError::Recipient));
         to.to = "sara@example.org\nX: y".to_owned();
         assert_eq!(build(&to).err(), Some(MailError::ControlCharacter("recipient")));
-        to.content = Content::Sms { text: "x".to_owned() };
+        to.content = Content::text("x");
         assert_eq!(build(&to).err(), Some(MailError::NotMail));
         assert_eq!(
             MailError::Recipient.outcome(),

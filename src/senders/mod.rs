@@ -50,8 +50,11 @@ pub enum Outcome {
 pub enum Blame {
     /// Nobody's: it passes.
     Nobody,
-    /// The server's, which fell silent or broke off.
+    /// The server's, which fell silent or broke off before it could take the message.
     Server,
+    /// The server's, whose answer was lost: it may have the message, and takes the same call only once. So the
+    /// message stays with it.
+    Lost,
     /// Ours: too much at a time for the recipient's domain.
     Pace,
     /// The recipient's mailbox is full: a soft bounce.

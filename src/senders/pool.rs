@@ -12,12 +12,17 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::domain::breaker::{Breaker, BreakerState};
-use crate::domain::message::Envelope;
+use crate::domain::message::{Envelope, Reason};
 use crate::domain::pace::{Meter, Rate};
+use crate::domain::sms::fits;
 use crate::senders::{AWAY, Admission, Blame, Daily, Outcome, Resting, Sender, SenderFactory};
 
 /// A server that took longer to fail leaves no time for another one: a claim holds for a minute.
 const FAILOVER: Duration = Duration::from_secs(5);
+
+/// A message that was rendered for providers who are gone waits so long to be dispatched again: dispatchers may not
+/// know the new ones yet.
+const RENDERED_ANEW: Duration = Duration::from_secs(60);
 
 /// One server among several.
 pub struct Server {
@@ -56,12 +61,15 @@ impl Known {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How well it fits: the length of the prefix.
-    fn fits(&self, to: &str) -> Option<usize> {
-        if self.server.prefixes.is_empty() {
-            return Some(0);
-        }
-        self.server.prefixes.iter().filter(|prefix| to.starts_with(prefix.as_str())).map(String::len).max()
+    /// How well a message fits, where it has a form for this server and may be with no other one already.
+    fn fits(&self, envelope: &Envelope) -> Option<usize> {
+        let name = self.server.factory.name();
+        let is_free = envelope.only.as_deref().is_none_or(|only| only == name);
+        self.covers(envelope).filter(|_| is_free && envelope.is_for(name))
+    }
+
+    fn covers(&self, envelope: &Envelope) -> Option<usize> {
+        fits(&self.server.prefixes, &envelope.to)
     }
 }
 
@@ -91,16 +99,12 @@ impl Shared {
         (self.now)()
     }
 
-    /// The servers for a message, the first choice first: those with the longest prefix, in an order
+    /// The servers that can be given a message, the first choice first: those with the longest prefix, in an order
     /// drawn by weight from the message's id, so that a mail whose answer was lost goes to the same
     /// one again.
     fn choice(&self, envelope: &Envelope) -> Vec<usize> {
-        let mut fitting: Vec<(usize, usize)> = self
-            .servers
-            .iter()
-            .enumerate()
-            .filter_map(|(index, known)| Some((index, known.fits(&envelope.to)?)))
-            .collect();
+        let mut fitting: Vec<(usize, usize)> =
+            self.servers.iter().enumerate().filter_map(|(index, known)| Some((index, known.fits(envelope)?))).collect();
         // The id's last bits are random.
         let mut ticket = (envelope.message.as_u128() & u128::from(u32::MAX)) as u64;
         let mut order = Vec::with_capacity(fitting.len());
@@ -139,17 +143,37 @@ impl Shared {
         }
     }
 
+    /// What becomes of a message that can be given to none of the servers, whether they rest or not.
+    fn no_choice(&self, envelope: &Envelope) -> Outcome {
+        let named = |name: &str| self.servers.iter().any(|known| known.server.factory.name() == name);
+        if envelope.only.as_deref().is_some_and(|only| !named(only)) {
+            return Outcome::Uncertain { reply: "who may have taken it is not configured any more".to_owned() };
+        }
+        if self.is_rendered_for_others(envelope) {
+            let reply = "it was rendered for providers that are not configured any more".to_owned();
+            return Outcome::Later { reply, wait: RENDERED_ANEW };
+        }
+        let reply = "no provider is configured for this number".to_owned();
+        Outcome::Rejected { reason: Reason::OurFault, reply, suppress: false }
+    }
+
+    /// Whether somebody covers the number, and the message only lacks a form: it is dispatched anew.
+    fn is_rendered_for_others(&self, envelope: &Envelope) -> bool {
+        let covers = |known: &&Known| known.covers(envelope).is_some();
+        let mut covering = self.servers.iter().filter(covers).peekable();
+        covering.peek().is_some() && !covering.any(|known| envelope.is_for(known.server.factory.name()))
+    }
+
     fn weight(&self, index: usize) -> u64 {
         u64::from(self.servers[index].server.weight.max(1))
     }
 
     /// What becomes of a message that none of its servers can take now.
-    fn none(&self, choice: &[usize], reply: String) -> Outcome {
+    fn none(&self, envelope: &Envelope, choice: &[usize], reply: String) -> Outcome {
         let now = self.now();
         let left = |index: usize| self.servers[index].health().breaker.left(now);
         if choice.is_empty() {
-            let reply = "no provider is configured for this number".to_owned();
-            return Outcome::Rejected { reason: crate::domain::message::Reason::OurFault, reply, suppress: false };
+            return self.no_choice(envelope);
         }
         let soonest = |indices: &mut dyn Iterator<Item = usize>| indices.filter_map(left).min();
         let all_rest = (0..self.servers.len()).all(|index| left(index).is_some());
@@ -193,6 +217,9 @@ impl SenderFactory for Pool {
                 }
                 Err(wait) => Admission::Wait(wait),
             };
+        }
+        if soonest.is_none() && self.0.is_rendered_for_others(envelope) {
+            return Admission::Wait(RENDERED_ANEW);
         }
         soonest.map_or(Admission::Go(None), Admission::Wait)
     }
@@ -242,7 +269,7 @@ impl PoolSender {
                     last_reply = Some(reply);
                 }
                 // It answered nothing, which is no answer about the message either.
-                outcome @ (Outcome::Uncertain { .. } | Outcome::Retry { blame: Blame::Server, .. }) => {
+                outcome @ (Outcome::Uncertain { .. } | Outcome::Retry { blame: Blame::Server | Blame::Lost, .. }) => {
                     if let Outcome::Uncertain { reply } | Outcome::Retry { reply, .. } = &outcome {
                         self.shared.failed(known, reply, AWAY);
                     }
@@ -258,7 +285,7 @@ impl PoolSender {
             }
         }
         let reply = last_reply.unwrap_or_else(|| "every server for this message rests".to_owned());
-        self.shared.none(&choice, reply)
+        self.shared.none(envelope, &choice, reply)
     }
 }
 

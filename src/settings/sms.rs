@@ -9,14 +9,14 @@ use crate::domain::member::Brand;
 use crate::domain::message::Purpose;
 use crate::domain::pace::Rate;
 use crate::domain::reply::{self, Words};
-use crate::domain::sms::Line;
+use crate::domain::sms::{Line, Route, Routes, line_for};
 
 /// How SMS go out, and what members may answer.
 #[derive(Debug, Clone)]
 pub struct Sms {
     /// None: capture.
     pub providers: Vec<SmsProvider>,
-    /// Every line, of whatever provider; the first one of a purpose gives its hours, footer and links.
+    /// Every line, of whatever provider.
     pub lines: Vec<Line>,
     pub uncertain: Uncertain,
     /// What a word sent back means.
@@ -43,12 +43,17 @@ impl Sms {
         self.providers.iter().find(|provider| provider.name == name)
     }
 
-    /// The one provider, where there is one: a pattern is a text that only its provider knows.
-    pub fn only_provider(&self) -> Option<&str> {
-        match self.providers.as_slice() {
-            [one] => Some(&one.name),
-            _ => None,
+    /// Which numbers go out by which provider and lines.
+    pub fn routes(&self) -> Routes {
+        if self.providers.is_empty() {
+            return Routes::new(vec![Route { lines: self.lines.clone(), ..Route::default() }]);
         }
+        let routes = self.providers.iter().map(|provider| Route {
+            provider: provider.name.clone(),
+            prefixes: provider.prefixes.clone(),
+            lines: provider.lines.clone(),
+        });
+        Routes::new(routes.collect())
     }
 }
 
@@ -119,7 +124,9 @@ pub(super) fn decode_sms(value: Value<'_>, brand: Option<&Brand>) -> Option<Sms>
                 let weight = u32::try_from(weight?).ok()?;
                 Some(SmsProvider { name: name?, prefixes: prefixes?, weight, ..provider? })
             });
-            several.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()?
+            let providers = several.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()?;
+            same_hours(&list, &providers)?;
+            providers
         }
         Some(one) => match one.text()? {
             name if name == "capture" => Vec::new(),
@@ -133,6 +140,26 @@ pub(super) fn decode_sms(value: Value<'_>, brand: Option<&Brand>) -> Option<Sms>
         }
     }
     Some(Sms { providers, lines, uncertain: uncertain?, words: words?, replies: replies? })
+}
+
+/// Which of several providers for the same numbers a message takes is drawn when it is sent; when it may go is decided
+/// before.
+fn same_hours(list: &Value<'_>, providers: &[SmsProvider]) -> Option<()> {
+    let closed = |provider: &SmsProvider| line_for(&provider.lines, Purpose::Marketing).and_then(|line| line.closed);
+    for (index, one) in providers.iter().enumerate() {
+        for other in &providers[index + 1..] {
+            let both_for_all = one.prefixes.is_empty() && other.prefixes.is_empty();
+            let shares = both_for_all || one.prefixes.iter().any(|prefix| other.prefixes.contains(prefix));
+            if shares && closed(one) != closed(other) {
+                list.problem(format!(
+                    "`{}` and `{}` share numbers, so their marketing lines need the same `hours`",
+                    one.name, other.name
+                ));
+                return None;
+            }
+        }
+    }
+    Some(())
 }
 
 /// The keys of a provider; what is not there is as in `outer`, but for the base URL and credentials.

@@ -1,6 +1,8 @@
 //! Claims: who may send a message, the attempts, their outcomes, and recovery of what a dead
 //! process held. That an attempt began is committed before the I/O it stands for.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -59,6 +61,7 @@ statements! {
         (SELECT COUNT(*) - 1 FROM attempts a WHERE a.message_id = messages.id AND a.uncertain) \
         WHERE id {in_uuid $1} AND state = 'uncertain' AND channel = 'email' \
         AND (SELECT COUNT(*) FROM attempts a WHERE a.message_id = messages.id AND a.uncertain) <= $4 RETURNING id";
+    MAY_HAVE = "SELECT message_id, sender FROM attempts WHERE message_id {in_uuid $1} AND outcome = 'lost' ORDER BY dispatch_no";
     ATTEMPTS = "SELECT message_id, dispatch_no, outcome, reply, uncertain FROM attempts WHERE message_id = $1 \
         UNION ALL SELECT message_id, dispatch_no, NULL, NULL, FALSE FROM under_way WHERE message_id = $1 AND started_at IS NOT NULL \
         ORDER BY dispatch_no";
@@ -234,6 +237,14 @@ async fn resend(tx: &mut Tx, ids: Vec<Uuid>, at: i64) -> Result<u64> {
     let count = again.len() as u64;
     messages::plan(tx, again.into_iter().map(|(id,)| id).collect()).await?;
     Ok(count)
+}
+
+/// Who may have which of the messages, though their answers were lost.
+pub async fn may_have(tx: &mut Tx, messages: Vec<Uuid>) -> Result<HashMap<Uuid, String>> {
+    if messages.is_empty() {
+        return Ok(HashMap::new());
+    }
+    Ok(query!(fetch_all, (Uuid, String), tx, MAY_HAVE, Uuids(messages))?.into_iter().collect())
 }
 
 /// The attempts of a message, in order.

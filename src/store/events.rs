@@ -26,9 +26,15 @@ statements! {
         CASE m.channel WHEN 'email' THEN b.email WHEN 'sms' THEN b.phone END) AS address \
         FROM messages m JOIN members b ON b.id = m.member_id WHERE m.id = $1";
     BY_REFERENCE = "SELECT message_id FROM attempts WHERE reference = $1 AND sender = $2 ORDER BY started_at DESC LIMIT 1";
-    OF_MESSAGE = "SELECT key, message_id, kind, at, address, detail FROM events WHERE message_id = $1 ORDER BY at, key";
-    COUNT_OF_ADDRESS = "SELECT COUNT(DISTINCT at / 86400000) FROM events WHERE address = $1 AND kind = $2 AND at > $3";
+    OF_MESSAGES = "SELECT key, message_id, kind, at, address, detail FROM events WHERE message_id {in_uuid $1} ORDER BY at, key";
+    COUNTS = "SELECT kind, COUNT(*) FROM events WHERE at > $1 GROUP BY kind";
+    DAYS_OF_ADDRESS = "SELECT COUNT(DISTINCT at / 86400000) FROM events WHERE address = $1 AND kind = $2 AND at > $3";
 }
+
+/// A mailbox that is full or a host that is away may be well again tomorrow: an address is given up when its mail
+/// came back so on as many days (UTC) of the last [`SOFT_WITHIN`] milliseconds.
+const SOFT_DAYS: i64 = 5;
+const SOFT_WITHIN: i64 = 30 * 24 * 3_600_000;
 
 /// Something that was heard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
@@ -106,11 +112,22 @@ pub async fn by_reference(tx: &mut Tx, sender: &str, reference: &str) -> Result<
 
 /// What was heard about a message, in order.
 pub async fn of_message(tx: &mut Tx, message: Uuid) -> Result<Vec<Event>> {
-    Ok(query!(fetch_all, Event, tx, OF_MESSAGE, message)?)
+    of_messages(tx, vec![message]).await
 }
 
-/// On how many days (UTC) after an instant an address had events of a kind.
-pub async fn days_of_address(tx: &mut Tx, address: &str, kind: EventKind, after: i64) -> Result<i64> {
-    let (count,): (i64,) = query!(fetch_one, (i64,), tx, COUNT_OF_ADDRESS, address, kind.as_str(), after)?;
-    Ok(count)
+/// What was heard about several messages, in order.
+pub async fn of_messages(tx: &mut Tx, messages: Vec<Uuid>) -> Result<Vec<Event>> {
+    Ok(query!(fetch_all, Event, tx, OF_MESSAGES, Uuids(messages))?)
+}
+
+/// How often each kind was heard after an instant.
+pub async fn counts(tx: &mut Tx, after: i64) -> Result<Vec<(String, i64)>> {
+    Ok(query!(fetch_all, (String, i64), tx, COUNTS, after)?)
+}
+
+/// Whether mail to an address came back softly on so many days that nobody reads it any more.
+pub async fn is_given_up(tx: &mut Tx, address: &str, at: i64) -> Result<bool> {
+    let (kind, after) = (EventKind::SoftBounced.as_str(), at - SOFT_WITHIN);
+    let (days,): (i64,) = query!(fetch_one, (i64,), tx, DAYS_OF_ADDRESS, address, kind, after)?;
+    Ok(days >= SOFT_DAYS)
 }

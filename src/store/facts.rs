@@ -4,9 +4,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::audience_facts::AudienceFacts;
-use super::gifts::{GiftFacts, Stock};
+use super::gifts::GiftFacts;
 use super::messages::Message;
-use super::{Ids, Result, Tx, members, query, statements, suppressions};
+use crate::domain::Instant;
 use crate::domain::calendar::local_date;
 use crate::domain::campaign::{Campaign, MAIN};
 use crate::domain::experiment::held_out;
@@ -15,27 +15,10 @@ use crate::domain::member::{Brand, Member};
 use crate::domain::message::{Channel, EventKind, Purpose, Reason, State};
 use crate::domain::policy::{ChannelFacts, Facts, GREETING_DISTANCE};
 use crate::domain::purchase::{OrderStatus, Placed, Purchase, chain};
-use crate::domain::{Instant, instant};
 
-statements! {
-    COUNTED = "SELECT member_id, id, campaign, channel, COALESCE(sent_at, queued_at) FROM messages WHERE member_id {in $1} \
-        AND state IN ('queued', 'sending', 'sent', 'uncertain', 'delivered', 'bounced', 'complained') \
-        AND COALESCE(sent_at, queued_at) > $2";
-    GREETINGS = "SELECT member_id, campaign, occasion, first_due_at FROM messages WHERE member_id {in $1} \
-        AND state IN ('queued', 'sending', 'sent', 'uncertain', 'delivered', 'bounced', 'complained') AND campaign {in $2}";
-    FIRST_STEPS = "SELECT member_id, campaign, occasion, reason FROM messages WHERE member_id {in $1} AND campaign {in $2} \
-        AND step = 'main' AND reason IN ('held_out', 'outside_audience')";
-    PURCHASES = "SELECT member_id, purchased_at FROM purchases WHERE member_id {in $1} AND status = 'paid' \
-        ORDER BY member_id, purchased_at";
-    CLOSE_ORDERS = "SELECT member_id, id, order_id, purchased_at FROM purchases WHERE member_id {in $1} AND status = 'paid'";
-    THANKED = "SELECT m.member_id, m.campaign, m.step, p.id, p.order_id, p.purchased_at FROM messages m \
-        JOIN purchases p ON p.id = m.purchase_id WHERE m.member_id {in $1} AND m.campaign {in $2} \
-        AND m.state IN ('queued', 'sending', 'sent', 'uncertain', 'delivered', 'bounced', 'complained')";
-    HEARD = "SELECT m.member_id, m.campaign, m.occasion, m.step, e.kind, MIN(e.at) FROM messages m \
-        JOIN events e ON e.message_id = m.id WHERE m.member_id {in $1} AND m.campaign {in $2} \
-        AND e.kind IN ('opened', 'clicked') GROUP BY 1, 2, 3, 4, 5";
-    ORDERS = "SELECT id, order_id, purchased_at, amount, currency, status, delivered_at, items FROM purchases WHERE id {in $1}";
-}
+mod loading;
+
+pub use loading::STATEMENTS;
 
 /// The clocks of two machines may differ by this much: what another one has just sent counts, though
 /// its time lies a little ahead.
@@ -102,157 +85,6 @@ impl Subject<'_> {
 }
 
 impl Surroundings {
-    /// Reads everything the subjects' decisions rest on. `counts` says by name whether a campaign's
-    /// messages count for the cap; `counted_after` bounds how far back they are read; `stock`, how gifts
-    /// are looked at.
-    pub async fn load(
-        tx: &mut Tx,
-        subjects: &[Subject<'_>],
-        counts: &(dyn Fn(&str) -> bool + Sync),
-        counted_after: Option<Instant>,
-        stock: Stock,
-    ) -> Result<Self> {
-        let unique = |ids: &mut dyn Iterator<Item = i64>| {
-            let mut ids: Vec<i64> = ids.collect();
-            ids.sort_unstable();
-            ids.dedup();
-            ids
-        };
-        let ids = unique(&mut subjects.iter().map(|subject| subject.member_id));
-        let mut found = Self { members: members::by_ids(tx, ids.clone()).await?, ..Self::default() };
-        let orders = unique(&mut subjects.iter().filter_map(|subject| subject.purchase_id));
-        if !orders.is_empty() {
-            found.orders = load_orders(tx, orders).await?;
-        }
-        let buyers = unique(
-            &mut subjects.iter().filter(|subject| watches_purchases(subject.campaign)).map(|subject| subject.member_id),
-        );
-        if !buyers.is_empty() {
-            for (member, at) in query!(fetch_all, (i64, i64), tx, PURCHASES, Ids(buyers))? {
-                found.purchases.entry(member).or_default().push(instant(at));
-            }
-        }
-        let addresses = found.members.values().flat_map(|member| {
-            [Channel::Email, Channel::Sms].into_iter().filter_map(|channel| suppression_key(member, channel))
-        });
-        found.suppressions = suppressions::of_addresses(tx, addresses.collect()).await?;
-        if let Some(after) = counted_after {
-            let capped = subjects.iter().filter(|subject| subject.campaign.limits.counts_for_cap);
-            found.load_counted(tx, unique(&mut capped.map(|subject| subject.member_id)), counts, after).await?;
-        }
-        let audiences = subjects
-            .iter()
-            .filter_map(|subject| Some((&subject.campaign.audience, found.members.get(&subject.member_id)?)));
-        found.audiences = AudienceFacts::load(tx, audiences, true).await?;
-        found.load_greetings(tx, subjects).await?;
-        found.load_first_steps(tx, subjects).await?;
-        found.load_heard(tx, subjects).await?;
-        found.load_close_orders(tx, subjects).await?;
-        found.gifts = GiftFacts::load(tx, subjects, stock).await?;
-        Ok(found)
-    }
-
-    /// What went out to these members and to those who share an address with them.
-    async fn load_counted(
-        &mut self,
-        tx: &mut Tx,
-        mut ids: Vec<i64>,
-        counts: &(dyn Fn(&str) -> bool + Sync),
-        after: Instant,
-    ) -> Result<()> {
-        if ids.is_empty() {
-            return Ok(());
-        }
-        for (member, email, phone) in members::sharing(tx, ids.clone()).await? {
-            for (channel, address) in [(Channel::Email, email), (Channel::Sms, phone)] {
-                if let Some(address) = address {
-                    self.sharing.entry((channel, address.to_lowercase())).or_default().push(member);
-                }
-            }
-            ids.push(member);
-        }
-        ids.sort_unstable();
-        ids.dedup();
-        type Row = (i64, uuid::Uuid, String, Option<String>, i64);
-        for (member, id, campaign, channel, at) in
-            query!(fetch_all, Row, tx, COUNTED, Ids(ids), after.timestamp_millis())?
-        {
-            let channel = channel.and_then(|channel| channel.parse().ok());
-            let sent = Counted { id, counts: counts(&campaign), channel, at: instant(at) };
-            self.counted.entry(member).or_default().push(sent);
-        }
-        Ok(())
-    }
-
-    async fn load_greetings(&mut self, tx: &mut Tx, subjects: &[Subject<'_>]) -> Result<()> {
-        let (ids, campaigns) = keys(subjects.iter().filter(|subject| subject.campaign.trigger.is_yearly()));
-        if ids.is_empty() {
-            return Ok(());
-        }
-        type Row = (i64, String, String, i64);
-        for (member, campaign, occasion, due) in
-            query!(fetch_all, Row, tx, GREETINGS, Ids(ids), super::Texts(campaigns))?
-        {
-            self.greetings.entry((member, campaign)).or_default().push((occasion, instant(due)));
-        }
-        Ok(())
-    }
-
-    async fn load_first_steps(&mut self, tx: &mut Tx, subjects: &[Subject<'_>]) -> Result<()> {
-        let (ids, campaigns) = keys(subjects.iter().filter(|subject| subject.is_later_step()));
-        if ids.is_empty() {
-            return Ok(());
-        }
-        type Row = (i64, String, String, String);
-        for (member, campaign, occasion, reason) in
-            query!(fetch_all, Row, tx, FIRST_STEPS, Ids(ids), super::Texts(campaigns))?
-        {
-            if let Ok(reason) = reason.parse() {
-                self.first_steps.insert((member, campaign, occasion), reason);
-            }
-        }
-        Ok(())
-    }
-
-    async fn load_heard(&mut self, tx: &mut Tx, subjects: &[Subject<'_>]) -> Result<()> {
-        let listens = |campaign: &Campaign| campaign.steps.iter().any(|step| !step.unless_heard.is_empty());
-        let (ids, campaigns) =
-            keys(subjects.iter().filter(|subject| subject.is_later_step() && listens(subject.campaign)));
-        if ids.is_empty() {
-            return Ok(());
-        }
-        type Row = (i64, String, String, String, String, i64);
-        for (member, campaign, occasion, step, kind, at) in
-            query!(fetch_all, Row, tx, HEARD, Ids(ids), super::Texts(campaigns))?
-        {
-            if let Ok(kind) = kind.parse() {
-                let heard = Heard { step, kind, at: instant(at) };
-                self.heard.entry((member, campaign, occasion)).or_default().push(heard);
-            }
-        }
-        Ok(())
-    }
-
-    async fn load_close_orders(&mut self, tx: &mut Tx, subjects: &[Subject<'_>]) -> Result<()> {
-        let (ids, campaigns) = keys(subjects.iter().filter(|subject| subject.campaign.trigger.collapse().is_some()));
-        if ids.is_empty() {
-            return Ok(());
-        }
-        type Order = (i64, i64, String, i64);
-        for (member, id, order_id, at) in query!(fetch_all, Order, tx, CLOSE_ORDERS, Ids(ids.clone()))? {
-            let order = Placed { purchased_at: instant(at), order_id, id };
-            self.close_orders.entry(member).or_default().push(order);
-        }
-        type Row = (i64, String, String, i64, String, i64);
-        for (member, campaign, step, id, order_id, at) in
-            query!(fetch_all, Row, tx, THANKED, Ids(ids), super::Texts(campaigns))?
-        {
-            let order = Placed { purchased_at: instant(at), order_id, id };
-            self.thanked.entry((member, campaign, step)).or_default().push(order);
-        }
-        Ok(())
-    }
-
     /// What is known about a message at `now`. `campaign` is absent when it is no longer configured.
     pub fn facts(&self, message: &Message, campaign: Option<&Campaign>, brand: &Brand, now: Instant) -> Facts {
         let member = self.members.get(&message.member_id);
@@ -296,7 +128,7 @@ impl Surroundings {
             .channels_of(&message.slot)
             .into_iter()
             .filter(|channel| !message.tried.contains(channel))
-            .map(|channel| self.channel(member, channel, campaign.purpose, now))
+            .map(|channel| self.channel(member, channel, campaign.purpose, brand, now))
             .collect();
         facts.held_out = held_out(&campaign.name, &member.external_id, campaign.holdout);
         if let Some(cap) = brand.frequency_cap.filter(|_| campaign.limits.counts_for_cap) {
@@ -461,16 +293,26 @@ impl Surroundings {
         thanked.iter().any(|order| order.id != id && chain.contains(&order.id))
     }
 
-    fn channel(&self, member: &Member, channel: Channel, purpose: Purpose, now: Instant) -> ChannelFacts {
+    fn channel(
+        &self,
+        member: &Member,
+        channel: Channel,
+        purpose: Purpose,
+        brand: &Brand,
+        now: Instant,
+    ) -> ChannelFacts {
+        let number = member.address(channel).filter(|_| channel == Channel::Sms);
+        let line = number.and_then(|number| brand.sms.line(number, purpose));
         let key = suppression_key(member, channel);
         let paused = purpose == Purpose::Marketing && member.paused_until.is_some_and(|until| now < until);
         ChannelFacts {
             channel,
-            has_address: key.is_some(),
+            has_address: key.is_some() && number.is_none_or(|number| brand.sms.cover(number)),
             has_consent: member.consents(channel),
             suppressed: paused
                 || key.is_some_and(|address| self.suppressions.contains(&(address, purpose.as_str().to_owned()))),
             counted: 0,
+            closed: line.and_then(|line| line.closed).map(|hours| (hours, brand.timezone)),
         }
     }
 }
@@ -479,39 +321,7 @@ fn placed(order: &Purchase) -> Placed {
     Placed { purchased_at: order.purchased_at, order_id: order.order_id.clone(), id: order.id }
 }
 
-/// Orders by key.
-pub async fn load_orders(tx: &mut Tx, ids: Vec<i64>) -> Result<HashMap<i64, Purchase>> {
-    type Row = (i64, String, i64, i64, String, String, Option<i64>, Option<String>);
-    let mut orders = HashMap::new();
-    for (id, order_id, at, amount, currency, status, delivered_at, items) in
-        query!(fetch_all, Row, tx, ORDERS, Ids(ids))?
-    {
-        let status = status.parse().map_err(|_| super::StoreError::Unknown {
-            table: "purchases",
-            column: "status",
-            value: status.clone(),
-        })?;
-        let (purchased_at, delivered_at) = (instant(at), delivered_at.map(instant));
-        orders.insert(id, Purchase { id, order_id, purchased_at, amount, currency, status, delivered_at, items });
-    }
-    Ok(orders)
-}
-
 /// The form in which addresses are compared, and stand in the suppression list.
 pub fn suppression_key(member: &Member, channel: Channel) -> Option<String> {
     member.address(channel).map(str::to_lowercase)
-}
-
-fn watches_purchases(campaign: &Campaign) -> bool {
-    campaign.trigger.ends_with_any_purchase() || campaign.steps.iter().any(|step| step.unless_goal)
-}
-
-fn keys<'a>(subjects: impl Iterator<Item = &'a Subject<'a>>) -> (Vec<i64>, Vec<String>) {
-    let (mut ids, mut campaigns): (Vec<i64>, Vec<String>) =
-        subjects.map(|subject| (subject.member_id, subject.campaign.name.clone())).unzip();
-    ids.sort_unstable();
-    ids.dedup();
-    campaigns.sort_unstable();
-    campaigns.dedup();
-    (ids, campaigns)
 }

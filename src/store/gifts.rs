@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::facts::Subject;
 use super::messages::Message;
-use super::{Ids, JsonRows, Result, Texts, Tx, Uuids, execute, query, statements};
+use super::{Dialect, Ids, JsonRows, Result, Texts, Tx, Uuids, execute, query, statements};
 use crate::domain::Instant;
-use crate::domain::campaign::{Campaign, Step};
+use crate::domain::campaign::{Campaign, Reach, Step};
 use crate::domain::gift::{Gift, GiftRule};
 
 /// Joins a gift `g` with the messages of its step `m`.
@@ -24,7 +24,10 @@ macro_rules! its_messages {
 statements! {
     OF_MEMBERS = "SELECT member_id, campaign, occasion, step, code, value, points, valid_until FROM gifts \
         WHERE member_id {in $1} AND campaign {in $2}";
+    HOLD_OF_MEMBERS = "SELECT member_id FROM gifts WHERE member_id {in $1} AND campaign {in $2} \
+        ORDER BY member_id, campaign, occasion, step {lock}";
     LOCK_POOLS = "SELECT name FROM pools WHERE name {in $1} ORDER BY name {lock}";
+    LOCK_ALL_POOLS = "SELECT name FROM pools ORDER BY name {lock}";
     DRAW = "SELECT code FROM coupons WHERE pool = $1 AND NOT taken ORDER BY code LIMIT $2";
     COUNT_FREE = "SELECT pool, COUNT(*) FROM coupons WHERE pool {in $1} AND NOT taken GROUP BY pool";
     TAKE = "UPDATE coupons SET taken = TRUE WHERE code {in $1}";
@@ -32,24 +35,29 @@ statements! {
         SELECT r.member_id, r.campaign, r.occasion, r.step, r.code, r.value, r.points, r.valid_until, $2 \
         FROM {rows $1: member_id BIGINT, campaign TEXT, occasion TEXT, step TEXT, code TEXT, value TEXT, points BIGINT, \
         valid_until TEXT}";
+    // Of two messages of a step that end at once, the second must see that the first has.
+    HOLD = "SELECT g.member_id FROM gifts g WHERE (g.member_id, g.campaign, g.occasion, g.step) IN \
+        (SELECT e.member_id, e.campaign, e.occasion, e.step FROM messages e WHERE e.id {in_uuid $1}) \
+        ORDER BY g.member_id, g.campaign, g.occasion, g.step {lock}";
     // Where any message of the step went out, or may have, the member may know the code.
     RELEASE = "DELETE FROM gifts WHERE (member_id, campaign, occasion, step) IN \
         (SELECT e.member_id, e.campaign, e.occasion, e.step FROM messages e WHERE e.id {in_uuid $1} AND NOT EXISTS \
         (SELECT 1 FROM messages m WHERE m.member_id = e.member_id AND m.campaign = e.campaign AND m.occasion = e.occasion \
         AND m.step = e.step AND (m.state NOT IN ('skipped', 'held_out', 'cancelled', 'failed') OR EXISTS (SELECT 1 \
-        FROM attempts a WHERE a.message_id = m.id AND (a.uncertain OR a.outcome = 'sent'))))) RETURNING code";
+        FROM attempts a WHERE a.message_id = m.id AND (a.uncertain OR a.outcome IN ('sent', 'lost')))))) RETURNING code";
     PUT_BACK = "UPDATE coupons SET taken = FALSE WHERE code {in $1}";
     ADD_POOLS = "INSERT INTO pools (name) SELECT r.pool FROM {rows $1: pool TEXT} WHERE TRUE ON CONFLICT (name) DO NOTHING";
-    ADD = "INSERT INTO coupons (code, pool) SELECT r.code, r.pool FROM {rows $1: code TEXT, pool TEXT} WHERE TRUE \
-        ON CONFLICT (code) DO NOTHING";
+    // A code that was forgotten and is somebody's all the same is not free again.
+    ADD = "INSERT INTO coupons (code, pool, taken) SELECT r.code, r.pool, EXISTS (SELECT 1 FROM gifts g WHERE g.code = r.code) \
+        FROM {rows $1: code TEXT, pool TEXT} WHERE TRUE ON CONFLICT (code) DO NOTHING";
     POOLS_OF = "SELECT code, pool FROM coupons WHERE code {in $1}";
     FORGET_FREE = "DELETE FROM coupons WHERE NOT taken AND (CAST($1 AS TEXT) IS NULL OR pool = $1)";
     TOTALS = "SELECT pool, COUNT(*) FROM coupons GROUP BY pool";
     RESERVED_SINCE = "SELECT c.pool, COUNT(*) FROM gifts g JOIN coupons c ON c.code = g.code WHERE g.reserved_at > $1 \
         GROUP BY c.pool";
     LIST = concat!("SELECT e.external_id, g.campaign, g.occasion, g.step, c.pool, g.code, g.value, g.points, g.valid_until, \
-        g.reserved_at, (SELECT MIN(m.sent_at) FROM messages m WHERE ", its_messages!(), " AND m.state IN \
-        ('sent', 'uncertain', 'delivered', 'bounced', 'complained')) AS given_at, \
+        g.reserved_at, (SELECT MIN(a.finished_at) FROM messages m JOIN attempts a ON a.message_id = m.id WHERE ", its_messages!(), " \
+        AND (a.uncertain OR a.outcome IN ('sent', 'lost'))) AS given_at, \
         (SELECT MIN(p.order_id) FROM purchases p WHERE p.coupon_code = g.code AND p.status = 'paid') AS order_id \
         FROM gifts g JOIN members e ON e.id = g.member_id LEFT JOIN coupons c ON c.code = g.code \
         WHERE (CAST($1 AS TEXT) IS NULL OR g.campaign = $1) AND (CAST($2 AS TEXT) IS NULL OR e.external_id = $2) \
@@ -61,6 +69,8 @@ statements! {
 pub enum Stock {
     /// Not at all: its messages are on their way.
     Settled,
+    /// Only at what its messages have.
+    Given,
     /// How many codes there are.
     Counted,
     /// It takes codes: their pools are locked until the transaction ends.
@@ -77,7 +87,17 @@ pub struct GiftFacts {
     /// How many of each pool were given in this pass.
     taken: HashMap<String, i64>,
     /// What this batch gives, to be reserved.
-    new: Vec<Key>,
+    new: Vec<New>,
+}
+
+/// Something that a message is the first to bring.
+#[derive(Debug)]
+struct New {
+    key: Key,
+    message: Uuid,
+    pool: Option<String>,
+    /// Whether other messages of its step bring it, too.
+    is_shared: bool,
 }
 
 type Key = (i64, String, String, String);
@@ -102,9 +122,15 @@ impl GiftFacts {
         }
         let members = Ids(giving.iter().map(|subject| subject.member_id).collect());
         let campaigns = Texts(giving.iter().map(|subject| subject.campaign.name.clone()).collect());
+        if stock == Stock::Drawn {
+            query!(fetch_all, (i64,), tx, HOLD_OF_MEMBERS, members.clone(), campaigns.clone())?;
+        }
         for row in query!(fetch_all, Stored, tx, OF_MEMBERS, members, campaigns)? {
             let key = (row.member_id, row.campaign.clone(), row.occasion.clone(), row.step.clone());
             facts.given.insert(key, row.gift());
+        }
+        if stock == Stock::Given {
+            return Ok(facts);
         }
         // The most that the batch can need of each pool.
         let mut wanted: BTreeMap<&str, i64> = BTreeMap::new();
@@ -165,7 +191,8 @@ impl GiftFacts {
             None => String::new(),
         };
         let gift = rule.give(today, code);
-        self.new.push(key.clone());
+        let pool = rule.pool().map(str::to_owned);
+        self.new.push(New { key: key.clone(), message: message.id, pool, is_shared: campaign.reach == Reach::All });
         self.given.insert(key, gift.clone());
         Some(gift)
     }
@@ -174,18 +201,28 @@ impl GiftFacts {
         earlier.iter().rev().find_map(|step| self.given.get(&key(message, &step.id))).cloned()
     }
 
-    /// Forgets what a message was given that does not go out after all.
+    /// Takes back what this very message was given, since it does not go out after all.
     pub fn take_back(&mut self, message: &Message) {
-        let key = key(message, &message.step);
-        if let Some(index) = self.new.iter().position(|new| *new == key) {
-            self.new.remove(index);
-            self.given.remove(&key);
+        let Some(index) = self.new.iter().position(|new| new.message == message.id) else { return };
+        let New { key, pool, .. } = self.new.remove(index);
+        let (Some(gift), Some(pool)) = (self.given.remove(&key), pool) else { return };
+        if let Some(taken) = self.taken.get_mut(&pool) {
+            *taken -= 1;
+        }
+        // Of those that were drawn it was counted as one of them, and is again.
+        if let (Some(left), Some(code)) = (self.left.get_mut(&pool), gift.code) {
+            left.codes.push(code);
         }
     }
 
     /// Takes over what was given in an earlier batch of the same pass.
-    pub(super) fn carry_over(&mut self, earlier: Self) {
-        self.given.extend(earlier.given);
+    pub(super) fn carry_over(&mut self, mut earlier: Self) {
+        for new in earlier.new.into_iter().filter(|new| new.is_shared) {
+            if let Some(gift) = earlier.given.remove(&new.key) {
+                self.given.insert(new.key.clone(), gift);
+                self.new.push(new);
+            }
+        }
         for (pool, taken) in earlier.taken {
             *self.taken.entry(pool).or_default() += taken;
         }
@@ -195,7 +232,7 @@ impl GiftFacts {
 /// The gift that a message brought or would bring of those that its occasion has; see [`GiftFacts`].
 pub async fn of_message(tx: &mut Tx, message: &Message, campaign: &Campaign) -> Result<Option<Gift>> {
     let subject = Subject { campaign, member_id: message.member_id, purchase_id: None, step: &message.step };
-    let facts = GiftFacts::load(tx, &[subject], Stock::Counted).await?;
+    let facts = GiftFacts::load(tx, &[subject], Stock::Given).await?;
     let Some(index) = campaign.step_index(&message.step) else { return Ok(None) };
     if campaign.steps[index].gift.is_some() {
         return Ok(facts.given.get(&key(message, &message.step)).cloned());
@@ -211,9 +248,9 @@ pub async fn reserve(tx: &mut Tx, facts: &GiftFacts, now: Instant) -> Result<()>
     let rows: Vec<Reserved<'_>> = facts
         .new
         .iter()
-        .filter_map(|key| {
-            let gift = facts.given.get(key)?;
-            let (member_id, campaign, occasion, step) = key;
+        .filter_map(|new| {
+            let gift = facts.given.get(&new.key)?;
+            let (member_id, campaign, occasion, step) = &new.key;
             let (code, value) = (gift.code.as_deref(), gift.value.as_deref());
             let valid_until = gift.valid_until.map(|date| date.to_string());
             let (member_id, points) = (*member_id, gift.points);
@@ -245,6 +282,9 @@ pub(super) async fn release(tx: &mut Tx, ended: Vec<Uuid>) -> Result<()> {
     if ended.is_empty() {
         return Ok(());
     }
+    if tx.dialect() == Dialect::Postgres {
+        query!(fetch_all, (i64,), tx, HOLD, Uuids(ended.clone()))?;
+    }
     let released: Vec<(Option<String>,)> = query!(fetch_all, (Option<String>,), tx, RELEASE, Uuids(ended))?;
     let codes: Vec<String> = released.into_iter().filter_map(|(code,)| code).collect();
     if !codes.is_empty() {
@@ -274,6 +314,11 @@ pub async fn pools_of(tx: &mut Tx, codes: Vec<String>) -> Result<HashMap<String,
 
 /// Forgets the codes of a pool, or of all, that nobody has; gives how many.
 pub async fn forget_free(tx: &mut Tx, pool: Option<&str>) -> Result<u64> {
+    // A dispatcher may be about to give some of them.
+    match pool {
+        Some(pool) => query!(fetch_all, (String,), tx, LOCK_POOLS, Texts(vec![pool.to_owned()]))?,
+        None => query!(fetch_all, (String,), tx, LOCK_ALL_POOLS)?,
+    };
     Ok(execute!(tx, FORGET_FREE, pool)?)
 }
 
@@ -333,7 +378,7 @@ pub struct Listed {
     pub points: Option<i64>,
     pub valid_until: Option<String>,
     pub reserved_at: i64,
-    /// When the message with it went out; absent while it is on its way.
+    /// When a message with it went out, or may have; absent while it is on its way.
     pub given_at: Option<i64>,
     /// A valid order that was made with the code.
     pub order_id: Option<String>,

@@ -64,6 +64,8 @@ pub const COLUMNS: &[&str] = &[
 pub struct MemberRow {
     /// Set when the batch is written.
     pub id: i64,
+    /// Whether the member is there already; set when the batch is written.
+    pub known: bool,
     pub external_id: String,
     pub email: Option<String>,
     pub phone: Option<String>,
@@ -132,15 +134,16 @@ pub async fn upsert(tx: &mut Tx, rows: &mut [MemberRow], columns: &[&str]) -> Re
         row.id = last - index as i64;
     }
     let keys = Texts(rows.iter().map(|row| row.external_id.clone()).collect());
-    let existing = query!(fetch_all, (String, i64), tx, EXISTING, keys)?;
-    let ids = existing.iter().map(|(_, id)| *id).collect();
-    let existing = existing.len() as u64;
+    let existing: HashMap<String, i64> = query!(fetch_all, (String, i64), tx, EXISTING, keys)?.into_iter().collect();
+    for row in rows.iter_mut() {
+        row.known = existing.contains_key(&row.external_id);
+    }
     // In the order in which dispatchers hold members, not in that of the file.
-    lock(tx, ids).await?;
+    lock(tx, existing.values().copied().collect()).await?;
     let sql = upsert_sql(columns);
     let touched = execute!(tx, &sql, JsonRows::of(rows)?, change)?;
     dates::keep_attributes(tx, rows).await?;
-    let inserted = rows.len() as u64 - existing;
+    let inserted = (rows.len() - existing.len()) as u64;
     Ok(Upserted { inserted, updated: touched - inserted })
 }
 
@@ -170,9 +173,8 @@ pub(super) fn upsert_sql(columns: &[&str]) -> String {
     // A null removes an attribute of a member who is there, and is not stored with a new one.
     format!(
         "INSERT INTO members (id, external_id, attributes, changed{names}) \
-         SELECT r.id, r.external_id, CASE WHEN EXISTS (SELECT 1 FROM members e WHERE e.external_id = r.external_id) \
-         THEN r.attributes ELSE {{merge r.attributes, r.attributes}} END, $2{values} \
-         FROM {{rows $1: id BIGINT, external_id TEXT, attributes JSONB{kinds}}} WHERE TRUE \
+         SELECT r.id, r.external_id, CASE WHEN r.known THEN r.attributes ELSE {{merge r.attributes, r.attributes}} END, \
+         $2{values} FROM {{rows $1: id BIGINT, known BOOLEAN, external_id TEXT, attributes JSONB{kinds}}} WHERE TRUE \
          ON CONFLICT (external_id) DO UPDATE SET changed = excluded.changed, deleted_at = NULL, \
          attributes = {{merge members.attributes, excluded.attributes}}{sets} \
          WHERE members.deleted_at IS NOT NULL \

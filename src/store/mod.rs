@@ -27,6 +27,7 @@ pub mod leases;
 pub mod members;
 pub mod messages;
 pub mod models;
+mod nodelay;
 pub mod occasions;
 pub mod paces;
 pub mod purchases;
@@ -271,9 +272,14 @@ impl Store {
             Err(_) => return Err(cannot(format!("no answer within {} s", CONNECT_LIMIT.as_secs()))),
         }
         let options = options.options(SESSION.iter().copied());
+        let port = options.get_port();
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(CONNECTION_WAIT)
+            .after_connect(move |_, _| {
+                nodelay::set(port);
+                Box::pin(std::future::ready(Ok(())))
+            })
             .connect_with(options)
             .await
             .map_err(|error| cannot(error.to_string()))?;

@@ -16,6 +16,9 @@ statements! {
     RESTING = "SELECT name, state, until_at, reply FROM resting WHERE until_at > {now} ORDER BY name, until_at";
 }
 
+/// How the name of a mailbox that rests begins. All others are servers and domains that mail goes to.
+pub const MAILBOX: &str = "mailbox ";
+
 /// Places of a day that somebody wants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Wanted {

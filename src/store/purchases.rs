@@ -5,11 +5,13 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Serialize;
 
 use super::members::{Upserted, next_change, take_numbers, touch};
-use super::{Ids, JsonRows, Result, Texts, Tx, dates, execute, query, statements};
+use super::{Ids, JsonRows, Result, StoreError, Texts, Tx, dates, execute, query, statements};
 use crate::domain::history::{History, histories};
+use crate::domain::purchase::Purchase;
 use crate::domain::{Instant, instant};
 
 statements! {
+    BY_IDS = "SELECT id, order_id, purchased_at, amount, currency, status, delivered_at, items FROM purchases WHERE id {in $1}";
     EXISTING = "SELECT order_id, member_id FROM purchases WHERE order_id {in $1}";
     CURRENCIES = "SELECT order_id, currency FROM purchases WHERE order_id {in $1}";
     LAST_BEFORE = "SELECT member_id, MAX(purchased_at) FROM purchases \
@@ -173,4 +175,22 @@ pub async fn summary(tx: &mut Tx) -> Result<(i64, Option<i64>)> {
     let (count,): (i64,) = query!(fetch_one, (i64,), tx, COUNT)?;
     let (latest,): (Option<i64>,) = query!(fetch_one, (Option<i64>,), tx, LATEST)?;
     Ok((count, latest))
+}
+
+/// Orders by key.
+pub async fn by_ids(tx: &mut Tx, ids: Vec<i64>) -> Result<HashMap<i64, Purchase>> {
+    type Row = (i64, String, i64, i64, String, String, Option<i64>, Option<String>);
+    let mut orders = HashMap::new();
+    for (id, order_id, at, amount, currency, status, delivered_at, items) in
+        query!(fetch_all, Row, tx, BY_IDS, Ids(ids))?
+    {
+        let status = status.parse().map_err(|_| StoreError::Unknown {
+            table: "purchases",
+            column: "status",
+            value: status.clone(),
+        })?;
+        let (purchased_at, delivered_at) = (instant(at), delivered_at.map(instant));
+        orders.insert(id, Purchase { id, order_id, purchased_at, amount, currency, status, delivered_at, items });
+    }
+    Ok(orders)
 }

@@ -26,14 +26,16 @@ queue: QUEUE
 apply: manual
 ";
 
-/// Each member gets a message of each of these.
-pub const CAMPAIGNS: &[(&str, &str)] =
-    &[("everybody", "{ kind: broadcast, at: 2020-01-01T00:00:00Z }"), ("hello", "{ kind: welcome, delay: 1h }")];
+/// Each member gets a message of each of these: name, trigger, and what it says and brings.
+pub const CAMPAIGNS: &[(&str, &str, &str)] = &[
+    ("everybody", "{ kind: broadcast, at: 2020-01-01T00:00:00Z }", "content: hello"),
+    ("hello", "{ kind: welcome, delay: 1h }", "content: gift\ngift: { coupon: { pool: hello, value: 20% } }"),
+];
 
-fn campaign(name: &str, trigger: &str) -> String {
+fn campaign(name: &str, trigger: &str, rest: &str) -> String {
     format!(
         "name: {name}\nstatus: live\ntrigger: {trigger}\nstarts_at: 2020-01-01T00:00:00Z\n\
-         schedule: {{ scan: \"* * * * *\" }}\nchannels: [email]\ncontent: hello\n\
+         schedule: {{ scan: \"* * * * *\" }}\nchannels: [email]\n{rest}\n\
          limits: {{ late: always, ceiling: 1000000 }}\n"
     )
 }
@@ -54,13 +56,16 @@ impl Shop {
         };
         let settings = SETTINGS.replace("PORT", &smtp_port.to_string()).replace("STORE", store).replace("QUEUE", queue);
         write("rekindle.yaml", &settings);
-        for (name, trigger) in CAMPAIGNS {
-            write(&format!("campaigns/{name}.yaml"), &campaign(name, trigger));
+        for (name, trigger, rest) in CAMPAIGNS {
+            write(&format!("campaigns/{name}.yaml"), &campaign(name, trigger, rest));
         }
-        write("templates/hello/subject.txt", "Hello {{member.first_name}}");
         let filler = "Here is what is new in our shop this week. ".repeat(40);
-        let html = format!("<html><body><p>Hello {{{{member.first_name}}}}</p><p>{filler}</p></body></html>");
-        write("templates/hello/email.html", &html);
+        // The ledger reads the code in the subject.
+        for (content, code) in [("hello", ""), ("gift", " [{{gift.code}}]")] {
+            write(&format!("templates/{content}/subject.txt"), &format!("Hello {{{{member.first_name}}}}{code}"));
+            let html = format!("<html><body><p>Hello {{{{member.first_name}}}}{code}</p><p>{filler}</p></body></html>");
+            write(&format!("templates/{content}/email.html"), &html);
+        }
         std::fs::create_dir_all(folder.0.join("logs")).unwrap();
         // A build may replace the program while this runs.
         let program = folder.0.join("rekindle");
@@ -81,6 +86,16 @@ impl Shop {
         let output = self.command(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         output
+    }
+
+    /// Brings the schema and the campaigns up to date, and so many codes in.
+    pub fn prepare(&self, codes: usize) {
+        self.succeed(&["migrate"]);
+        self.succeed(&["campaigns", "apply"]);
+        let file = self.folder.0.join("codes.csv");
+        let rows: String = (0..codes).map(|n| format!("C-{n}\n")).collect();
+        std::fs::write(&file, format!("code\n{rows}")).unwrap();
+        self.succeed(&["gifts", "import", file.to_str().unwrap(), "--pool", "hello"]);
     }
 
     fn log(&self, name: &str) -> PathBuf {

@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use sqlx::types::Uuid;
 use sqlx::{Connection, PgConnection};
 
+use crate::smtp::Taken;
+
 /// A message as the store has it.
 struct Row {
     id: Uuid,
@@ -25,6 +27,8 @@ pub struct Verdict {
     pub doubled: usize,
     /// Messages that came twice.
     pub lost: usize,
+    /// Codes that the mail server saw.
+    pub codes: usize,
     /// What must not be, with the ids.
     pub wrong: Vec<String>,
 }
@@ -62,7 +66,7 @@ pub async fn end_one_each(store: &str) -> sqlx::Result<Vec<Uuid>> {
 }
 
 /// Compares both ledgers; `expected` messages must exist.
-pub async fn judge(store: &str, taken: &BTreeMap<String, usize>, expected: usize) -> sqlx::Result<Verdict> {
+pub async fn judge(store: &str, taken: &BTreeMap<String, Taken>, expected: usize) -> sqlx::Result<Verdict> {
     let mut connection = PgConnection::connect(store).await?;
     type Found = (Uuid, String, Option<String>, i64, i64);
     let rows: Vec<Found> = sqlx::query_as(
@@ -83,13 +87,29 @@ pub async fn judge(store: &str, taken: &BTreeMap<String, usize>, expected: usize
     )
     .fetch_one(&mut connection)
     .await?;
+    let gifts: Vec<(Uuid, String)> = sqlx::query_as(
+        "SELECT m.id, g.code FROM gifts g JOIN messages m ON m.member_id = g.member_id AND m.campaign = g.campaign \
+         AND m.occasion = g.occasion AND m.step = g.step",
+    )
+    .fetch_all(&mut connection)
+    .await?;
+    let (stray,): (i64,) = sqlx::query_as(
+        "SELECT (SELECT COUNT(*) FROM coupons c WHERE c.taken AND NOT EXISTS (SELECT 1 FROM gifts g WHERE g.code = c.code)) \
+         + (SELECT COUNT(*) FROM gifts g WHERE NOT EXISTS (SELECT 1 FROM coupons c WHERE c.code = g.code AND c.taken))",
+    )
+    .fetch_one(&mut connection)
+    .await?;
     connection.close().await?;
 
     let mut verdict = Verdict::default();
-    let mut by_id: BTreeMap<Uuid, usize> = BTreeMap::new();
-    for (id, count) in taken {
+    let mut by_id: BTreeMap<Uuid, Taken> = BTreeMap::new();
+    for (id, taken) in taken {
         let id = id.trim_matches(['<', '>']).split('@').next().unwrap_or_default();
-        by_id.insert(Uuid::parse_str(id).expect("a Message-ID is a message's id"), *count);
+        by_id.insert(Uuid::parse_str(id).expect("a Message-ID is a message's id"), taken.clone());
+    }
+    verdict.look_at_codes(&gifts.into_iter().collect(), &by_id);
+    if stray > 0 {
+        verdict.wrong.push(format!("{stray} codes are taken and nobody's, or given and free"));
     }
     if rows.len() != expected {
         verdict.wrong.push(format!("{} messages are in the store, {expected} should be", rows.len()));
@@ -102,7 +122,7 @@ pub async fn judge(store: &str, taken: &BTreeMap<String, usize>, expected: usize
     }
     for (id, state, reason, retries, uncertain) in rows {
         let row = Row { id, state, reason, retries, uncertain };
-        let taken = by_id.remove(&row.id).unwrap_or(0);
+        let taken = by_id.remove(&row.id).unwrap_or_default().times;
         verdict.look(&row, taken);
     }
     for id in by_id.keys() {
@@ -112,6 +132,25 @@ pub async fn judge(store: &str, taken: &BTreeMap<String, usize>, expected: usize
 }
 
 impl Verdict {
+    /// Each code went to one member, who keeps it; each copy of a message says the same one.
+    fn look_at_codes(&mut self, gifts: &BTreeMap<Uuid, String>, taken: &BTreeMap<Uuid, Taken>) {
+        let mut owners: BTreeMap<&String, Uuid> = BTreeMap::new();
+        for (id, Taken { codes, .. }) in taken {
+            if codes.len() > 1 {
+                self.wrong.push(format!("{id} came with the codes {codes:?}"));
+            }
+            for code in codes {
+                if let Some(other) = owners.insert(code, *id) {
+                    self.wrong.push(format!("{id} and {other} both came with the code {code}"));
+                }
+                if gifts.get(id) != Some(code) {
+                    self.wrong.push(format!("{id} came with the code {code}, and the store says {:?}", gifts.get(id)));
+                }
+            }
+        }
+        self.codes = owners.len();
+    }
+
     fn look(&mut self, row: &Row, taken: usize) {
         let id = row.id;
         let name = match &row.reason {
@@ -151,6 +190,7 @@ impl Verdict {
         let _ = writeln!(text, "  uncertain attempts           {}", self.uncertain_attempts);
         let _ = writeln!(text, "  doubled                      {}", self.doubled);
         let _ = writeln!(text, "  lost                         {}", self.lost);
+        let _ = writeln!(text, "  codes, each in one message   {}", self.codes);
         text
     }
 }
@@ -165,6 +205,24 @@ mod tests {
         let mut verdict = Verdict::default();
         verdict.look(&Row { id: Uuid::nil(), state, reason, retries, uncertain }, taken);
         !verdict.wrong.is_empty()
+    }
+
+    #[test]
+    fn it_tells_whose_a_code_is() {
+        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let wrong = |gifts: &[(Uuid, &str)], taken: &[(Uuid, &[&str])]| {
+            let gifts = gifts.iter().map(|(id, code)| (*id, (*code).to_owned())).collect();
+            let codes = |codes: &[&str]| codes.iter().map(|code| (*code).to_owned()).collect();
+            let taken = taken.iter().map(|(id, list)| (*id, Taken { times: 1, codes: codes(list) })).collect();
+            let mut verdict = Verdict::default();
+            verdict.look_at_codes(&gifts, &taken);
+            verdict.wrong.len()
+        };
+        assert_eq!(wrong(&[(one, "A"), (other, "B")], &[(one, &["A"]), (other, &["B"])]), 0);
+        assert_eq!(wrong(&[(one, "A")], &[(one, &["A"]), (other, &[])]), 0);
+        assert!(wrong(&[(one, "A"), (other, "A")], &[(one, &["A"]), (other, &["A"])]) > 0, "given twice");
+        assert!(wrong(&[(one, "A")], &[(one, &["A", "B"])]) > 0, "another one at the second try");
+        assert!(wrong(&[], &[(one, &["A"])]) > 0, "gone back though it was seen");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A mail server that misbehaves by dice and keeps a ledger: what it took is written down before it
 //! says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -57,10 +57,18 @@ const MOODS: &[(Mood, u64)] = &[
 /// Attempts at one recipient after which it behaves.
 const TRICKS: usize = 3;
 
+/// What was taken under one Message-ID.
+#[derive(Clone, Debug, Default)]
+pub struct Taken {
+    pub times: usize,
+    /// The codes in its subjects.
+    pub codes: BTreeSet<String>,
+}
+
 #[derive(Default)]
 struct Books {
-    /// How often each Message-ID was taken.
-    taken: BTreeMap<String, usize>,
+    /// By Message-ID.
+    taken: BTreeMap<String, Taken>,
     /// Attempts by recipient.
     attempts: BTreeMap<String, usize>,
     moods: BTreeMap<Mood, usize>,
@@ -91,8 +99,8 @@ impl Smtp {
         server
     }
 
-    /// How often each Message-ID was taken.
-    pub fn taken(&self) -> BTreeMap<String, usize> {
+    /// What was taken, by Message-ID.
+    pub fn taken(&self) -> BTreeMap<String, Taken> {
         self.books.lock().unwrap().taken.clone()
     }
 
@@ -133,8 +141,13 @@ impl Smtp {
     }
 
     fn take(&self, mail: &str) {
-        let id = mail.lines().find_map(|line| line.strip_prefix("Message-ID: ")).expect("a mail has a Message-ID");
-        *self.books.lock().unwrap().taken.entry(id.trim().to_owned()).or_default() += 1;
+        let header = |name: &str| mail.lines().find_map(|line| line.strip_prefix(name)).expect("a mail has it");
+        let id = header("Message-ID: ").trim().to_owned();
+        let code = header("Subject: ").split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+        let mut books = self.books.lock().unwrap();
+        let taken = books.taken.entry(id).or_default();
+        taken.times += 1;
+        taken.codes.extend(code.map(|(code, _)| code.to_owned()));
     }
 
     async fn talk(&self, line: TcpStream) -> std::io::Result<()> {

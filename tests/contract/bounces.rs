@@ -39,7 +39,7 @@ async fn sent(size: &Size) -> (Shop, Uuid) {
     (shop, id)
 }
 
-async fn token(shop: &Shop, used_for: TokenUse, message: Uuid) -> String {
+pub async fn token(shop: &Shop, used_for: TokenUse, message: Uuid) -> String {
     let mut tx = shop.store().await.read().await.unwrap();
     let key = configuration::token_key(&mut tx).await.unwrap();
     tx.commit().await.unwrap();
@@ -47,7 +47,7 @@ async fn token(shop: &Shop, used_for: TokenUse, message: Uuid) -> String {
 }
 
 /// A DSN about `recipient`.
-fn dsn(to: &str, recipient: &str, status: &str, said: &str, message_id: &str) -> String {
+pub fn dsn(to: &str, recipient: &str, status: &str, said: &str, message_id: &str) -> String {
     format!(
         "From: MAILER-DAEMON@mx.example.com\nTo: {to}\nSubject: Undelivered Mail Returned to Sender\n\
         Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\n\nThe mail system\n\n\

@@ -20,6 +20,10 @@ contract! {
     a_later_step_says_the_code_of_the_step_before_or_brings_its_own
     every_channel_of_a_step_says_the_same_code
     a_code_goes_back_where_its_message_is_refused
+    a_code_that_somebody_may_have_seen_does_not_go_back
+    a_slot_that_cannot_be_rendered_leaves_the_code_of_the_other
+    what_cannot_be_rendered_takes_no_code
+    a_code_that_is_given_is_never_free_again
     a_message_that_is_tried_again_keeps_its_code
     points_are_listed_for_the_shop_to_book
     who_used_a_code_is_known_by_the_order
@@ -225,6 +229,94 @@ pub async fn a_code_goes_back_where_its_message_is_refused(size: Size) {
     assert_eq!(told(&gateway).await, ["may-001", "may-001"]);
     let rows = listed(&shop).await;
     assert_eq!((rows.len(), rows[0].member.as_str(), left(&shop, "may").await), (1, "m2", 0));
+    shop.close().await;
+}
+
+pub async fn a_code_that_somebody_may_have_seen_does_not_go_back(size: Size) {
+    // The answer is lost the first time, and the provider takes the same call only once.
+    let (shop, gateway) = by_gateway(&size, &[502, 411, 200]).await;
+    shop.write(
+        "providers/gateway.yaml",
+        GATEWAY
+            .replace("text: {", "text: { idempotent: true,")
+            .replace("to: \"{to}\"", "to: \"{to}\", id: \"{message}\""),
+    );
+    letter(&shop, "{ coupon: { pool: may, value: 20% } }", "channels: [sms]");
+    people(&shop, 1).await;
+    codes(&shop, "may", 2).await;
+    shop.once(TEN).await;
+    assert_eq!(shop.states().await, ["m1 letter main planned -"]);
+    shop.once("2024-05-02T12:00:00Z").await;
+    assert_eq!(shop.states().await, ["m1 letter main failed bad_recipient"]);
+    let rows = listed(&shop).await;
+    assert_eq!((rows.len(), left(&shop, "may").await), (1, 1));
+    assert_eq!(rows[0].given_at, Some(at(TEN).timestamp_millis()), "perhaps, then");
+    shop.import(Kind::Members, "external_id,phone,sms_consent\nm2,+989121239999,true\n").await;
+    shop.once("2024-05-02T13:00:00Z").await;
+    assert_eq!(told(&gateway).await, ["may-001", "may-001", "may-002"]);
+    shop.close().await;
+}
+
+/// A shop whose SMS may hold no link, and whose SMS say the first name.
+fn without_links(size: &Size) -> Shop {
+    let lines = "sms: { sender: capture, lines: [{ number: \"3000\", purpose: marketing, links: false }] }\n";
+    let shop = Shop::new(size, PLAIN).with_settings(lines);
+    letter(&shop, "{ coupon: { pool: may, value: 20% } }", "reach: all");
+    shop.write("templates/gift/sms.txt", "{{member.first_name}} [{{gift.code}}]");
+    shop
+}
+
+pub async fn a_slot_that_cannot_be_rendered_leaves_the_code_of_the_other(size: Size) {
+    let shop = without_links(&size);
+    let head = "external_id,email,phone,first_name,email_consent,sms_consent\n";
+    let row = |n: usize, name: &str| format!("m{n},m{n}@example.com,+98912123{n:04},{name},true,true\n");
+    shop.import(Kind::Members, format!("{head}{}", row(1, "bit.ly/x"))).await;
+    codes(&shop, "may", 2).await;
+    shop.once(TEN).await;
+    let states = ["m1 letter main sent -", "m1 letter main skipped render_failed"];
+    assert_eq!(shop.states().await, states);
+    assert_eq!(
+        (in_mails(&shop), listed(&shop).await.len(), left(&shop, "may").await),
+        (vec!["may-001".to_owned()], 1, 1)
+    );
+    // The next member gets another one.
+    shop.import(Kind::Members, format!("{head}{}", row(2, "Sara"))).await;
+    shop.once("2024-05-02T11:00:00Z").await;
+    assert_eq!(in_mails(&shop), ["may-001", "may-002"]);
+    assert_eq!(in_sms(&shop), ["may-002"]);
+    shop.close().await;
+}
+
+pub async fn what_cannot_be_rendered_takes_no_code(size: Size) {
+    let shop = without_links(&size);
+    let rows = "m1,+989121230001,bit.ly/x,true\nm2,+989121230002,Sara,true\n";
+    shop.import(Kind::Members, format!("external_id,phone,first_name,sms_consent\n{rows}")).await;
+    // The first of the two batchmates cannot use the only one.
+    codes(&shop, "may", 1).await;
+    shop.once(TEN).await;
+    let sent: Vec<String> = shop.states().await.into_iter().filter(|line| line.contains("sent")).collect();
+    assert_eq!((sent, in_sms(&shop)), (vec!["m2 letter main sent -".to_owned()], vec!["may-001".to_owned()]));
+    shop.close().await;
+}
+
+pub async fn a_code_that_is_given_is_never_free_again(size: Size) {
+    let shop = Shop::new(&size, PLAIN);
+    letter(&shop, "{ coupon: { pool: may, value: 20% } }", "");
+    people(&shop, 1).await;
+    codes(&shop, "may", 2).await;
+    shop.once(TEN).await;
+    shop.write_store(async |tx| assert_eq!(gifts::forget_free(tx, Some("may")).await.unwrap(), 1)).await;
+    // As if somebody had taken the given one out by hand, too.
+    let sql = "DELETE FROM coupons";
+    match shop.store().await {
+        rekindle::store::Store::Sqlite(pool) => drop(sqlx::query(sql).execute(pool).await.unwrap()),
+        rekindle::store::Store::Postgres(pool) => drop(sqlx::query(sql).execute(pool).await.unwrap()),
+    }
+    codes(&shop, "may", 2).await;
+    assert_eq!(left(&shop, "may").await, 1, "the other one");
+    people(&shop, 2).await;
+    shop.once("2024-05-02T11:00:00Z").await;
+    assert_eq!(in_mails(&shop), ["may-001", "may-002"]);
     shop.close().await;
 }
 

@@ -10,6 +10,7 @@ use rekindle::import::Kind;
 use rekindle::inbound::poll::Poller;
 use rekindle::inbound::webhook::{Call, Hooks};
 use rekindle::senders::sms::{Provider, SmsFactory, SmsOptions};
+use rekindle::store::events::Event;
 use rekindle::store::suppressions::{self, Suppression};
 use rekindle::store::{Store, events};
 use sqlx::AssertSqlSafe;
@@ -31,6 +32,7 @@ contract! {
     a_call_without_the_key_changes_nothing
     an_uncertain_message_is_asked_about
     what_is_polled_is_heard_once
+    what_was_heard_is_listed_by_message_and_counted_by_kind
 }
 
 const KAVENEGAR: &str = include_str!("../../config/providers/kavenegar.yaml");
@@ -363,5 +365,51 @@ pub async fn what_is_polled_is_heard_once(size: Size) {
     // Both lines are asked for; the message is one. Its confirmation went out once.
     assert_eq!(texting.count("events WHERE kind = 'opted_out'").await, 1);
     assert_eq!(texting.sent().await, 2);
+    texting.shop.close().await;
+}
+
+pub async fn what_was_heard_is_listed_by_message_and_counted_by_kind(size: Size) {
+    let texting = Texting::new(&size, "").await;
+    let second = format!(
+        "external_id,phone,first_name,sms_consent,joined_at\nm2,{},Ann,true,2024-05-02T10:00:00Z\n",
+        "+989121234568"
+    );
+    texting.shop.import(Kind::Members, second).await;
+    texting.shop.once(NOON).await;
+    let store = texting.shop.store().await.clone();
+    let listed = texting.shop.ledger().await;
+    let id = |member: &str| listed.iter().find(|listed| listed.member == member).unwrap().id;
+    let heard = |key: &str, member: &str, kind: &str, time: &str, detail: Option<&str>| Event {
+        key: key.to_owned(),
+        message_id: Some(id(member)),
+        kind: kind.to_owned(),
+        at: at(time).timestamp_millis(),
+        address: None,
+        detail: detail.map(str::to_owned),
+    };
+    let events = [
+        heard("b", "m1", "replied", "2024-05-02T13:00:00Z", None),
+        heard("a", "m1", "delivered", "2024-05-02T12:01:00Z", Some("10")),
+        heard("c", "m2", "delivered", "2024-05-01T12:01:00Z", Some("10")),
+        Event { message_id: None, ..heard("d", "m2", "soft_bounced", "2024-05-02T13:00:00Z", None) },
+    ];
+    let mut tx = store.begin().await.unwrap();
+    assert_eq!(events::record(&mut tx, &events).await.unwrap().len(), 4);
+    tx.commit().await.unwrap();
+    let mut tx = store.read().await.unwrap();
+    let found = events::of_messages(&mut tx, vec![id("m1"), id("m2"), uuid::Uuid::nil()]).await.unwrap();
+    assert_eq!(found, [&events[2], &events[1], &events[0]].map(Clone::clone));
+    assert_eq!(events::of_messages(&mut tx, Vec::new()).await.unwrap(), []);
+    assert_eq!(events::of_message(&mut tx, id("m1")).await.unwrap().len(), 2);
+    let counts = async |tx: &mut rekindle::store::Tx, after: &str| {
+        let mut counts = events::counts(tx, at(after).timestamp_millis()).await.unwrap();
+        counts.sort();
+        counts.into_iter().map(|(kind, count)| format!("{kind} {count}")).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(counts(&mut tx, "2024-05-01T12:00:00Z").await, "delivered 2, replied 1, soft_bounced 1");
+    assert_eq!(counts(&mut tx, "2024-05-01T12:01:00Z").await, "delivered 1, replied 1, soft_bounced 1");
+    assert_eq!(counts(&mut tx, "2024-05-03T12:00:00Z").await, "");
+    tx.commit().await.unwrap();
+    drop(store);
     texting.shop.close().await;
 }

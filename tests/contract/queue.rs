@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use rekindle::domain::message::{Channel, Content, Envelope};
+use rekindle::domain::message::{Channel, Content, Envelope, SmsWords};
 use rekindle::queue::embedded::Embedded;
 use rekindle::queue::{Consumer, Delivery, Queue, QueueError, Settle};
 use rekindle::store::{Store, queue_items};
@@ -48,10 +48,12 @@ contract! {
 
 pub async fn what_is_published_comes_out_the_same(bench: Bench) {
     let emails = [email("<p>hi</p>"), email(&"<p dir=\"rtl\">تولدت مبارک \u{200c}🎂</p>".repeat(20_000)), email("")];
-    let pattern = Content::Pattern {
+    let pattern = SmsWords::Pattern {
         template: "kadeau-12".to_owned(),
         values: vec![("name".to_owned(), "سارا".to_owned()), ("code".to_owned(), "۱۲۳".to_owned())],
     };
+    let text = SmsWords::Text("سلام سارا".to_owned());
+    let pattern = Content::sms([("smsir".to_owned(), pattern), ("kavenegar".to_owned(), text)]);
     let short = [sms("سلام سارا"), envelope(pattern)];
     let all: Vec<_> = emails.iter().chain(&short).cloned().collect();
     assert_eq!(set(&publish(&bench, &all).await), ids(&all));

@@ -11,7 +11,9 @@ use crate::support::shop::{PLAIN, Shop, Size};
 fn problems(sms: &str, keys: &str) -> String {
     let shop = Shop::new(&Size::default(), PLAIN);
     shop.write("templates/gift/sms.txt", sms);
-    shop.campaign("letter", &format!("trigger: {{ kind: welcome }}\nchannels: [sms]\ncontent: gift\n{keys}"));
+    shop.write("templates/giving/sms.txt", "{{#if gift.code}}{{gift.code}}{{/if}}");
+    let content = if keys.contains("content: giving\n") { "" } else { "content: gift\n" };
+    shop.campaign("letter", &format!("trigger: {{ kind: welcome }}\nchannels: [sms]\n{content}{keys}"));
     let settings = shop.settings();
     match Catalog::compile(&Files::read(&settings).unwrap(), &settings) {
         Ok(_) => String::new(),
@@ -42,6 +44,19 @@ fn a_template_says_the_gift_that_its_step_brings() {
     let later = "steps: [{ id: later, after: 1d, content: gift }]";
     check("{{gift.code}}", &format!("{sure}\n{later}"), "write it between");
     check("{{#if gift}}{{gift.code}}{{/if}}", &format!("{sure}\n{later}"), "");
+    // Where the one before it may bring nothing, the one before that is said.
+    let twice = "gift: { points: 5 }\nsteps: [{ id: two, after: 1d, content: giving, gift: { coupon: { pool: may, value: 5% }, \
+        when_empty: send_without } }, { id: three, after: 1d, content: gift }]";
+    check(
+        "{{#if gift}}{{gift.code}}{{/if}}",
+        &twice.replace("gift: { points: 5 }", "content: giving\ngift: { points: 5 }"),
+        "write it between {{#if gift.code}}",
+    );
+    check(
+        "{{#if gift.code}}{{gift.code}}{{/if}}",
+        &twice.replace("gift: { points: 5 }", "content: giving\ngift: { points: 5 }"),
+        "",
+    );
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use rekindle::domain::campaign::Campaign;
 use rekindle::domain::occasion::{Bind, Rows};
 use rekindle::import::Kind;
 use rekindle::settings::Settings;
+use rekindle::store::events::{self, Event};
 use rekindle::store::{Dialect, Store, occasions};
 use rekindle::triggers;
 use sqlx::{AssertSqlSafe, Row};
@@ -147,5 +148,54 @@ async fn explain_shows_what_was_taken_up() {
     let message = &explained[0]["messages"][0];
     assert_eq!((message["occasion"].as_str(), message["due_at"].as_str()), (Some("o1"), Some("2024-05-02T12:00:00Z")));
     assert_eq!(message["state"], "planned: would be sent");
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn explain_and_status_say_what_came_back() {
+    let shop = Shop::new(&Size::default(), PLAIN);
+    let settings = format!(
+        "store: sqlite://rekindle.db\nbrand: {PLAIN}\nemail: {{ sender: capture, from: a@shop.example }}\n\
+         templates: templates\ncampaigns: campaigns\n"
+    );
+    shop.write("rekindle.yaml", settings);
+    shop.campaign("hello", "trigger: { kind: welcome }\nstarts_at: 2024-05-01T00:00:00Z");
+    let members = "external_id,email,email_consent,joined_at,timezone\n\
+        a,a@example.com,true,2024-05-01T10:00:00Z,Asia/Tehran\nb,b@example.com,true,2024-05-01T10:00:00Z,\n";
+    shop.import(Kind::Members, members).await;
+    shop.once("2024-05-01T12:00:00Z").await;
+    let id = shop.ledger().await.iter().find(|listed| listed.member == "a").unwrap().id;
+    let now = Clock::System.now().timestamp_millis();
+    let heard = |kind: &str, at: i64, detail: Option<&str>| Event {
+        key: format!("test:{kind}:{at}"),
+        message_id: Some(id),
+        kind: kind.to_owned(),
+        at,
+        address: None,
+        detail: detail.map(str::to_owned),
+    };
+    let old = at("2024-05-01T12:05:00Z").timestamp_millis();
+    let events = [
+        heard("clicked", now, Some("https://shop.example/new")),
+        heard("opened", old, None),
+        heard("opened", now - 3_600_000, None),
+    ];
+    shop.write_store(async |tx| drop(events::record(tx, &events).await.unwrap())).await;
+    let explained = json(&shop, &["explain", "--member", "a", "--at", "2024-05-01T13:00:00Z"]);
+    let message = &explained[0]["messages"][0];
+    assert_eq!(message["state"], "sent");
+    let heard = message["heard"].as_array().unwrap();
+    let kinds: Vec<&str> = heard.iter().map(|heard| heard["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["opened", "opened", "clicked"]);
+    let first = serde_json::json!({
+        "kind": "opened", "at": "2024-05-01T12:05:00Z", "local_time": "2024-05-01 15:35", "detail": null
+    });
+    assert_eq!(heard[0], first);
+    assert_eq!(heard[2]["detail"], "https://shop.example/new");
+    // Of another's message nothing was heard.
+    let explained = json(&shop, &["explain", "--member", "b", "--at", "2024-05-01T13:00:00Z"]);
+    assert_eq!(explained[0]["messages"][0]["heard"], serde_json::json!([]));
+    let status = json(&shop, &["status"]);
+    assert_eq!(status["heard"], serde_json::json!({ "clicked": 1, "opened": 1 }));
     shop.close().await;
 }

@@ -9,11 +9,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("document", &[]),
     ("domain", &["document"]),
     ("clock", &["domain"]),
+    ("tls", &[]),
     ("telemetry", &["settings::environment"]),
     ("store", &["domain"]),
     ("triggers", &["store", "domain", "document"]),
     ("queue", &["store", "domain", "document"]),
-    ("senders", &["store", "domain", "document"]),
+    ("senders", &["store", "domain", "document", "tls"]),
     ("rendering", &["store", "domain", "document"]),
     ("settings", &["domain", "document", "store::redact"]),
     ("import", &["store", "domain", "document", "settings", "clock"]),
@@ -24,7 +25,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("fallback", PIPELINE),
     ("sender", PIPELINE),
     ("web", WITH_INBOUND),
-    ("inbound", PIPELINE),
+    ("inbound", INBOUND),
     ("plan", WITH_SCHEDULER),
     ("occasion_search", WITH_PLAN),
     ("app", BELOW_APP),
@@ -35,6 +36,21 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 const PIPELINE: &[&str] =
     &["catalog", "queue", "senders", "rendering", "triggers", "settings", "store", "domain", "clock", "telemetry"];
+
+/// Mailboxes are read over TLS.
+const INBOUND: &[&str] = &[
+    "catalog",
+    "queue",
+    "senders",
+    "rendering",
+    "triggers",
+    "settings",
+    "store",
+    "domain",
+    "clock",
+    "telemetry",
+    "tls",
+];
 
 /// Providers' calls come in by the web.
 const WITH_INBOUND: &[&str] = &[
@@ -249,6 +265,7 @@ fn a_library_is_named_in_its_one_place() {
     let places: &[(&str, &[&str])] = &[
         ("lapin", &["queue/rabbitmq/"]),
         ("lettre", &["senders/mail.rs", "senders/smtp/"]),
+        ("async_imap", &["inbound/bounces/imap.rs"]),
         ("handlebars", &["rendering/"]),
         ("reqwest", &["senders/sms/"]),
         ("sqlx", &["store/"]),

@@ -43,6 +43,7 @@ mod web_contract;
 mod audiences;
 mod bounces;
 mod faults;
+mod imap;
 mod kannel;
 mod mail;
 mod pipeline;

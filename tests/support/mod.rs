@@ -6,6 +6,7 @@
 
 pub mod bouncing;
 pub mod contract;
+pub mod dovecot;
 pub mod fates;
 pub mod features;
 pub mod generated;
@@ -151,7 +152,7 @@ pub fn email(html: &str) -> Envelope {
 }
 
 pub fn sms(text: &str) -> Envelope {
-    envelope(Content::Sms { text: text.to_owned() })
+    envelope(Content::text(text))
 }
 
 pub fn envelope(content: Content) -> Envelope {
@@ -164,6 +165,7 @@ pub fn envelope(content: Content) -> Envelope {
         purpose: Purpose::Marketing,
         to: to.to_owned(),
         at: 1_790_000_000_000,
+        only: None,
         content,
     }
 }

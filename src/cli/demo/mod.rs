@@ -19,9 +19,8 @@ use crate::domain::message::{Channel, State};
 use crate::import::Kind;
 use crate::rendering::Variables;
 use crate::settings::{QueueSetting, Settings};
-use crate::store::facts::load_orders;
-use crate::store::gifts;
 use crate::store::messages::{self, Filter, Listed};
+use crate::store::{gifts, purchases};
 
 mod shop;
 
@@ -227,7 +226,7 @@ async fn render(app: &App, catalog: &Catalog, listed: &Listed) -> Result<Option<
     let Some(member) = crate::store::members::by_external_id(&mut tx, &listed.member).await? else { return Ok(None) };
     let all = messages::of_member(&mut tx, member.id).await?;
     let Some(message) = all.iter().find(|message| message.id == listed.id) else { return Ok(None) };
-    let orders = load_orders(&mut tx, message.purchase_id.into_iter().collect()).await?;
+    let orders = purchases::by_ids(&mut tx, message.purchase_id.into_iter().collect()).await?;
     let (Some(campaign), Some(channel)) = (catalog.campaigns.get(&message.campaign), message.channel) else {
         return Ok(None);
     };
@@ -248,8 +247,7 @@ async fn render(app: &App, catalog: &Catalog, listed: &Listed) -> Result<Option<
         gift: gift.as_ref(),
     };
     let content = catalog
-        .renderer
-        .render(&step.content, channel, &catalog.from, &variables)
+        .content(campaign, &step.content, channel, member.address(channel).unwrap_or_default(), &variables)
         .map_err(|error| CommandError::Other(error.to_string()))?;
     Ok(Some(super::preview::shown(&content, campaign)))
 }

@@ -14,12 +14,6 @@ use crate::store::events::{self, About, Event};
 use crate::store::suppressions::{self, Suppression};
 use crate::store::{Store, StoreError, Tx, configuration};
 
-/// A mailbox that is full or a host that is away may be well again tomorrow: an address is closed
-/// when its mail came back on so many days …
-const SOFT_DAYS: i64 = 5;
-/// … of so many.
-const SOFT_WINDOW: chrono::Duration = chrono::Duration::days(30);
-
 /// What a mail was, and what it changed.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Ingested {
@@ -113,9 +107,7 @@ impl Intake {
             // Whoever reports an offer as spam still gets the receipt of an order.
             EventKind::Complained => (&[Purpose::Marketing][..], "complained"),
             EventKind::SoftBounced => {
-                let after = self.now - SOFT_WINDOW.num_milliseconds();
-                let days = events::days_of_address(tx, &address, EventKind::SoftBounced, after).await?;
-                if days < SOFT_DAYS {
+                if !events::is_given_up(tx, &address, self.now).await? {
                     return Ok(done);
                 }
                 (Purpose::ALL, "soft_bounced")

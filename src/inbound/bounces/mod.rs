@@ -2,6 +2,8 @@
 //! can be verified.
 
 pub mod classify;
+pub mod imap;
 pub mod ingest;
+pub mod mailbox;
 pub mod maildir;
 pub mod mbox;

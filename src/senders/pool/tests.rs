@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::domain::message::{Content, Purpose};
+use crate::domain::message::{Content, Purpose, SmsWords};
 
 /// Time that passes when a test says so.
 #[derive(Clone, Default)]
@@ -104,7 +104,8 @@ fn envelope(n: u128, to: &str) -> Envelope {
         campaign: "c".to_owned(),
         purpose: Purpose::Marketing,
         to: to.to_owned(),
-        content: Content::Sms { text: "x".to_owned() },
+        only: None,
+        content: Content::text("x"),
     }
 }
 
@@ -219,4 +220,72 @@ async fn each_server_has_its_rate_and_its_number_a_day() {
     assert_eq!(pool.admit(&envelope(3, "+1")), Admission::Wait(Duration::from_secs(1)));
     time.passes(1);
     assert_eq!(pool.admit(&envelope(3, "+1")), Admission::Go(daily));
+}
+
+#[tokio::test]
+async fn only_servers_for_which_the_message_has_a_form_get_it() {
+    let time = Time::default();
+    let (a, b, c) = (Fixed::new("a", sent()), Fixed::new("b", sent()), Fixed::new("c", sent()));
+    let pool = time.pool(vec![server(&a, 1, &["+98"]), server(&b, 1, &["+98"]), server(&c, 1, &[])]);
+    let pattern =
+        |provider: &str| (provider.to_owned(), SmsWords::Pattern { template: provider.to_owned(), values: Vec::new() });
+    let mut sender = pool.open();
+    let mut went = async |given: &[&str], to: &str| {
+        let mut envelope = envelope(1, to);
+        envelope.content = Content::sms(given.iter().map(|provider| pattern(provider)));
+        match sender.send(&envelope).await {
+            Outcome::Sent { .. } => sender.name().to_owned(),
+            Outcome::Later { wait, .. } => format!("later {}", wait.as_secs()),
+            Outcome::Rejected { reason, suppress: false, .. } => reason.to_string(),
+            other => format!("{other:?}"),
+        }
+    };
+    assert_eq!(went(&["a"], "+989121234567").await, "a");
+    assert_eq!(went(&["b", "c"], "+989121234567").await, "b");
+    assert_eq!(went(&["c"], "+989121234567").await, "c", "what is for all others takes over");
+    // Whoever could take over has no form of it: it waits.
+    b.answers(pause(300));
+    assert_eq!(went(&["b"], "+989121234567").await, "later 300");
+    assert_eq!(went(&["b", "a"], "+989121234567").await, "a");
+    // What was rendered for somebody who is gone is dispatched anew, at no cost.
+    assert_eq!(went(&["a"], "+15551234567").await, "later 60");
+    let mut gone = envelope(1, "+15551234567");
+    gone.content = Content::sms([pattern("a")]);
+    assert_eq!(pool.admit(&gone), Admission::Wait(RENDERED_ANEW));
+    let mut only_b = envelope(1, "+989121234567");
+    only_b.content = Content::sms([pattern("b")]);
+    assert_eq!(pool.admit(&only_b), Admission::Wait(Duration::from_secs(300)));
+}
+
+#[tokio::test]
+async fn who_may_have_a_message_already_gets_it_alone() {
+    let time = Time::default();
+    let lost = Outcome::Retry { reply: "no answer".to_owned(), blame: Blame::Lost };
+    let (a, b) = (Fixed::new("a", lost), Fixed::new("b", sent()));
+    let pool = time.pool(vec![server(&a, 1000, &[]), server(&b, 1, &[])]);
+    let mut sender = pool.open();
+    for n in 0..3 {
+        sender.send(&envelope(n, "+1")).await;
+    }
+    assert_eq!((a.asked(), pool.resting()[0].name.as_str()), (3, "a"), "it rests, since its answers are lost");
+    // A new message goes elsewhere; those that it may have wait for it.
+    assert_eq!(sender.send(&envelope(9, "+1")).await, sent());
+    let only = |name: &str| Envelope { only: Some(name.to_owned()), ..envelope(1, "+1") };
+    assert!(matches!(sender.send(&only("a")).await, Outcome::Later { wait, .. } if wait == AWAY));
+    assert_eq!(b.asked(), 1);
+    a.answers(sent());
+    time.passes(31);
+    assert_eq!(sender.send(&only("a")).await, sent());
+    assert_eq!((a.asked(), b.asked()), (1, 0));
+    // Should it be gone for ever, nobody can say.
+    assert!(matches!(sender.send(&only("z")).await, Outcome::Uncertain { .. }));
+}
+
+#[tokio::test]
+async fn a_number_that_nobody_is_for_is_our_fault() {
+    let time = Time::default();
+    let a = Fixed::new("a", sent());
+    let pool = time.pool(vec![server(&a, 1, &["+98"])]);
+    let outcome = pool.open().send(&envelope(1, "+15551234567")).await;
+    assert!(matches!(outcome, Outcome::Rejected { reason: Reason::OurFault, suppress: false, .. }), "{outcome:?}");
 }

@@ -31,7 +31,7 @@ words! {
         Key = "key",
         /// `X-Twilio-Signature`: HMAC-SHA1 over URL and fields.
         Twilio = "twilio",
-        /// A JWT (HS256) in `Authorization` with the body's hash.
+        /// HMAC over the fields, or a JWT in `Authorization` with the body's hash.
         Vonage = "vonage",
         /// `X-Plivo-Signature-V3`: HMAC-SHA256 over URL, fields and nonce.
         Plivo = "plivo",

@@ -38,7 +38,7 @@ pub(super) fn judge(provider: &Provider, purpose: Purpose, idempotent: bool, sta
 pub(super) fn lost(idempotent: bool, why: &str) -> Outcome {
     match idempotent {
         true => {
-            Outcome::Retry { reply: format!("{why}; the provider takes the message only once"), blame: Blame::Nobody }
+            Outcome::Retry { reply: format!("{why}; the provider takes the message only once"), blame: Blame::Lost }
         }
         false => Outcome::Uncertain { reply: why.to_owned() },
     }
@@ -53,6 +53,8 @@ fn without_code(idempotent: bool, status: u16) -> Outcome {
         502 | 504 => lost(idempotent, &reply),
         401 | 403 | 407 | 300..=399 => Outcome::Pause { reply, pause: MISCONFIGURED },
         404 | 405 => Outcome::Pause { reply: format!("{reply}: is `base_url` right?"), pause: MISCONFIGURED },
+        503 => Outcome::Retry { reply, blame: Blame::Server },
+        500.. => Outcome::Retry { reply, blame: Blame::Lost },
         _ => Outcome::Retry { reply, blame: Blame::Nobody },
     }
 }

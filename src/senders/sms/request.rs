@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::description::{Body, Method, Operation, Provider};
 use super::fields::Field;
 use super::template::{Slot, Template};
-use crate::domain::message::{Content, Envelope};
+use crate::domain::message::{Content, Envelope, SmsWords};
 use crate::domain::sms::{Encoding, Line, SmsSize, line_for};
 
 /// What the settings add to a description.
@@ -25,10 +25,10 @@ pub(super) struct Account<'a> {
 
 /// The call for this kind of content; the error says which one the description lacks.
 pub(super) fn operation<'p>(provider: &'p Provider, content: &Content) -> Result<&'p Operation, String> {
-    let (operation, name) = match content {
-        Content::Sms { .. } => (&provider.text, "text"),
-        Content::Pattern { .. } => (&provider.pattern, "pattern"),
-        Content::Email { .. } => return Err("the message is not an SMS".to_owned()),
+    let (operation, name) = match content.words_for(&provider.name) {
+        Some(SmsWords::Text(_)) => (&provider.text, "text"),
+        Some(SmsWords::Pattern { .. }) => (&provider.pattern, "pattern"),
+        None => return Err(format!("the message has no form for `{}`", provider.name)),
     };
     operation.as_ref().ok_or_else(|| format!("the description of `{}` has no `{name}`", provider.name))
 }
@@ -41,13 +41,14 @@ pub(super) fn build(
     account: &Account<'_>,
     envelope: &Envelope,
 ) -> Result<Request, String> {
-    let values: &[(String, String)] = match &envelope.content {
-        Content::Pattern { values, .. } => values,
+    let words = envelope.content.words_for(&provider.name);
+    let values: &[(String, String)] = match words {
+        Some(SmsWords::Pattern { values, .. }) => values,
         _ => &[],
     };
     operation.check_values(values)?;
     let to = number(&provider.numbers, &envelope.to);
-    let find = |slot: &Slot| find(slot, account, envelope, &to);
+    let find = |slot: &Slot| find(slot, account, envelope, words, &to);
     let missing = |slot: &Slot| missing(slot, envelope);
     make(client, operation, values, &find, &missing)
 }
@@ -104,23 +105,29 @@ pub(super) fn make<'v>(
     request.build().map_err(|_| "the request cannot be made: a header holds what no header can".to_owned())
 }
 
-fn find<'a>(slot: &Slot, account: &Account<'a>, envelope: &'a Envelope, to: &'a str) -> Option<Cow<'a, str>> {
-    match (slot, &envelope.content) {
+fn find<'a>(
+    slot: &Slot,
+    account: &Account<'a>,
+    envelope: &'a Envelope,
+    words: Option<&'a SmsWords>,
+    to: &'a str,
+) -> Option<Cow<'a, str>> {
+    match (slot, words) {
         (Slot::BaseUrl | Slot::Credential(_) | Slot::Webhook, _) => account.find(slot),
         (Slot::To, _) => Some(to.into()),
         (Slot::Sender, _) => line_for(account.lines, envelope.purpose).map(|line| line.number.as_str().into()),
         (Slot::Reference, _) => Some(reference(envelope.message).to_string().into()),
         (Slot::Message, _) => Some(envelope.message.to_string().into()),
-        (Slot::Text, Content::Sms { text }) => Some(text.into()),
-        (Slot::Coding, Content::Sms { text }) => Some(match SmsSize::of(text).encoding {
+        (Slot::Text, Some(SmsWords::Text(text))) => Some(text.into()),
+        (Slot::Coding, Some(SmsWords::Text(text))) => Some(match SmsSize::of(text).encoding {
             Encoding::Gsm7 => "0".into(),
             Encoding::Ucs2 => "2".into(),
         }),
-        (Slot::Template, Content::Pattern { template, .. }) => Some(template.into()),
-        (Slot::Value(name), Content::Pattern { values, .. }) => {
+        (Slot::Template, Some(SmsWords::Pattern { template, .. })) => Some(template.into()),
+        (Slot::Value(name), Some(SmsWords::Pattern { values, .. })) => {
             values.iter().find(|(given, _)| given == name).map(|(_, value)| value.into())
         }
-        (Slot::Values, Content::Pattern { values, .. }) => {
+        (Slot::Values, Some(SmsWords::Pattern { values, .. })) => {
             Some(values.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(";").into())
         }
         _ => None,

@@ -9,7 +9,7 @@ use wiremock::matchers::{body_string, header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
-use crate::domain::message::Content;
+use crate::domain::message::{Content, SmsWords};
 
 mod description;
 mod providers;
@@ -59,17 +59,18 @@ fn envelope(content: Content) -> Envelope {
         campaign: "birthday-gift".to_owned(),
         purpose: Purpose::Marketing,
         to: "+989121234567".to_owned(),
+        only: None,
         content,
     }
 }
 
 fn text() -> Envelope {
-    envelope(Content::Sms { text: "سلام سارا".to_owned() })
+    envelope(Content::text("سلام سارا"))
 }
 
 fn pattern(values: &[(&str, &str)]) -> Envelope {
     let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    envelope(Content::Pattern { template: "order-ready".to_owned(), values })
+    envelope(Content::sms([(String::new(), SmsWords::Pattern { template: "order-ready".to_owned(), values })]))
 }
 
 async fn send(factory: &SmsFactory, envelope: &Envelope) -> Outcome {
@@ -127,7 +128,7 @@ async fn a_service_message_and_a_foreign_number_have_their_own_forms() {
         .respond_with(ResponseTemplate::new(200).set_body_raw(TAKEN, "application/json"))
         .mount(&server)
         .await;
-    let mut message = envelope(Content::Sms { text: "Hi".to_owned() });
+    let mut message = envelope(Content::text("Hi"));
     message.purpose = Purpose::Service;
     message.to = "+14155550123".to_owned();
     assert_eq!(word(&send(&factory(&server.uri()), &message).await), "sent 8792343");
@@ -161,17 +162,23 @@ async fn each_documented_code_has_its_outcome() {
         (412, "our_fault"),
         (413, "our_fault"),
         (414, "our_fault"),
+        (415, "our_fault"),
         (416, "pause 900"),
         (417, "our_fault"),
         (418, "pause 900"),
         (419, "our_fault"),
+        (420, "message_refused"),
         (422, "message_refused"),
         (424, "our_fault"),
         (426, "pause 900"),
+        (427, "pause 900"),
         (428, "our_fault"),
+        (429, "pause 900"),
         (430, "pause 900"),
         (431, "our_fault"),
         (432, "our_fault"),
+        (451, "retry"),
+        (501, "refused"),
         (607, "our_fault"),
         (499, "retry"),
     ];
@@ -307,7 +314,7 @@ async fn what_is_wrong_with_a_message_is_found_before_anything_goes_out() {
         html: None,
         text: String::new(),
     };
-    check(&envelope(content), "the message is not an SMS").await;
+    check(&envelope(content), "the message has no form for `kavenegar`").await;
 }
 
 #[test]

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 
 use super::Shared;
 use super::reply::{self, Stage};
-use super::tls;
+use super::tls::{self, Encrypted};
 use super::wire::{Unsent, Wire};
 use crate::senders::mail::Mail;
 use crate::senders::{AWAY, Blame, MISCONFIGURED, Outcome};
@@ -79,10 +79,11 @@ impl Connection {
         let wire: Box<dyn AsyncTokioStream> = match &shared.implicit {
             None => Box::new(wire),
             Some(tls) => {
-                Box::new(tls.wrap(wire).await.map_err(|error| match tls::complaint(&error, &options.host) {
+                let stream = tls.connect(wire).await.map_err(|error| match tls::complaint(&error, &options.host) {
                     Some(reply) => Outcome::Pause { reply, pause: MISCONFIGURED },
                     None => away(error.to_string()),
-                })?)
+                })?;
+                Box::new(Encrypted(Box::new(stream)))
             }
         };
         let connected = AsyncSmtpConnection::connect_with_transport(wire, &shared.hello).await;

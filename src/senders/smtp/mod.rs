@@ -17,6 +17,7 @@ use crate::domain::message::Envelope;
 use crate::senders::dkim::{self, Signer};
 use crate::senders::mail::{self, Mail};
 use crate::senders::{MISCONFIGURED, Outcome, Sender, SenderFactory};
+use crate::tls::TlsError;
 
 mod connection;
 mod reply;
@@ -27,7 +28,6 @@ mod wire;
 
 use connection::{Connection, Sent};
 use reply::Stage;
-use tls::Implicit;
 
 /// Whether the connection is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,10 +91,8 @@ impl SmtpOptions {
 pub enum SmtpError {
     #[error("`username` and `password` go together: give both or neither")]
     Credentials,
-    #[error("cannot read the certificates in {}: {error}", .path.display())]
-    CaFile { path: PathBuf, error: String },
-    #[error("cannot set up TLS for `{host}`: {error}")]
-    Tls { host: String, error: String },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// What all connections share.
@@ -104,7 +102,7 @@ struct Shared {
     credentials: Option<Credentials>,
     /// For STARTTLS.
     upgrade: Option<TlsParameters>,
-    implicit: Option<Implicit>,
+    implicit: Option<crate::tls::Tls>,
 }
 
 /// Opens SMTP senders.
@@ -116,7 +114,7 @@ impl SmtpFactory {
         let (upgrade, implicit) = match options.tls {
             Tls::None => (None, None),
             Tls::Starttls => (Some(tls::upgrade(&options)?), None),
-            Tls::Implicit => (None, Some(Implicit::new(&options)?)),
+            Tls::Implicit => (None, Some(crate::tls::Tls::new(&options.host, options.ca_file.as_deref())?)),
         };
         let credentials = match (&options.username, &options.password) {
             (Some(name), Some(password)) => Some(Credentials::new(name.clone(), password.expose_secret().to_owned())),

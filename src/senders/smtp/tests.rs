@@ -41,6 +41,7 @@ fn envelope() -> Envelope {
         campaign: "birthday-gift".to_owned(),
         purpose: Purpose::Marketing,
         to: "sara@example.org".to_owned(),
+        only: None,
         content: Content::Email {
             from: "Shop <hello@example.com>".to_owned(),
             to_name: String::new(),
@@ -338,7 +339,7 @@ async fn credentials_are_given_by_plain_or_login() {
 #[tokio::test]
 async fn what_is_no_mail_touches_no_server() {
     let mut mail = envelope();
-    mail.content = Content::Sms { text: "x".to_owned() };
+    mail.content = Content::text("x");
     let outcome = SmtpFactory::new(options(1)).unwrap().open().send(&mail).await;
     assert!(matches!(outcome, Outcome::Rejected { reason: Reason::OurFault, suppress: false, .. }));
 }

@@ -1,0 +1,2 @@
+-- What was heard lately, for `status`.
+CREATE INDEX events_at ON events (at);
