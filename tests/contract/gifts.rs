@@ -4,12 +4,14 @@
 #![allow(dead_code, reason = "each test target uses a part of it")]
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rekindle::import::Kind;
 use rekindle::store::gifts::{self, Filter, Listed};
-use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers};
+use wiremock::MockServer;
 
 use crate::support::contract::contract;
+use crate::support::gateway;
 use crate::support::shop::{PLAIN, Shop, Size, at};
 
 contract! {
@@ -177,37 +179,14 @@ pub async fn every_channel_of_a_step_says_the_same_code(size: Size) {
     shop.close().await;
 }
 
-const GATEWAY: &str = "
-name: gateway
-base_url: http://127.0.0.1:1
-text: { url: \"{base_url}/send\", body: form, fields: { to: \"{to}\", text: \"{text}\" } }
-reply:
-  code: [http]
-  unlisted: { then: retry, means: it is busy }
-  codes:
-    200: { then: sent, means: taken }
-    411: { then: reject, reason: bad_recipient, means: there is no such number }
-";
-
 /// A shop that sends SMS by a gateway which answers with these, one after another.
 async fn by_gateway(size: &Size, answers: &'static [u16]) -> (Shop, MockServer) {
-    // Fails where another test was faster.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let server = MockServer::start().await;
-    let asked = std::sync::atomic::AtomicUsize::new(0);
-    let answer = move |_: &Request| {
-        let turn = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        ResponseTemplate::new(answers[turn.min(answers.len() - 1)])
-    };
-    Mock::given(matchers::path("/send")).respond_with(answer).mount(&server).await;
-    let sms = format!("sms: {{ sender: gateway, base_url: \"{}\" }}\n", server.uri());
-    let shop = Shop::new(size, PLAIN).with_settings(&sms);
-    shop.write("providers/gateway.yaml", GATEWAY);
-    (shop, server)
+    let asked = AtomicUsize::new(0);
+    gateway::shop(size, move |_| answers[asked.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1)]).await
 }
 
-async fn told(gateway: &MockServer) -> Vec<String> {
-    let requests = gateway.received_requests().await.unwrap();
+async fn told(provider: &MockServer) -> Vec<String> {
+    let requests = provider.received_requests().await.unwrap();
     let texts: Vec<String> = requests
         .iter()
         .map(|request| String::from_utf8_lossy(&request.body).replace("%5B", "[").replace("%5D", "]"))
@@ -216,7 +195,7 @@ async fn told(gateway: &MockServer) -> Vec<String> {
 }
 
 pub async fn a_code_goes_back_where_its_message_is_refused(size: Size) {
-    let (shop, gateway) = by_gateway(&size, &[411, 200]).await;
+    let (shop, provider) = by_gateway(&size, &[411, 200]).await;
     letter(&shop, "{ coupon: { pool: may, value: 20% } }", "channels: [sms]");
     people(&shop, 1).await;
     codes(&shop, "may", 1).await;
@@ -226,7 +205,7 @@ pub async fn a_code_goes_back_where_its_message_is_refused(size: Size) {
     // Somebody else gets it.
     shop.import(Kind::Members, "external_id,phone,sms_consent\nm2,+989121239999,true\n").await;
     shop.once("2024-05-02T11:00:00Z").await;
-    assert_eq!(told(&gateway).await, ["may-001", "may-001"]);
+    assert_eq!(told(&provider).await, ["may-001", "may-001"]);
     let rows = listed(&shop).await;
     assert_eq!((rows.len(), rows[0].member.as_str(), left(&shop, "may").await), (1, "m2", 0));
     shop.close().await;
@@ -234,10 +213,10 @@ pub async fn a_code_goes_back_where_its_message_is_refused(size: Size) {
 
 pub async fn a_code_that_somebody_may_have_seen_does_not_go_back(size: Size) {
     // The answer is lost the first time, and the provider takes the same call only once.
-    let (shop, gateway) = by_gateway(&size, &[502, 411, 200]).await;
+    let (shop, provider) = by_gateway(&size, &[502, 411, 200]).await;
     shop.write(
         "providers/gateway.yaml",
-        GATEWAY
+        gateway::DESCRIPTION
             .replace("text: {", "text: { idempotent: true,")
             .replace("to: \"{to}\"", "to: \"{to}\", id: \"{message}\""),
     );
@@ -253,7 +232,7 @@ pub async fn a_code_that_somebody_may_have_seen_does_not_go_back(size: Size) {
     assert_eq!(rows[0].given_at, Some(at(TEN).timestamp_millis()), "perhaps, then");
     shop.import(Kind::Members, "external_id,phone,sms_consent\nm2,+989121239999,true\n").await;
     shop.once("2024-05-02T13:00:00Z").await;
-    assert_eq!(told(&gateway).await, ["may-001", "may-001", "may-002"]);
+    assert_eq!(told(&provider).await, ["may-001", "may-001", "may-002"]);
     shop.close().await;
 }
 
@@ -321,7 +300,7 @@ pub async fn a_code_that_is_given_is_never_free_again(size: Size) {
 }
 
 pub async fn a_message_that_is_tried_again_keeps_its_code(size: Size) {
-    let (shop, gateway) = by_gateway(&size, &[503, 503, 200]).await;
+    let (shop, provider) = by_gateway(&size, &[503, 503, 200]).await;
     letter(&shop, "{ coupon: { pool: may, value: 20%, valid_days: 1 } }", "channels: [sms]");
     people(&shop, 1).await;
     codes(&shop, "may", 5).await;
@@ -329,7 +308,7 @@ pub async fn a_message_that_is_tried_again_keeps_its_code(size: Size) {
         assert_eq!(listed(&shop).await.iter().filter(|row| row.given_at.is_some()).count(), 0, "{now}");
         shop.once(now).await;
     }
-    assert_eq!(told(&gateway).await, ["may-001", "may-001", "may-001"]);
+    assert_eq!(told(&provider).await, ["may-001", "may-001", "may-001"]);
     assert_eq!(shop.states().await, ["m1 letter main sent -"]);
     let rows = listed(&shop).await;
     assert_eq!((rows.len(), left(&shop, "may").await), (1, 4));

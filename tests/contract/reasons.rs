@@ -5,10 +5,11 @@
 #![allow(dead_code, reason = "each test target uses a part of it")]
 
 use rekindle::import::Kind;
-use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers};
+use wiremock::MockServer;
 
 use crate::support::contract::contract;
-use crate::support::shop::{PLAIN, Shop, Size};
+use crate::support::gateway;
+use crate::support::shop::{Shop, Size};
 
 contract! {
     reasons_contract:
@@ -16,38 +17,15 @@ contract! {
     what_is_retried_for_a_day_fails
 }
 
-/// Answers with the HTTP status in which the number ends.
-const GATEWAY: &str = "
-name: gateway
-base_url: http://127.0.0.1:1
-text: { url: \"{base_url}/send\", body: form, fields: { to: \"{to}\", text: \"{text}\" } }
-reply:
-  code: [http]
-  unlisted: { then: retry, means: it is busy }
-  codes:
-    200: { then: sent, means: taken }
-    411: { then: reject, reason: bad_recipient, means: there is no such number }
-    412: { then: reject, reason: refused, means: it does not like us }
-    413: { then: reject, reason: message_refused, means: it does not like the text }
-    414: { then: our_fault, means: it does not understand us }
-";
-
 const TEN: &str = "2024-05-02T10:00:00Z";
 
-/// A shop that sends by the gateway to numbers that end so; and the gateway.
+/// A shop that sends by the gateway to numbers that end so, which is what it answers; and the gateway.
 async fn by_gateway(size: &Size, endings: &[u16]) -> (Shop, MockServer) {
-    // Fails where another test was faster.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let server = MockServer::start().await;
-    let answer = |request: &Request| {
-        let body = String::from_utf8_lossy(&request.body).into_owned();
+    let (shop, server) = gateway::shop(size, |body| {
         let to = body.split('&').find_map(|field| field.strip_prefix("to=")).unwrap();
-        ResponseTemplate::new(to[to.len() - 3..].parse::<u16>().unwrap())
-    };
-    Mock::given(matchers::path("/send")).respond_with(answer).mount(&server).await;
-    let sms = format!("sms: {{ sender: gateway, base_url: \"{}\" }}\n", server.uri());
-    let shop = Shop::new(size, PLAIN).with_settings(&sms);
-    shop.write("providers/gateway.yaml", GATEWAY);
+        to[to.len() - 3..].parse().unwrap()
+    })
+    .await;
     let letter = format!("trigger: {{ kind: broadcast, at: {TEN} }}\nchannels: [sms]\nlimits: {{ late: always }}");
     shop.campaign("letter", &letter);
     let rows: String = endings.iter().map(|end| format!("m{end},+989121234{end},true\n")).collect();

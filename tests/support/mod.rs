@@ -9,6 +9,7 @@ pub mod contract;
 pub mod dovecot;
 pub mod fates;
 pub mod features;
+pub mod gateway;
 pub mod generated;
 pub mod mail_server;
 pub mod naive;
