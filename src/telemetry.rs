@@ -100,7 +100,7 @@ mod tests {
     fn who_quotes_secrets_is_silent_whatever_was_asked_for() {
         let check = |asked: &str, expected: &str| assert_eq!(silenced(asked), expected, "{asked}");
         check("trace", "trace,lapin=off,async_imap=off");
-        check("info, async_imap::imap_stream=trace", "info,lapin=off,async_imap=off");
+        check("info, async_imap[span]=trace", "info,lapin=off,async_imap=off");
         check("lapin=debug,rekindle=debug", "rekindle=debug,lapin=off,async_imap=off");
         check("", "lapin=off,async_imap=off");
     }

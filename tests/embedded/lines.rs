@@ -1,9 +1,12 @@
 //! What a line and a provider ask of an SMS: hours, a footer, no links, the rules of a pattern's values.
 
+use std::path::Path;
+
 use rekindle::app::App;
 use rekindle::clock::Clock;
 use rekindle::domain::message::{Channel, Reason, SmsWords};
 use rekindle::import::Kind;
+use rekindle::settings::Settings;
 use rekindle::store::members;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -120,10 +123,22 @@ const SEVERAL: &str = "sms: { sender: [\
     { provider: kavenegar, prefixes: [\"+98\"], base_url: \"http://127.0.0.1:1\", credentials: { api_key: k }, \
       lines: [{ number: \"3000\", purpose: marketing, hours: \"08:00-21:00\", footer: \"لغو۱۱\", links: false }] }, \
     { provider: smsir, prefixes: [\"+98\"], base_url: \"http://127.0.0.1:1\", credentials: { api_key: k }, \
-      lines: [{ number: \"9000\", purpose: marketing }] }, \
+      lines: [{ number: \"9000\", purpose: marketing, hours: \"08:00-21:00\" }] }, \
     { provider: twilio, prefixes: [\"+1\"], base_url: \"http://127.0.0.1:1\", \
       credentials: { account_sid: s, auth_token: t }, \
       lines: [{ number: \"+15550001111\", purpose: marketing, footer: \"Reply STOP to end\" }] }] }";
+
+#[test]
+fn providers_that_share_numbers_keep_the_same_hours() {
+    let problem = |text: &str| {
+        let shop = Shop::new(&Size::default(), PLAIN).with_settings(text);
+        Settings::parse(Path::new("x.yaml"), &shop.settings_text(), &|_| None).err().map(|error| error.to_string())
+    };
+    assert_eq!(problem(SEVERAL), None);
+    let others = problem(&SEVERAL.replacen("08:00-21:00", "09:00-21:00", 1)).unwrap();
+    let expected = "`kavenegar` and `smsir` share numbers, so their marketing lines need the same `hours`";
+    assert!(others.contains(expected), "{others}");
+}
 
 async fn several(settings: &str) -> Shop {
     let shop = shop(settings).await;
