@@ -42,6 +42,7 @@ mod web_contract;
 
 mod audiences;
 mod bounces;
+mod damaged_files;
 mod faults;
 mod gifts;
 mod hooks;
