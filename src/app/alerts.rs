@@ -1,5 +1,6 @@
 //! What nobody would notice by itself: a campaign that is not scanned any more, silence where there is usually
-//! traffic, a server without credit, and a pool of codes that runs out. Each is told once when it begins and once when it ends, and is a metric meanwhile.
+//! traffic, a server without credit, and a pool of codes that runs out. Each is told once when it begins and once
+//! when it ends, and is a metric meanwhile.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -82,9 +82,10 @@ impl Connection {
         let session = match timeout(ANSWER, login).await {
             Err(_) => return Err(silent()),
             Ok(Ok(session)) => session,
-            Ok(Err((Error::No(reply), _))) if passes(&reply) => return Err(ImapError::Away(said(&reply))),
             Ok(Err((Error::No(reply) | Error::Bad(reply), _))) => {
-                return Err(ImapError::Login(said(&reply).replace(&settings.username, "…")));
+                // The name is often an address.
+                let words = said(&reply).replace(&settings.username, "…");
+                return Err(if passes(&reply) { ImapError::Away(words) } else { ImapError::Login(words) });
             }
             Ok(Err((error, _))) => return Err(lost(&error)),
         };
@@ -443,6 +444,15 @@ fn quoted(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_lacks_something_itself_is_tried_again_soon() {
+        let check = |refusal: &str, expected: bool| assert_eq!(passes(refusal), expected, "{refusal}");
+        check("code: None, info: Some(\"[UNAVAILABLE] Temporary authentication failure.\")", true);
+        check("code: None, info: Some(\"[INUSE] Mailbox is locked\")", true);
+        check("code: None, info: Some(\"[AUTHENTICATIONFAILED] Authentication failed.\")", false);
+        check("code: None, info: None", false);
+    }
 
     #[test]
     fn names_are_quoted_and_written_in_ascii() {
