@@ -211,7 +211,15 @@ class Database:
         return self.admin.rsplit("/", 1)[0] + "/" + self.name
 
     def __exit__(self, *_):
-        self.run(f"DROP DATABASE {self.name} WITH (FORCE)")
+        # Without FORCE, which only a superuser may while autovacuum works there: PostgreSQL waits for it.
+        for attempt in range(10):
+            self.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                     f"WHERE datname = '{self.name}' AND usename = current_user")
+            try:
+                return self.run(f"DROP DATABASE {self.name}")
+            except subprocess.CalledProcessError:
+                if attempt == 9:
+                    raise
 
     def run(self, sql):
         subprocess.run(["psql", "-q", self.admin, "-c", sql], check=True, stdout=subprocess.DEVNULL)

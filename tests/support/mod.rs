@@ -21,7 +21,7 @@ pub mod sink;
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use rekindle::domain::message::{Content, ENVELOPE_VERSION, Envelope, Purpose};
@@ -126,17 +126,35 @@ impl Database {
         store
     }
 
+    /// Removes it. Not `WITH (FORCE)`, which a role that is no superuser may not while autovacuum works
+    /// there: without it PostgreSQL itself waits for autovacuum and ends it. Our own connections that are
+    /// still about to close are ended, and it is tried until the database is free.
     pub async fn remove(&self) {
-        run(&self.admin, format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name)).await;
+        let mut connection = connect(&self.admin).await;
+        let drop = format!("DROP DATABASE IF EXISTS {}", self.name);
+        let ours = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}' AND usename = current_user",
+            self.name
+        );
+        let started = Instant::now();
+        loop {
+            connection.execute(AssertSqlSafe(ours.as_str())).await.unwrap();
+            let Err(error) = connection.execute(AssertSqlSafe(drop.as_str())).await else { break };
+            let in_use = error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("55006"));
+            assert!(in_use && started.elapsed() < DEADLINE, "cannot remove {}: {error}", self.name);
+        }
+        connection.close().await.unwrap();
     }
 }
 
 async fn run(url: &str, sql: String) {
-    let mut connection = PgConnection::connect(url)
-        .await
-        .expect("PostgreSQL does not answer at REKINDLE_TEST_POSTGRES: run ./scripts/test");
+    let mut connection = connect(url).await;
     connection.execute(AssertSqlSafe(sql)).await.unwrap();
     connection.close().await.unwrap();
+}
+
+async fn connect(url: &str) -> PgConnection {
+    PgConnection::connect(url).await.expect("PostgreSQL does not answer at REKINDLE_TEST_POSTGRES: run ./scripts/test")
 }
 
 /// An e-mail of about so many bytes.
