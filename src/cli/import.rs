@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
-use super::output::{self, Format, Progress, complain, grouped};
+use super::output::{self, Format, Progress, complain, counted, grouped};
 use super::{CommandError, Result, Session};
 use crate::app::App;
 use crate::import::{self, Imported, Kind};
@@ -54,12 +54,26 @@ pub(super) fn report(format: Format, what: &str, done: &Imported, rejects: &Path
             grouped(done.updated),
             grouped(done.unchanged),
             grouped(done.rejected)
-        ))?,
+        ))
+        .and_then(|()| remarks(done))?,
         Format::Json | Format::Csv => output::json(done)?,
     }
     if done.rejected > 0 {
         complain(&format!("The rejected rows and their reasons are in {}.", rejects.display()));
         return Err(CommandError::Silent);
+    }
+    Ok(())
+}
+
+/// What is not said by the counts of rows.
+fn remarks(done: &Imported) -> Result {
+    if done.repeated > 0 {
+        let rows = counted(done.repeated as usize, "row");
+        output::say(&format!("{rows} repeated the id of a row before; the later one counts."))?;
+    }
+    if done.withdrawn > 0 {
+        let consents = counted(done.withdrawn as usize, "consent");
+        output::say(&format!("{consents} ended by the \"no\" of a rejected row."))?;
     }
     Ok(())
 }

@@ -26,28 +26,34 @@ impl Rows for Suppressions<'_> {
     const REQUIRED: &'static [&'static str] = &["address"];
     const OPTIONAL: &'static [&'static str] = &["purpose", "reason"];
 
-    fn decode(&self, cells: &Cells<'_>) -> Result<Line, String> {
-        let cell = cells.require("address")?;
-        let parsed =
-            if cell.contains('@') { address::parse(cell) } else { phone::parse(cell, self.brand.phone_region) };
-        let address = parsed.map_err(|reason| format!("address: {reason}"))?.to_lowercase();
-        let purpose = cells.parse("purpose", |cell| cell.to_ascii_lowercase().parse::<Purpose>())?;
-        let purposes = purpose.map_or(Purpose::ALL.to_vec(), |purpose| vec![purpose]);
-        let reason = cells.get("reason").unwrap_or("imported").to_owned();
-        let rows = purposes
-            .iter()
-            .map(|purpose| Suppression {
-                address: address.clone(),
-                purpose: purpose.as_str(),
-                reason: reason.clone(),
-                created_at: self.now,
-            })
-            .collect();
-        Ok(Line { key: address, rows })
+    const KEYS: &'static [&'static str] = &["address"];
+    const TEXTS: &'static [&'static str] = &["reason"];
+
+    fn decode(&self, cells: &Cells<'_>) -> Option<Line> {
+        let parse = |cell: &str| {
+            if cell.contains('@') { address::parse(cell) } else { phone::parse(cell, self.brand.phone_region) }
+        };
+        let address = cells.require("address", parse);
+        let purpose = cells.parse("purpose", |cell| cell.to_ascii_lowercase().parse::<Purpose>());
+        let reason = cells.get("reason").unwrap_or("imported");
+        let address = address?.to_lowercase();
+        let closed = |purpose: Purpose| Suppression {
+            address: address.clone(),
+            purpose: purpose.as_str(),
+            reason: reason.to_owned(),
+            created_at: self.now,
+        };
+        let rows = purpose.map_or(Purpose::ALL.to_vec(), |purpose| vec![purpose]).into_iter().map(closed).collect();
+        Some(Line { key: address, rows })
     }
 
     fn key(row: &Line) -> &str {
         &row.key
+    }
+
+    /// Two rows may close an address for one purpose each.
+    fn identity(row: &Line) -> String {
+        row.rows.iter().fold(row.key.clone(), |id, closed| id + " " + closed.purpose)
     }
 
     async fn write(&self, lines: Vec<Line>, _: &Columns) -> Result<(Upserted, Vec<(usize, String)>), StoreError> {

@@ -9,6 +9,7 @@ use sqlx::types::Json;
 use super::{Ids, JsonRows, Result, StoreError, Texts, Tx, dates, execute, query, statements};
 use crate::domain::calendar::{Calendar, in_calendar, parse_zone};
 use crate::domain::member::{BirthDate, Member};
+use crate::domain::message::Channel;
 use crate::domain::{Instant, instant};
 
 /// The columns of a member, in the order of [`MemberRow`], with the table alias `m`.
@@ -38,6 +39,8 @@ statements! {
         WHERE m.id {in $1} UNION SELECT o.id, o.email, o.phone FROM members m JOIN members o ON o.phone = m.phone \
         WHERE m.id {in $1}";
     PAUSE = "UPDATE members SET paused_until = $2 WHERE id = $1";
+    WITHDRAW_EMAIL = "UPDATE members SET email_consent = FALSE, changed = $2 WHERE external_id {in $1} AND email_consent";
+    WITHDRAW_SMS = "UPDATE members SET sms_consent = FALSE, changed = $2 WHERE external_id {in $1} AND sms_consent";
     TOUCH = "UPDATE members SET changed = $2 WHERE id {in $1}";
 }
 
@@ -218,6 +221,17 @@ pub async fn names(tx: &mut Tx, ids: Vec<i64>) -> Result<HashMap<i64, String>> {
 pub async fn by_ids(tx: &mut Tx, ids: Vec<i64>) -> Result<HashMap<i64, Member>> {
     let found = query!(fetch_all, StoredMember, tx, BY_IDS, Ids(ids))?;
     found.into_iter().map(|row| row.into_member().map(|member| (member.id, member))).collect()
+}
+
+/// Takes consents back, of members who are there; gives how many were given.
+pub async fn withdraw(tx: &mut Tx, consents: &[(String, Channel)]) -> Result<u64> {
+    let change = next_change(tx).await?;
+    let of =
+        |wanted| Texts(consents.iter().filter(|(_, channel)| *channel == wanted).map(|(id, _)| id.clone()).collect());
+    let held = keys(tx, consents.iter().map(|(id, _)| id.clone()).collect()).await?;
+    lock(tx, held.into_values().collect()).await?;
+    let by_mail = execute!(tx, WITHDRAW_EMAIL, of(Channel::Email), change)?;
+    Ok(by_mail + execute!(tx, WITHDRAW_SMS, of(Channel::Sms), change)?)
 }
 
 /// Keeps marketing from a member until an instant; `None` ends that.
