@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::Clock;
 use crate::domain::member::Brand;
-use crate::domain::message::{EventKind, Purpose};
+use crate::domain::message::{Channel, EventKind, Purpose};
 use crate::domain::phone;
 use crate::domain::reply::Wish;
 use crate::senders::sms::{Delivery, Provider, Receipted, Received};
@@ -15,8 +15,9 @@ use crate::settings::Sms;
 use crate::store::events::{self, Event};
 use crate::store::receipts::{self, Waiting};
 use crate::store::replies::{self, Reply};
+use crate::store::objections::{self, Objection};
 use crate::store::suppressions::{self, Suppression};
-use crate::store::{StoreError, Tx};
+use crate::store::{StoreError, Tx, consents};
 
 /// The reason of a suppression that the member's own word made, and lifts again.
 pub const OPTED_OUT: &str = EventKind::OptedOut.as_str();
@@ -136,15 +137,33 @@ impl Heard<'_> {
         Ok(())
     }
 
-    /// Brings the suppression to what the number said last about this purpose, whatever was heard first;
-    /// whether that changed it.
+    /// Brings the suppression of the number, and the objections of the members who have it now, to what it said last
+    /// about this purpose, whatever was heard first; whether that changed them.
     async fn settle(&self, tx: &mut Tx, number: &str, purpose: Purpose, at: i64) -> Result<bool, StoreError> {
         let last = receipts::last_wish(tx, number, purpose.as_str()).await?;
+        let members = objections::with_number(tx, number).await?;
         if last.as_deref() == Some(OPTED_OUT) {
-            return suppress(tx, number.to_owned(), purpose, OPTED_OUT, at).await;
+            let rows: Vec<Objection> = members
+                .into_iter()
+                .map(|member_id| Objection {
+                    member_id,
+                    channel: Channel::Sms,
+                    purpose,
+                    reason: OPTED_OUT.to_owned(),
+                    made_at: at,
+                })
+                .collect();
+            let objected = objections::insert(tx, &rows).await?;
+            let closed = suppress(tx, number.to_owned(), purpose, OPTED_OUT, at).await?;
+            return Ok(closed || objected > 0);
+        }
+        let lifted = objections::lift(tx, members.clone(), Channel::Sms, purpose, at).await?;
+        if lifted > 0 && purpose == Purpose::Marketing {
+            consents::confirm(tx, members, Channel::Sms, "a word sent back", at).await?;
         }
         // Only what the member's word closed: never a bounce, a blacklist or an operator's entry.
-        suppressions::lift(tx, number, purpose.as_str(), OPTED_OUT).await
+        let opened = suppressions::lift(tx, number, purpose.as_str(), OPTED_OUT).await?;
+        Ok(opened || lifted > 0)
     }
 
     /// What the line is for; of a line that is not configured, what nobody must be sent unasked.
