@@ -161,12 +161,23 @@ fn own_words(text: &str) -> String {
         in_field = is_more || is_name && !TELLING.contains(&name.to_ascii_lowercase().as_str());
         let is_quoted =
             line == ">" || line.strip_prefix("> ").is_some_and(|rest| !(is_list(rest) && rest.contains('@')));
-        if !(in_field || is_quoted) {
+        if !(in_field || is_quoted || is_seal(&line.to_lowercase())) {
             own.push_str(line);
             own.push('\n');
         }
     }
     own
+}
+
+/// Whether a line is what a filter writes under every mail that passes it.
+fn is_seal(line: &str) -> bool {
+    #[rustfmt::skip]
+    const SEALS: &[&str] = &[
+        "scanned for", "scanned by", "has been scanned", "was scanned", "checked for virus", "virus-free", "virus free",
+        "free of virus", "free from virus", "no virus", "auf viren geprüft", "analyse antivirus",
+    ];
+    const FINDINGS: &[&str] = &["found", "infected", "contain", "detected", "blocked", "rejected", "refused"];
+    SEALS.iter().any(|seal| line.contains(seal)) && !FINDINGS.iter().any(|word| line.contains(word))
 }
 
 #[cfg(test)]
@@ -195,6 +206,8 @@ mod tests {
 
     #[test]
     fn quotes_and_header_fields_are_not_the_notices_own() {
+        assert_eq!(own_words("no\nThis mail has been scanned for viruses and spam.\n"), "no\n");
+        assert_eq!(own_words("It was scanned: a virus was found.\n"), "It was scanned: a virus was found.\n");
         let text = "no\n> 550 unknown\nX-Antispam: spf\n more\nDiagnostic-Code: 550\n full\nsee: it\n";
         assert_eq!(own_words(text), "no\nDiagnostic-Code: 550\n full\nsee: it\n");
     }
