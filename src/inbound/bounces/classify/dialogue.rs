@@ -45,7 +45,9 @@ fn told(lower: &str) -> Option<Command> {
 fn spoken(lower: &str) -> Option<Command> {
     let mut last = None;
     for line in lower.lines() {
-        let said = ["sent", "received", "client", "server", "c:", "s:"].iter().fold(marked(line), |text, word| {
+        // In whatever language it says who speaks.
+        let said = ["<<<", ">>>"].iter().find_map(|mark| line.split_once(mark)).map_or(line, |(_, said)| said);
+        let said = ["client:", "server:", "c:", "s:"].iter().fold(marked(said), |text, word| {
             text.strip_prefix(word).map_or(text, marked)
         });
         if said.starts_with("mail from") {
@@ -88,6 +90,8 @@ mod tests {
         check(">>> MAIL From:<b@shop.example>\n<<< 250 ok\n>>> RCPT To:<s@example.com>\n<<< 550 no", Some(Rcpt));
         check("Sent <<< MAIL FROM:<b@shop.example>\nReceived >>> 553 unknown user", Some(Mail));
         check("Sent <<< RCPT TO:<s@example.com>\nReceived >>> 550 unknown user", Some(Rcpt));
+        check("送信 >>> RCPT TO:<s@example.com>\n受信 <<< 550 no", Some(Rcpt));
+        check("C: MAIL FROM:<b@shop.example>\nS: 550 no", Some(Mail));
         check(">>> DATA\n<<< 550 no", Some(Data));
         check("550 no mail from there, after all", None);
         check("The mail from you was received at 9.", None);

@@ -6,6 +6,7 @@ mod addresses;
 mod complaint;
 mod dialogue;
 mod kinds;
+mod letter;
 mod mail;
 mod notice;
 mod notification;
@@ -24,6 +25,7 @@ use report::Recipient;
 use returned::{Returned, texts};
 use verdict::{Evidence, Why, judge};
 
+pub use letter::{Letter, letter};
 pub use mail::LARGEST;
 
 crate::domain::message::words! {
@@ -276,7 +278,7 @@ fn told(
     let before = &text[..first.unwrap_or(0)];
     let mut heard = Vec::new();
     for (recipient, words) in rows {
-        let about_all = format!("{subject}\n{text}");
+        let about_all = format!("{}\n{text}", if returned.subject.is_empty() { subject.to_owned() } else { subject.replace(&returned.subject, "") });
         let notice = if single || words.split_whitespace().count() <= 2 { about_all.as_str() } else { "" };
         let evidence = Evidence { status: "", diagnostic: &words, notice };
         let (mut kind, mut status, mut action) = failed(evidence);

@@ -63,11 +63,12 @@ pub(super) fn judge(evidence: Evidence<'_>) -> (Why, Status) {
     let command = refused(evidence.diagnostic).or_else(|| refused(evidence.notice));
     // What a server answered says more than what was written around it.
     let answered = plain(&answers(if said.is_empty() { evidence.notice } else { evidence.diagnostic }));
-    let why = by_words(&answered, words::CLEAR)
+    let why = is_exit_code(evidence.diagnostic)
+        .then_some(Why::Temporary)
+        .or_else(|| by_words(&answered, words::CLEAR))
         .or_else(|| by_words(&said, words::RULES))
         .or_else(|| by_codes(&known, &notice).filter(|why| !proves(*why) || is_addressed(&known, reply, &said)))
-        // The words of RFC 5321 for a user that is not there; of a whole mail they mean anything.
-        .or_else(|| (command != Some(Command::Data) && is_unavailable(&said)).then_some(Why::Dead))
+        .or_else(|| (command != Some(Command::Data) && is_unavailable(&said, &known)).then_some(Why::Dead))
         .or_else(|| by_words(&notice, words::RULES))
         .or_else(|| by_words(&said, words::REFUSED))
         .or_else(|| by_words(&notice, words::REFUSED))
@@ -98,8 +99,17 @@ fn answers(text: &str) -> String {
     text.lines().filter(is_answer).collect::<Vec<_>>().join("\n")
 }
 
-fn is_unavailable(said: &str) -> bool {
+/// The words of RFC 5321 for a user that is not there, and those of a gateway that asked a directory. Of a
+/// whole mail they mean anything.
+fn is_unavailable(said: &str, known: &[Status]) -> bool {
     says(said, "requested action not taken: mailbox unavailable")
+        || says(said, "address rejected") && known.contains(&Status(5, 1, 0))
+}
+
+/// Whether a program that delivers ended badly: by its exit code alone, and not with "no such user".
+fn is_exit_code(diagnostic: &str) -> bool {
+    let code = diagnostic.to_ascii_lowercase().replace(char::is_whitespace, "");
+    code.strip_prefix("x-unix;").and_then(|code| code.parse::<u8>().ok()).is_some_and(|code| code != 67)
 }
 
 fn by_words(text: &str, rules: &[(Why, &[&str])]) -> Option<Why> {
@@ -285,7 +295,11 @@ mod tests {
         check("5.1.1", "", "Only members may post: this is a members-only list.", Why::Blocked);
         check("5.5.0", "smtp; 550 Requested action not taken: mailbox unavailable", "", Why::Dead);
         check("5.5.0", "smtp; 550 Requested action not taken: mailbox unavailable (in reply to end of DATA command)", "", Why::Refused);
-        check("5.1.0", "smtp; 550 #5.1.0 Address rejected.", "", Why::Dead);
+        check("5.1.0", "smtp; 550 5.1.0 Address rejected.", "", Why::Dead);
+        check("5.7.1", "smtp; 550 5.7.1 Address rejected.", "", Why::Blocked);
+        check("5.5.0", "smtp; 550 5.5.0 Boite du destinataire archivee. Archived recipient. LPN007_420", "", Why::Dead);
+        check("5.1.1", "X-Unix; 255", "", Why::Temporary);
+        check("5.1.1", "X-Unix; 67", "", Why::Dead);
         check("5.4.1", "smtp; 550 5.4.1 Recipient address rejected: Access denied. AS(201806281)", "", Why::Dead);
         check("5.4.1", "smtp; 550 5.4.1 Recipient address rejected: Access denied", "", Why::Refused);
         for diagnostic in [
