@@ -284,7 +284,7 @@ CREATE TABLE receipts_waiting (
 CREATE INDEX receipts_waiting_reference ON receipts_waiting (reference);
 
 -- Answers to words that members sent.
-CREATE TABLE replies (
+CREATE TABLE answers (
     key        TEXT PRIMARY KEY, -- what it answers
     id         UUID NOT NULL,
     address    TEXT NOT NULL,
@@ -293,7 +293,20 @@ CREATE TABLE replies (
     created_at BIGINT NOT NULL,
     taken_at   BIGINT
 );
-CREATE INDEX replies_open ON replies (created_at) WHERE taken_at IS NULL;
+CREATE INDEX answers_open ON answers (created_at) WHERE taken_at IS NULL;
+
+-- What members wrote that was no known word: for 30 days, for somebody to read.
+CREATE TABLE replies (
+    key      TEXT PRIMARY KEY, -- of its source
+    channel  TEXT NOT NULL,
+    address  TEXT NOT NULL,    -- who wrote
+    text     TEXT NOT NULL,
+    urgent   BOOLEAN NOT NULL, -- nearly an opt-out
+    at       BIGINT NOT NULL,  -- when it was written
+    heard_at BIGINT NOT NULL,
+    done_at  BIGINT            -- when somebody had read it
+);
+CREATE INDEX replies_heard ON replies (heard_at);
 
 -- The embedded queue.
 CREATE TABLE queue_items (

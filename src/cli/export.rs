@@ -97,7 +97,14 @@ impl Export {
                 output::rows(format, &rows, &["external_id", "channel", "given", "at", "source", "evidence"], |row| {
                     let given = if row.given { "yes" } else { "no" }.to_owned();
                     let evidence = row.evidence.clone().unwrap_or_default();
-                    vec![row.external_id.clone(), row.channel.clone(), given, row.at.clone(), row.source.clone(), evidence]
+                    vec![
+                        row.external_id.clone(),
+                        row.channel.clone(),
+                        given,
+                        row.at.clone(),
+                        row.source.clone(),
+                        evidence,
+                    ]
                 })?;
             }
         }

@@ -118,7 +118,9 @@ impl Members {
                 if !done {
                     return Err(CommandError::Other(format!("nobody with the id `{id}` was erased")));
                 }
-                format!("{id} may be written down again: the next file of members brings them in. What they objected to stays.")
+                format!(
+                    "{id} may be written down again: the next file of members brings them in. What they objected to stays."
+                )
             }
             Self::Merge { from, into, .. } => {
                 let mut tx = app.store.begin().await?;

@@ -33,6 +33,7 @@ mod once;
 mod output;
 mod plan;
 mod preview;
+mod replies;
 mod restored;
 mod run;
 mod segments;
@@ -107,6 +108,8 @@ enum Command {
     /// Read mails that came back: say what they are, or act on them.
     #[command(subcommand)]
     Bounces(bounces::Bounces),
+    /// List what members wrote that nobody understood by itself, for 30 days; mark it as read.
+    Replies(replies::Replies),
     /// List the ledger of messages.
     Messages(messages::Messages),
     /// Show what is in the store, what waits, and what needs somebody.
@@ -213,6 +216,7 @@ async fn execute(arguments: Arguments) -> Result {
         Command::Bounces(command) => command.execute(&session).await,
         Command::Members(command) => command.execute(&session).await,
         Command::Export(command) => command.execute(&session).await,
+        Command::Replies(command) => command.execute(&session).await,
         Command::Messages(command) => command.execute(&session).await,
         Command::Status => status::execute(&session).await,
     }

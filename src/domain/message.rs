@@ -162,6 +162,8 @@ words! {
         Bounced = "bounced",
         /// It came back for a reason that may pass, such as a full mailbox.
         SoftBounced = "soft_bounced",
+        /// It came back because its domain takes no mail.
+        NoMail = "no_mail",
         /// It came back because of us: reputation, content, policy.
         Blocked = "blocked",
         /// Reported as spam.
@@ -183,7 +185,9 @@ impl EventKind {
     pub const fn state(self) -> Option<State> {
         match self {
             Self::Delivered => Some(State::Delivered),
-            Self::Undelivered | Self::Bounced | Self::SoftBounced | Self::Blocked => Some(State::Bounced),
+            Self::Undelivered | Self::Bounced | Self::SoftBounced | Self::NoMail | Self::Blocked => {
+                Some(State::Bounced)
+            }
             Self::Complained => Some(State::Complained),
             _ => None,
         }

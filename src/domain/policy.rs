@@ -161,7 +161,7 @@ fn reach<'f>(facts: &'f Facts, rules: &Rules<'_>, now: Instant) -> Result<&'f Ch
         return Err(Reason::GoalReached);
     }
     let chosen = choose_channel(facts, rules.purpose);
-        if let Late::SendWithin(within) = rules.late
+    if let Late::SendWithin(within) = rules.late
         && now > first_attempt_by(rules, chosen.ok(), facts.due_at, facts.zone) + within
     {
         return Err(Reason::TooLate);

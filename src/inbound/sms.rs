@@ -8,16 +8,22 @@ use sha2::{Digest, Sha256};
 use crate::clock::Clock;
 use crate::domain::member::Brand;
 use crate::domain::message::{Channel, EventKind, Purpose};
-use crate::domain::phone;
 use crate::domain::reply::Wish;
+use crate::domain::{phone, text};
 use crate::senders::sms::{Delivery, Provider, Receipted, Received};
 use crate::settings::Sms;
+use crate::store::answers::{self, Answer};
 use crate::store::events::{self, Event};
+use crate::store::objections::{self, Objection};
 use crate::store::receipts::{self, Waiting};
 use crate::store::replies::{self, Reply};
-use crate::store::objections::{self, Objection};
 use crate::store::suppressions::{self, Suppression};
 use crate::store::{StoreError, Tx, consents};
+
+/// So much of a text is kept, in letters; ten parts of a long SMS are less.
+const LONGEST_TEXT: usize = 2_000;
+/// The same of who sent it.
+const LONGEST_SENDER: usize = 100;
 
 /// The reason of a suppression that the member's own word made, and lifts again.
 pub const OPTED_OUT: &str = EventKind::OptedOut.as_str();
@@ -78,12 +84,29 @@ impl Heard<'_> {
     /// Records messages that came in, and does what they ask for.
     pub async fn received(&self, tx: &mut Tx, received: &[Received]) -> Result<(), StoreError> {
         for message in received {
-            // A name or a short number is nobody's that we write to.
-            if let Some(number) = number(&message.from, self.provider, self.brand) {
-                self.one(tx, &number, message).await?;
+            // A name or a short number is nobody's that we write to; what it wants, somebody has to find out.
+            match number(&message.from, self.provider, self.brand) {
+                Some(number) => self.one(tx, &number, message).await?,
+                None => self.keep(tx, &message.from, message).await?,
             }
         }
         Ok(())
+    }
+
+    /// Keeps what was written for somebody to read.
+    async fn keep(&self, tx: &mut Tx, from: &str, message: &Received) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let at = message.at.unwrap_or(now).min(now).timestamp_millis();
+        let reply = Reply {
+            key: format!("sms:{}:in:{}", self.provider.name, self.id(message, at)),
+            channel: Channel::Sms.as_str(),
+            address: text::legible(from, LONGEST_SENDER),
+            text: text::legible(&message.text, LONGEST_TEXT),
+            urgent: self.settings.words.is_nearly_stop(&message.text),
+            at,
+            heard_at: now.timestamp_millis(),
+        };
+        replies::keep(tx, &[reply]).await
     }
 
     async fn one(&self, tx: &mut Tx, number: &str, message: &Received) -> Result<(), StoreError> {
@@ -96,6 +119,9 @@ impl Heard<'_> {
             Some(Wish::Start) => EventKind::OptedIn,
             Some(Wish::Help) | None => EventKind::Replied,
         };
+        if wish.is_none() {
+            self.keep(tx, number, message).await?;
+        }
         receipts::lock(tx, number).await?;
         let about = receipts::last_to(tx, number).await?;
         for purpose in self.purposes(message.to.as_deref()) {
@@ -123,7 +149,7 @@ impl Heard<'_> {
                 _ => (format!("help:{number}:{purpose}:{}", now.date_naive()), &self.settings.replies.help),
             };
             if let (true, Some(text)) = (changed, text) {
-                let reply = Reply {
+                let answer = Answer {
                     key,
                     id: self.clock.new_id(),
                     address: number.to_owned(),
@@ -131,7 +157,7 @@ impl Heard<'_> {
                     text: text.clone(),
                     created_at: now.timestamp_millis(),
                 };
-                replies::insert(tx, &[reply]).await?;
+                answers::insert(tx, &[answer]).await?;
             }
         }
         Ok(())

@@ -30,7 +30,8 @@ statements! {
     FORGET_HEARD = "UPDATE events SET address = NULL, detail = CASE WHEN kind = 'clicked' THEN detail END \
         WHERE message_id IN (SELECT m.id FROM messages m WHERE m.member_id = $1)";
     FORGET_HEARD_FROM = "UPDATE events SET address = NULL, detail = NULL WHERE address {in $1}";
-    FORGET_ANSWERS = "DELETE FROM replies WHERE address {in $1}";
+    FORGET_ANSWERS = "DELETE FROM answers WHERE address {in $1}";
+    FORGET_WORDS = "DELETE FROM replies WHERE address {in $1}";
     READMIT = "UPDATE members SET external_id = $2, deleted_at = NULL, changed = $3 WHERE id = $1";
     // What is kept of a person: nothing that names them.
     CLEAR = "UPDATE members SET external_id = $2, email = NULL, phone = NULL, title = NULL, first_name = NULL, \
@@ -75,10 +76,8 @@ pub async fn erase(tx: &mut Tx, external_id: &str, now: i64) -> Result<bool> {
     let key = configuration::token_key(tx).await?;
     let mut names = aliases(tx, member.id).await?;
     names.push(member.external_id.clone());
-    let addresses: Vec<(Channel, String)> = Channel::ALL
-        .iter()
-        .filter_map(|channel| Some((*channel, member.address(*channel)?.to_lowercase())))
-        .collect();
+    let addresses: Vec<(Channel, String)> =
+        Channel::ALL.iter().filter_map(|channel| Some((*channel, member.address(*channel)?.to_lowercase()))).collect();
     let of_names = names.iter().map(|name| key.mark(ID, name));
     let of_addresses = addresses.iter().map(|(channel, address)| key.mark(channel.as_str(), address));
     let marks: Vec<Mark> = of_names.chain(of_addresses).map(|mark| Mark { mark, member_id: member.id }).collect();
@@ -104,8 +103,9 @@ pub async fn erase(tx: &mut Tx, external_id: &str, now: i64) -> Result<bool> {
     });
     suppressions::insert(tx, &closed.collect::<Vec<_>>()).await?;
     suppressions::forget(tx, own.clone()).await?;
-    execute!(tx, FORGET_HEARD_FROM, Texts(own.clone()))?;
-    execute!(tx, FORGET_ANSWERS, Texts(own))?;
+    for statement in [FORGET_HEARD_FROM, FORGET_ANSWERS, FORGET_WORDS] {
+        execute!(tx, statement, Texts(own.clone()))?;
+    }
     for statement in [FORGET_ADDRESSES, FORGET_REPLIES, FORGET_HEARD, FORGET_DATES, FORGET_ALIASES] {
         execute!(tx, statement, member.id)?;
     }

@@ -152,7 +152,8 @@ pub async fn upsert(tx: &mut Tx, rows: &mut [MemberRow], columns: &[&str], now: 
     let mut answers = Vec::new();
     for row in rows.iter() {
         let member_id = existing.get(&row.external_id).copied().unwrap_or(row.id);
-        let said = [(Channel::Email, "email_consent", row.email_consent), (Channel::Sms, "sms_consent", row.sms_consent)];
+        let said =
+            [(Channel::Email, "email_consent", row.email_consent), (Channel::Sms, "sms_consent", row.sms_consent)];
         let said = said.into_iter().filter(|(_, column, _)| columns.contains(column));
         answers.extend(said.map(|(channel, _, yes)| Answer { member_id, channel, yes }));
     }

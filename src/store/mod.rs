@@ -13,6 +13,7 @@ use sqlx::{Connection, PgConnection, PgPool, Postgres, Sqlite, SqlitePool, Trans
 
 use crate::domain::token::TokenKey;
 
+pub mod answers;
 pub mod audience_facts;
 pub mod audience_sql;
 pub mod claims;
@@ -82,6 +83,7 @@ pub(crate) use query;
 /// Those that are built for the columns of a file stand with all of them and with none.
 pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
     let listed = [
+        ("answers", answers::STATEMENTS),
         ("audience_facts", audience_facts::STATEMENTS),
         ("audience_sql", audience_sql::STATEMENTS),
         ("claims", claims::STATEMENTS),

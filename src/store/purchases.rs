@@ -216,7 +216,10 @@ pub async fn by_ids(tx: &mut Tx, ids: Vec<i64>) -> Result<HashMap<i64, Purchase>
             value: status.clone(),
         })?;
         let (purchased_at, delivered_at) = (instant(at), delivered_at.map(instant));
-        orders.insert(id, Purchase { id, member_id, order_id, purchased_at, amount, currency, status, delivered_at, items });
+        orders.insert(
+            id,
+            Purchase { id, member_id, order_id, purchased_at, amount, currency, status, delivered_at, items },
+        );
     }
     Ok(orders)
 }

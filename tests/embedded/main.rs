@@ -53,6 +53,7 @@ mod lines;
 mod pipeline;
 mod queue;
 mod reasons;
+mod replies;
 mod sending;
 mod statements;
 mod web;

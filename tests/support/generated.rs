@@ -7,9 +7,9 @@ use chrono::Duration;
 use rekindle::domain::lifetime::{Fit, Model};
 use rekindle::domain::message::Purpose;
 use rekindle::import::Kind;
+use rekindle::store::members;
 use rekindle::store::models::{self, Fitted};
 use rekindle::store::objections::{self, Objection};
-use rekindle::store::members;
 
 use super::features::Feature::{
     AddressCap, Aggregates, AnniversaryOf, Backfill, Collapse, Dates, Gifts, Items, Occasions, Probability, Received,
@@ -130,7 +130,13 @@ impl Generated {
         let model = Probability.is_on().then_some(MODEL);
         let pools = POOLS.iter().map(|pool| ((*pool).to_owned(), self.codes)).collect();
         let objections = self.objections.clone();
-        naive::World { occasions, model, pools, objections, ..naive::World::new(brand, shop, campaigns).with_segments(segments) }
+        naive::World {
+            occasions,
+            model,
+            pools,
+            objections,
+            ..naive::World::new(brand, shop, campaigns).with_segments(segments)
+        }
     }
 
     /// The same as Rekindle has it.

@@ -69,8 +69,7 @@ impl Surroundings {
         found.suppressions = suppressions::of_addresses(tx, addresses.collect()).await?;
         found.objections = objections::of_members(tx, ids).await?;
         let capped = |subject: &&Subject<'_>| counted_after.is_some() && subject.campaign.limits.counts_for_cap;
-        let shared =
-            subjects.iter().filter(|subject| capped(subject) || subject.campaign.trigger.is_for_everybody());
+        let shared = subjects.iter().filter(|subject| capped(subject) || subject.campaign.trigger.is_for_everybody());
         found.load_sharing(tx, unique(&mut shared.map(|subject| subject.member_id))).await?;
         if let Some(after) = counted_after {
             let capped = subjects.iter().filter(capped);

@@ -51,7 +51,16 @@ impl World {
     /// Without segments, occasions, a model and codes.
     pub fn new(brand: Brand, shop: Shop, campaigns: Vec<Campaign>) -> World {
         let (segments, occasions) = (BTreeMap::new(), DaysOfYear::default());
-        World { brand, shop, campaigns, segments, occasions, model: None, pools: BTreeMap::new(), objections: BTreeSet::new() }
+        World {
+            brand,
+            shop,
+            campaigns,
+            segments,
+            occasions,
+            model: None,
+            pools: BTreeMap::new(),
+            objections: BTreeSet::new(),
+        }
     }
 
     /// With the segments, each a name and the text of its file.
