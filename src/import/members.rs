@@ -11,7 +11,7 @@ use crate::domain::number::parse_whole;
 use crate::domain::text::{ascii_digits, tidy};
 use crate::domain::{Instant, address, locale, phone};
 use crate::store::members::{self, COLUMNS, MemberRow, Upserted};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, consents};
 
 pub(super) struct Members<'a> {
     pub store: &'a Store,
@@ -87,14 +87,15 @@ impl Rows for Members<'_> {
         columns: &Columns,
     ) -> Result<(Upserted, Vec<(usize, String)>), StoreError> {
         let mut tx = self.store.begin().await?;
-        let upserted = members::upsert(&mut tx, &mut rows, &columns.present(COLUMNS)).await?;
+        let upserted =
+            members::upsert(&mut tx, &mut rows, &columns.present(COLUMNS), self.now.timestamp_millis()).await?;
         tx.commit().await?;
         Ok((upserted, Vec::new()))
     }
 
-    async fn withdraw(&self, consents: &[(String, Channel)]) -> Result<u64, StoreError> {
+    async fn withdraw(&self, said: &[(String, Channel)]) -> Result<u64, StoreError> {
         let mut tx = self.store.begin().await?;
-        let withdrawn = members::withdraw(&mut tx, consents).await?;
+        let withdrawn = consents::withdraw(&mut tx, said, self.now.timestamp_millis()).await?;
         tx.commit().await?;
         Ok(withdrawn)
     }

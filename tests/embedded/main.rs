@@ -55,6 +55,7 @@ mod output;
 mod pipeline;
 mod queue;
 mod reasons;
+mod replies;
 mod sending;
 mod statements;
 mod web;
