@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::document::Problems;
 use crate::domain::Instant;
 use crate::domain::calendar::parse_instant;
+use crate::domain::text::{ascii_digits, clean};
 use crate::import::ImportError;
 use crate::settings::{Settings, SettingsError, environment};
 use crate::store::StoreError;
@@ -225,6 +226,11 @@ async fn execute(arguments: Arguments) -> Result {
 /// Reads an instant of the command line: RFC 3339, or a date or time on the brand's clock.
 fn instant_of(text: &str, settings: &Settings, name: &str) -> Result<Instant> {
     parse_instant(text, settings.brand.timezone).map_err(|error| CommandError::Other(format!("{name}: {error}")))
+}
+
+/// Reads a member's id as an import does, so that the two are the same.
+fn member_id(text: &str) -> std::result::Result<String, String> {
+    Ok(ascii_digits(&clean(text)))
 }
 
 /// An instant as JSON and CSV write it.

@@ -138,6 +138,8 @@ words! {
         Restored = "restored",
         /// The content could not be rendered for this member.
         RenderFailed = "render_failed",
+        /// It cannot be made into what a server takes; none was asked.
+        Unbuildable = "unbuildable",
         /// The server does not know the recipient.
         BadRecipient = "bad_recipient",
         /// The server refused the sender or the message for a reason of policy.

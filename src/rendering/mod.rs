@@ -14,6 +14,7 @@ use crate::domain::message::{Channel, Content, SmsWords};
 pub mod headers;
 mod helpers;
 pub mod links;
+mod names;
 mod pattern;
 pub mod sample;
 pub mod variables;
@@ -76,6 +77,7 @@ impl Renderer {
         let mut renderer = Self { html: registry(true), plain: registry(false), names, patterns, broken };
         let mut problems = Vec::new();
         for (path, text) in files {
+            problems.extend(names::problems(folder, path, text));
             if path.ends_with(".yaml") {
                 renderer.add_pattern(folder, path, text, &mut problems);
                 continue;

@@ -373,6 +373,6 @@ mod tests {
             *subject = "Hi\r\nBcc: all@example.com".to_owned();
         }
         let outcome = send(&factory(&folder), &bad).await;
-        assert!(matches!(outcome, Outcome::Rejected { reason: Reason::MessageRefused, .. }), "{outcome:?}");
+        assert!(matches!(outcome, Outcome::Rejected { reason: Reason::Unbuildable, .. }), "{outcome:?}");
     }
 }

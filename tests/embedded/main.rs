@@ -25,6 +25,8 @@ mod hearing_contract;
 mod launching_contract;
 #[path = "../contract/mistakes.rs"]
 mod mistakes_contract;
+#[path = "../contract/people.rs"]
+mod people_contract;
 #[path = "../contract/pipeline.rs"]
 mod pipeline_contract;
 #[path = "../contract/queue.rs"]
@@ -47,9 +49,11 @@ mod faults;
 mod gifts;
 mod hooks;
 mod import;
+mod import_faults;
 mod launching;
 mod layers;
 mod lines;
+mod output;
 mod pipeline;
 mod queue;
 mod reasons;

@@ -25,6 +25,8 @@ mod hearing_contract;
 mod launching_contract;
 #[path = "../contract/mistakes.rs"]
 mod mistakes_contract;
+#[path = "../contract/people.rs"]
+mod people_contract;
 #[path = "../contract/pipeline.rs"]
 mod pipeline_contract;
 #[path = "../contract/queue.rs"]

@@ -154,14 +154,19 @@ impl Shop {
         }
     }
 
-    /// Imports a file's text; what is rejected goes to `rejects.csv`.
+    /// Imports a file's text, long after all that happens in it; what is rejected goes to `rejects.csv`.
     pub async fn try_import(&self, kind: Kind<'_>, text: impl AsRef<[u8]>) -> Result<Imported, ImportError> {
+        self.import_at(kind, text, "2099-01-01T00:00:00Z").await
+    }
+
+    /// The same at an instant.
+    pub async fn import_at(&self, kind: Kind<'_>, text: impl AsRef<[u8]>, now: &str) -> Result<Imported, ImportError> {
         let settings = self.settings();
         let file = self.write("import.csv", text);
         let import = Import {
             store: self.store().await,
             brand: &settings.brand,
-            clock: &Clock::simulated(at("2020-01-01T00:00:00Z")),
+            clock: &Clock::simulated(at(now)),
             file: &file,
             rejects: self.folder.0.join("rejects.csv"),
         };

@@ -213,7 +213,7 @@ async fn a_space_in_a_token_is_found_before_the_provider_finds_it() {
     let server = answering(431, r#"{"return":{"status":431,"message":"ساختار کد صحیح نمی‌باشد"}}"#).await;
     let outcome = send(&factory(&server.uri()), &pattern(&[("token", "two words")])).await;
     let reply = "the pattern value `token` holds a space or a line break, where none may be".to_owned();
-    assert_eq!(outcome, Outcome::Rejected { reason: Reason::OurFault, reply, suppress: false });
+    assert_eq!(outcome, Outcome::Rejected { reason: Reason::Unbuildable, reply, suppress: false });
     assert!(server.received_requests().await.unwrap().is_empty());
 }
 
@@ -293,7 +293,7 @@ async fn what_is_wrong_with_a_message_is_found_before_anything_goes_out() {
     let factory = SmsFactory::new(kavenegar(), options).unwrap();
     assert!(factory.has_line(Purpose::Marketing) && !factory.has_line(Purpose::Service));
     let check = async |message: &Envelope, expected: &str| match send(&factory, message).await {
-        Outcome::Rejected { reason: Reason::OurFault, reply, suppress: false } => assert_eq!(reply, expected),
+        Outcome::Rejected { reason: Reason::Unbuildable, reply, suppress: false } => assert_eq!(reply, expected),
         other => panic!("{other:?}"),
     };
     check(&pattern(&[]), "the pattern value `token` is missing").await;

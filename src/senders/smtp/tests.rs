@@ -341,7 +341,7 @@ async fn what_is_no_mail_touches_no_server() {
     let mut mail = envelope();
     mail.content = Content::text("x");
     let outcome = SmtpFactory::new(options(1)).unwrap().open().send(&mail).await;
-    assert!(matches!(outcome, Outcome::Rejected { reason: Reason::OurFault, suppress: false, .. }));
+    assert!(matches!(outcome, Outcome::Rejected { reason: Reason::Unbuildable, suppress: false, .. }));
 }
 
 #[test]
