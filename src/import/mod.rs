@@ -11,6 +11,7 @@ use csv::{ByteRecord, ReaderBuilder};
 
 use crate::clock::Clock;
 use crate::domain::member::Brand;
+use crate::files;
 use crate::store::members::Upserted;
 use crate::store::{Store, StoreError};
 
@@ -328,7 +329,7 @@ impl Rejects<'_> {
         let writer = match &mut self.writer {
             Some(writer) => writer,
             None => {
-                let mut writer = csv::Writer::from_path(self.file).map_err(|error| failed(&error))?;
+                let mut writer = csv::Writer::from_writer(files::create(self.file).map_err(|error| failed(&error))?);
                 writer.write_record(["line", "reason", "row"]).map_err(|error| failed(&error))?;
                 self.writer.insert(writer)
             }
