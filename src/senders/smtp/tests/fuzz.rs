@@ -195,7 +195,7 @@ fn says(bytes: &[u8], class: char) -> bool {
         match line.chars().nth(3) {
             Some('-') => {}
             Some(' ') | None => return true,
-            _ => return line.trim_end().len() == 3,
+            _ => return line.trim_end_matches([' ', '\t', '\r', '\x0c']).len() == 3,
         }
     }
     false
@@ -251,7 +251,9 @@ async fn ten_thousand_damaged_conversations_send_nothing_twice_and_close_no_addr
                 }
                 Outcome::Uncertain { .. } => {
                     let known = ['2', '4', '5'].iter().any(|class| says(&said[1], *class));
-                    assert!(!known, "{}", told());
+                    // Three digits at the very end may be the beginning of four.
+                    let is_cut = said[1].rsplit(|byte| *byte == b'\n').next().is_some_and(|line| line.len() == 3);
+                    assert!(!known || is_cut, "{}", told());
                     "uncertain"
                 }
                 _ => "again",
