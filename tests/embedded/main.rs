@@ -56,6 +56,7 @@ mod private_files;
 mod private_logs;
 mod queue;
 mod reasons;
+mod replies;
 mod sending;
 mod statements;
 mod web;
