@@ -112,6 +112,7 @@ async fn no_cell_of_csv_is_a_formula_and_an_import_reads_it_as_it_was() {
         let sql = "UPDATE members SET first_name = $1 WHERE external_id = $2";
         sqlx::query(sql).bind(id).bind(format!("m{n}")).execute(pool).await.unwrap();
     }
+    assert!(run(&shop, &["campaigns", "apply"]).status.success());
     let output = run(&shop, &["--format", "csv", "campaigns", "audience", "letter", "--sample", "10"]);
     assert!(output.status.success(), "{}", printed(&output));
     let mut reader = csv::Reader::from_reader(output.stdout.as_slice());
