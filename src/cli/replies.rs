@@ -72,7 +72,9 @@ impl Replies {
         } else {
             let known = replies::known(&mut tx, keys.clone()).await?;
             if let Some(key) = keys.iter().find(|key| !known.contains(key)) {
-                return Err(CommandError::Other(format!("there is no reply `{key}`; `rekindle replies` lists their keys")));
+                return Err(CommandError::Other(format!(
+                    "there is no reply `{key}`; `rekindle replies` lists their keys"
+                )));
             }
             replies::done(&mut tx, keys, now).await?
         };

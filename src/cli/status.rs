@@ -186,7 +186,10 @@ fn show(status: &Status) -> Result {
             0 => String::new(),
             urgent => format!(", {} NEARLY AN OPT-OUT", number(urgent)),
         };
-        output::say(&format!("{} REPLIES TO READ{urgent}: `rekindle replies` lists them\n", number(status.unread_replies)))?;
+        output::say(&format!(
+            "{} REPLIES TO READ{urgent}: `rekindle replies` lists them\n",
+            number(status.unread_replies)
+        ))?;
     }
     let latest = status.latest_purchase_at.as_ref().map_or(String::new(), |at| format!(" (the latest at {at})"));
     output::say(&format!("members       {}", number(status.members)))?;

@@ -183,7 +183,9 @@ impl EventKind {
     pub const fn state(self) -> Option<State> {
         match self {
             Self::Delivered => Some(State::Delivered),
-            Self::Undelivered | Self::Bounced | Self::SoftBounced | Self::NoMail | Self::Blocked => Some(State::Bounced),
+            Self::Undelivered | Self::Bounced | Self::SoftBounced | Self::NoMail | Self::Blocked => {
+                Some(State::Bounced)
+            }
             Self::Complained => Some(State::Complained),
             _ => None,
         }

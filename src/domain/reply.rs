@@ -229,19 +229,59 @@ mod tests {
     fn what_is_nearly_a_stop_is_noticed() {
         let words = Words::default();
         for text in [
-            "STOP please", "please stop", "Stop!!! I said stop", "stop sending me this", "stopp", "stpo", "sotp", "unsuscribe",
-            "please unsubscribe me", "I want to opt out", "opt-out please", "remove me from the list", "Cancel these messages",
-            "don't send me these", "DO NOT TEXT ME", "no more sms", "لطفا لغو کنید", "لغو کن", "لغوش کنید", "لغو لطفاً", "لطفاً لغـو", "دیگه نفرستید",
-            "دیگر پیام نفرست", "نمی‌خوام", "نمی خواهم پیامک بدهید", "لطفا حذف کنید", "۱۱ لطفا", "قطع کنید", "إلغاء من فضلك", "STOP", "لغو۱۱",
+            "STOP please",
+            "please stop",
+            "Stop!!! I said stop",
+            "stop sending me this",
+            "stopp",
+            "stpo",
+            "sotp",
+            "unsuscribe",
+            "please unsubscribe me",
+            "I want to opt out",
+            "opt-out please",
+            "remove me from the list",
+            "Cancel these messages",
+            "don't send me these",
+            "DO NOT TEXT ME",
+            "no more sms",
+            "لطفا لغو کنید",
+            "لغو کن",
+            "لغوش کنید",
+            "لغو لطفاً",
+            "لطفاً لغـو",
+            "دیگه نفرستید",
+            "دیگر پیام نفرست",
+            "نمی‌خوام",
+            "نمی خواهم پیامک بدهید",
+            "لطفا حذف کنید",
+            "۱۱ لطفا",
+            "قطع کنید",
+            "إلغاء من فضلك",
+            "STOP",
+            "لغو۱۱",
             "لطفا ارسال نکنید",
         ] {
             assert!(words.is_nearly_stop(text), "{text}");
         }
-        for text in ["", "hello", "thank you!", "when will order 11 be at home?", "my friend says endless thanks", "سلام", "ممنون از شما", "سفارش ۱۱ کی می‌رسد؟", "step in", "nonstop fun"] {
+        for text in [
+            "",
+            "hello",
+            "thank you!",
+            "when will order 11 be at home?",
+            "my friend says endless thanks",
+            "سلام",
+            "ممنون از شما",
+            "سفارش ۱۱ کی می‌رسد؟",
+            "step in",
+            "nonstop fun",
+        ] {
             assert!(!words.is_nearly_stop(text), "{text}");
         }
         let own = Words::new(["basta"], ["otra"], ["ayuda"]);
-        assert!(own.is_nearly_stop("ya basta por favor") && own.is_nearly_stop("bsata") && !own.is_nearly_stop("gracias"));
+        assert!(
+            own.is_nearly_stop("ya basta por favor") && own.is_nearly_stop("bsata") && !own.is_nearly_stop("gracias")
+        );
     }
 
     #[test]

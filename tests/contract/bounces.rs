@@ -165,7 +165,9 @@ pub async fn a_services_notification_says_as_much_as_a_report(size: Size) {
                 "diagnosticCode": "smtp; 550 5.1.1 user unknown" }] },
             "mail": { "messageId": "0102-000000", "commonHeaders": { "messageId": message_id } },
         });
-        format!("From: no-reply@sns.example\nTo: hello@shop.example\nSubject: Notification\n\n{bounce}\n\n--\nTo stop this, click\n")
+        format!(
+            "From: no-reply@sns.example\nTo: hello@shop.example\nSubject: Notification\n\n{bounce}\n\n--\nTo stop this, click\n"
+        )
     };
     let done = take(&shop, &notification("<x@shop.example>"), NOW).await;
     assert_eq!((done.message, done.suppressed), (None, false), "anybody can write one");

@@ -149,8 +149,7 @@ impl Intake {
     /// would be no end.
     async fn keep(&self, tx: &mut Tx, mail: &[u8]) -> Result<(), StoreError> {
         let Some(letter) = letter(mail) else { return Ok(()) };
-        let mut is_ours = self.returned.is_some()
-            || !replies::members(tx, vec![letter.from.clone()]).await?.is_empty();
+        let mut is_ours = self.returned.is_some() || !replies::members(tx, vec![letter.from.clone()]).await?.is_empty();
         for id in letter.answers.iter().filter_map(|id| id.split('@').next()?.parse::<Uuid>().ok()) {
             is_ours = is_ours || events::about(tx, id).await?.is_some();
         }

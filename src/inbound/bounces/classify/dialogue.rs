@@ -32,7 +32,8 @@ fn told(lower: &str) -> Option<Command> {
     let text = lower.split_whitespace().collect::<Vec<_>>().join(" ");
     let is_answer = |at: &usize| {
         let before = text[..*at].trim_end_matches(|c: char| !c.is_alphanumeric());
-        let before = [" pipelined", " smtp", " the"].iter().fold(before, |text, word| text.strip_suffix(word).unwrap_or(text));
+        let before =
+            [" pipelined", " smtp", " the"].iter().fold(before, |text, word| text.strip_suffix(word).unwrap_or(text));
         BEFORE.iter().any(|word| before.ends_with(word))
     };
     let first = |(name, command): &(&str, Command)| {
@@ -47,9 +48,9 @@ fn spoken(lower: &str) -> Option<Command> {
     for line in lower.lines() {
         // In whatever language it says who speaks.
         let said = ["<<<", ">>>"].iter().find_map(|mark| line.split_once(mark)).map_or(line, |(_, said)| said);
-        let said = ["client:", "server:", "c:", "s:"].iter().fold(marked(said), |text, word| {
-            text.strip_prefix(word).map_or(text, marked)
-        });
+        let said = ["client:", "server:", "c:", "s:"]
+            .iter()
+            .fold(marked(said), |text, word| text.strip_prefix(word).map_or(text, marked));
         if said.starts_with("mail from") {
             last = Some(Mail);
         } else if said.starts_with("rcpt to") {
@@ -86,7 +87,10 @@ mod tests {
         check("550 no (in reply to end of DATA command)", Some(Data));
         check("SMTP error from remote mail server after MAIL FROM:<b@shop.example> SIZE=9:\n550 no", Some(Mail));
         check("SMTP error from remote mail server after RCPT TO:<s@example.com>:\n550 no", Some(Rcpt));
-        check(">>> MAIL From:<b@shop.example> SIZE=9\n<<< 550 5.1.1 User unknown\n550 5.1.1 s... User unknown", Some(Mail));
+        check(
+            ">>> MAIL From:<b@shop.example> SIZE=9\n<<< 550 5.1.1 User unknown\n550 5.1.1 s... User unknown",
+            Some(Mail),
+        );
         check(">>> MAIL From:<b@shop.example>\n<<< 250 ok\n>>> RCPT To:<s@example.com>\n<<< 550 no", Some(Rcpt));
         check("Sent <<< MAIL FROM:<b@shop.example>\nReceived >>> 553 unknown user", Some(Mail));
         check("Sent <<< RCPT TO:<s@example.com>\nReceived >>> 550 unknown user", Some(Rcpt));

@@ -278,7 +278,10 @@ fn told(
     let before = &text[..first.unwrap_or(0)];
     let mut heard = Vec::new();
     for (recipient, words) in rows {
-        let about_all = format!("{}\n{text}", if returned.subject.is_empty() { subject.to_owned() } else { subject.replace(&returned.subject, "") });
+        let about_all = format!(
+            "{}\n{text}",
+            if returned.subject.is_empty() { subject.to_owned() } else { subject.replace(&returned.subject, "") }
+        );
         let notice = if single || words.split_whitespace().count() <= 2 { about_all.as_str() } else { "" };
         let evidence = Evidence { status: "", diagnostic: &words, notice };
         let (mut kind, mut status, mut action) = failed(evidence);

@@ -220,7 +220,8 @@ impl Fate {
             kind,
             status: is_bounce.then(|| status.to_string()),
             recipient: address(&self.recipient),
-            message_id: (message_id.contains('@') && !message_id.contains(char::is_whitespace)).then(|| message_id.to_owned()),
+            message_id: (message_id.contains('@') && !message_id.contains(char::is_whitespace))
+                .then(|| message_id.to_owned()),
             action,
         }
     }
@@ -232,7 +233,9 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Vec<Heard> {
-        classify(format!("From: AWS Notifications <no-reply@sns.example>\nSubject: Notification\n\n{body}\n").as_bytes())
+        classify(
+            format!("From: AWS Notifications <no-reply@sns.example>\nSubject: Notification\n\n{body}\n").as_bytes(),
+        )
     }
 
     fn check(body: &str, kind: Kind, action: Action) {
@@ -269,16 +272,52 @@ mod tests {
         check(&complaint(r#","complaintFeedbackType":"auth-failure""#), Kind::Complaint, Action::None);
         check(&complaint(r#","complaintFeedbackType":"not-spam""#), Kind::NotABounce, Action::None);
         check(r#"{"eventType":"Delivery","mail":{}}"#, Kind::NotABounce, Action::None);
-        check(r#"[{"email":"sara@example.com","event":"bounce","type":"bounce","status":"5.1.1","reason":"550 5.1.1 no such user"}]"#, Kind::Hard, Action::Suppress);
-        check(r#"[{"email":"sara@example.com","event":"bounce","type":"blocked","reason":"550 spam"}]"#, Kind::Block, Action::None);
-        check(r#"{"event":"hard_bounce","email":"sara@example.com","message-id":"<1@shop.example>"}"#, Kind::Hard, Action::Suppress);
-        check(r#"{"RecordType":"Bounce","Type":"HardBounce","Email":"sara@example.com","Details":"550 unknown user"}"#, Kind::Hard, Action::Suppress);
-        check(r#"{"RecordType":"Bounce","Type":"SpamNotification","Email":"sara@example.com"}"#, Kind::Block, Action::None);
+        check(
+            r#"[{"email":"sara@example.com","event":"bounce","type":"bounce","status":"5.1.1","reason":"550 5.1.1 no such user"}]"#,
+            Kind::Hard,
+            Action::Suppress,
+        );
+        check(
+            r#"[{"email":"sara@example.com","event":"bounce","type":"blocked","reason":"550 spam"}]"#,
+            Kind::Block,
+            Action::None,
+        );
+        check(
+            r#"{"event":"hard_bounce","email":"sara@example.com","message-id":"<1@shop.example>"}"#,
+            Kind::Hard,
+            Action::Suppress,
+        );
+        check(
+            r#"{"RecordType":"Bounce","Type":"HardBounce","Email":"sara@example.com","Details":"550 unknown user"}"#,
+            Kind::Hard,
+            Action::Suppress,
+        );
+        check(
+            r#"{"RecordType":"Bounce","Type":"SpamNotification","Email":"sara@example.com"}"#,
+            Kind::Block,
+            Action::None,
+        );
         check(r#"{"RecordType":"SpamComplaint","Email":"sara@example.com"}"#, Kind::Complaint, Action::Suppress);
-        check(r#"{"event-data":{"event":"failed","severity":"permanent","reason":"bounce","recipient":"sara@example.com","delivery-status":{"code":550,"message":"5.1.1 no such user"}}}"#, Kind::Hard, Action::Suppress);
-        check(r#"{"event-data":{"event":"failed","severity":"permanent","reason":"suppress-bounce","recipient":"sara@example.com"}}"#, Kind::Block, Action::None);
-        check(r#"[{"msys":{"message_event":{"type":"bounce","bounce_class":"10","rcpt_to":"sara@example.com","raw_reason":"550 5.1.1 unknown"}}}]"#, Kind::Hard, Action::Suppress);
-        check(r#"[{"msys":{"message_event":{"type":"bounce","bounce_class":"51","rcpt_to":"sara@example.com"}}}]"#, Kind::Block, Action::None);
+        check(
+            r#"{"event-data":{"event":"failed","severity":"permanent","reason":"bounce","recipient":"sara@example.com","delivery-status":{"code":550,"message":"5.1.1 no such user"}}}"#,
+            Kind::Hard,
+            Action::Suppress,
+        );
+        check(
+            r#"{"event-data":{"event":"failed","severity":"permanent","reason":"suppress-bounce","recipient":"sara@example.com"}}"#,
+            Kind::Block,
+            Action::None,
+        );
+        check(
+            r#"[{"msys":{"message_event":{"type":"bounce","bounce_class":"10","rcpt_to":"sara@example.com","raw_reason":"550 5.1.1 unknown"}}}]"#,
+            Kind::Hard,
+            Action::Suppress,
+        );
+        check(
+            r#"[{"msys":{"message_event":{"type":"bounce","bounce_class":"51","rcpt_to":"sara@example.com"}}}]"#,
+            Kind::Block,
+            Action::None,
+        );
     }
 
     #[test]
@@ -286,7 +325,9 @@ mod tests {
         let plain = amazon("Permanent", "General", "smtp; 550 5.1.1 user unknown");
         let wrapped = serde_json::json!({ "Type": "Notification", "Message": plain }).to_string();
         let broken = plain.replace("bounceSubType", "bounce!\n SubType");
-        for body in [plain.clone(), wrapped, broken, format!("Hello,\n\n{plain}\n\n--\nIf you wish to stop receiving\n")] {
+        for body in
+            [plain.clone(), wrapped, broken, format!("Hello,\n\n{plain}\n\n--\nIf you wish to stop receiving\n")]
+        {
             let row = read(&body).remove(0);
             assert_eq!((row.kind, row.action), (Kind::Hard, Action::Suppress), "{body}");
             assert_eq!((row.message_id.as_deref(), row.status.as_deref()), (Some("1@shop.example"), Some("5.1.1")));

@@ -46,7 +46,8 @@ pub(super) fn plain(text: &str) -> String {
         end -= 1;
     }
     let lower = text[..end].to_lowercase().replace(['’', '‘', '´', '`'], "'").replace('_', " ");
-    let lower = PRODUCTS.iter().fold(lower, |text, name| if text.contains(name) { text.replace(name, "") } else { text });
+    let lower =
+        PRODUCTS.iter().fold(lower, |text, name| if text.contains(name) { text.replace(name, "") } else { text });
     let mut out = String::with_capacity(lower.len());
     for word in lower.split_whitespace() {
         if LISTS.iter().any(|list| word.contains(list)) {

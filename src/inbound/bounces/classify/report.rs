@@ -87,7 +87,8 @@ fn unbroken(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for line in text.lines() {
         let (code, rest) = line.split_at_checked(3).unwrap_or((line, ""));
-        let is_answer = rest.starts_with(['-', ' ']) && code.starts_with(['4', '5']) && code.bytes().all(|b| b.is_ascii_digit());
+        let is_answer =
+            rest.starts_with(['-', ' ']) && code.starts_with(['4', '5']) && code.bytes().all(|b| b.is_ascii_digit());
         if is_answer {
             out.push(' ');
         }
@@ -157,7 +158,8 @@ mod tests {
         let local = "Final-Recipient: rfc822; sara\nAction: failed\nDiagnostic-Code: smtp; 550 <s@example.com> unknown";
         assert_eq!(read(local), ["s@example.com failed"]);
         assert_eq!(read("Action: failed\nStatus: 5.0.0"), ["- failed 5.0.0"]);
-        let broken = "Final-Recipient: rfc822; s@example.com\nDiagnostic-Code: smtp; 550-mx here: no.\n550 5.1.1 unknown user\n";
+        let broken =
+            "Final-Recipient: rfc822; s@example.com\nDiagnostic-Code: smtp; 550-mx here: no.\n550 5.1.1 unknown user\n";
         assert_eq!(recipients(broken)[0].diagnostic, "smtp; 550-mx here: no. 550 5.1.1 unknown user");
         // The end of a line was lost.
         assert_eq!(read("Final-Recipient: rfc822; s@example.comAction: failed\nStatus: 5.1.1"), ["-  5.1.1"]);

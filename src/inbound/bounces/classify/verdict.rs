@@ -294,7 +294,12 @@ mod tests {
         check("5.1.1", "smtp; 550 5.1.1 You are not allowed to post to this mailing list", "", Why::Blocked);
         check("5.1.1", "", "Only members may post: this is a members-only list.", Why::Blocked);
         check("5.5.0", "smtp; 550 Requested action not taken: mailbox unavailable", "", Why::Dead);
-        check("5.5.0", "smtp; 550 Requested action not taken: mailbox unavailable (in reply to end of DATA command)", "", Why::Refused);
+        check(
+            "5.5.0",
+            "smtp; 550 Requested action not taken: mailbox unavailable (in reply to end of DATA command)",
+            "",
+            Why::Refused,
+        );
         check("5.1.0", "smtp; 550 5.1.0 Address rejected.", "", Why::Dead);
         check("5.7.1", "smtp; 550 5.7.1 Address rejected.", "", Why::Blocked);
         check("5.5.0", "smtp; 550 5.5.0 Boite du destinataire archivee. Archived recipient. LPN007_420", "", Why::Dead);
