@@ -21,9 +21,11 @@ mod check;
 mod demo;
 mod dkim;
 mod explain;
+mod export;
 mod forecast;
 mod gifts;
 mod import;
+mod members;
 mod messages;
 mod migrate;
 mod model;
@@ -79,6 +81,12 @@ enum Command {
     /// Bring members, purchases and suppressions in from CSV files.
     #[command(subcommand)]
     Import(import::Import),
+    /// Show, erase, readmit and merge members.
+    #[command(subcommand)]
+    Members(members::Members),
+    /// Write out who must not be written to, who objected, and who consented to what.
+    #[command(subcommand)]
+    Export(export::Export),
     /// Bring coupon codes in, and see who was given what.
     #[command(subcommand)]
     Gifts(gifts::Gifts),
@@ -206,6 +214,8 @@ async fn execute(arguments: Arguments) -> Result {
         Command::Run(command) => command.execute(&session).await,
         Command::Restored(command) => command.execute(&session).await,
         Command::Bounces(command) => command.execute(&session).await,
+        Command::Members(command) => command.execute(&session).await,
+        Command::Export(command) => command.execute(&session).await,
         Command::Replies(command) => command.execute(&session).await,
         Command::Messages(command) => command.execute(&session).await,
         Command::Status => status::execute(&session).await,

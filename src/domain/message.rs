@@ -109,7 +109,7 @@ impl State {
 
 words! {
     /// Why a message was not sent. Policy tests `campaign_ended`, `order_cancelled` and `collapsed`, then the
-    /// first thirteen in this order, and records the first that holds; the rest come from senders.
+    /// first fourteen in this order, and records the first that holds; the rest come from senders.
     Reason {
         MemberDeleted = "member_deleted",
         OutsideAudience = "outside_audience",
@@ -120,13 +120,15 @@ words! {
         NoAddress = "no_address",
         NoConsent = "no_consent",
         Suppressed = "suppressed",
+        /// Everybody has the occasion at once, and another member's message stands for the address.
+        SameAddress = "same_address",
         HeldOut = "held_out",
         /// It is a day of rest on which nothing is sent.
         RestDay = "rest_day",
         FrequencyCap = "frequency_cap",
         Budget = "budget",
         GiftUnavailable = "gift_unavailable",
-        /// The order that the occasion rests on was cancelled or refunded.
+        /// The order that the occasion rests on was cancelled or refunded, or is another member's by now.
         OrderCancelled = "order_cancelled",
         /// The order belongs to an occasion that an earlier order opened, or whose message went out.
         Collapsed = "collapsed",

@@ -14,10 +14,11 @@ use crate::senders::sms::{Delivery, Provider, Receipted, Received};
 use crate::settings::Sms;
 use crate::store::answers::{self, Answer};
 use crate::store::events::{self, Event};
+use crate::store::objections::{self, Objection};
 use crate::store::receipts::{self, Waiting};
 use crate::store::replies::{self, Reply};
 use crate::store::suppressions::{self, Suppression};
-use crate::store::{StoreError, Tx};
+use crate::store::{StoreError, Tx, consents};
 
 /// So much of a text is kept, in letters; ten parts of a long SMS are less.
 const LONGEST_TEXT: usize = 2_000;
@@ -162,15 +163,33 @@ impl Heard<'_> {
         Ok(())
     }
 
-    /// Brings the suppression to what the number said last about this purpose, whatever was heard first;
-    /// whether that changed it.
+    /// Brings the suppression of the number, and the objections of the members who have it now, to what it said last
+    /// about this purpose, whatever was heard first; whether that changed them.
     async fn settle(&self, tx: &mut Tx, number: &str, purpose: Purpose, at: i64) -> Result<bool, StoreError> {
         let last = receipts::last_wish(tx, number, purpose.as_str()).await?;
+        let members = objections::with_number(tx, number).await?;
         if last.as_deref() == Some(OPTED_OUT) {
-            return suppress(tx, number.to_owned(), purpose, OPTED_OUT, at).await;
+            let rows: Vec<Objection> = members
+                .into_iter()
+                .map(|member_id| Objection {
+                    member_id,
+                    channel: Channel::Sms,
+                    purpose,
+                    reason: OPTED_OUT.to_owned(),
+                    made_at: at,
+                })
+                .collect();
+            let objected = objections::insert(tx, &rows).await?;
+            let closed = suppress(tx, number.to_owned(), purpose, OPTED_OUT, at).await?;
+            return Ok(closed || objected > 0);
+        }
+        let lifted = objections::lift(tx, members.clone(), Channel::Sms, purpose, at).await?;
+        if lifted > 0 && purpose == Purpose::Marketing {
+            consents::confirm(tx, members, Channel::Sms, "a word sent back", at).await?;
         }
         // Only what the member's word closed: never a bounce, a blacklist or an operator's entry.
-        suppressions::lift(tx, number, purpose.as_str(), OPTED_OUT).await
+        let opened = suppressions::lift(tx, number, purpose.as_str(), OPTED_OUT).await?;
+        Ok(opened || lifted > 0)
     }
 
     /// What the line is for; of a line that is not configured, what nobody must be sent unasked.

@@ -12,6 +12,7 @@ use crate::domain::message::{Channel, EventKind, Purpose};
 use crate::domain::reply::Words;
 use crate::domain::token::{TokenKey, TokenUse};
 use crate::store::events::{self, About, Event};
+use crate::store::objections::{self, Objection};
 use crate::store::replies::{self, Reply};
 use crate::store::suppressions::{self, Suppression};
 use crate::store::{Store, StoreError, Tx, configuration};
@@ -142,6 +143,14 @@ impl Intake {
         let Some(address) = about.address.map(|address| address.to_lowercase()) else { return Ok(None) };
         let is_new = self.hear(tx, "unsubscribe", message, EventKind::Unsubscribed, &address, Some("by mail")).await?;
         self.suppress(tx, &address, &[Purpose::Marketing], "unsubscribed").await?;
+        let objection = Objection {
+            member_id: about.member_id,
+            channel: Channel::Email,
+            purpose: Purpose::Marketing,
+            reason: EventKind::Unsubscribed.to_string(),
+            made_at: self.now,
+        };
+        objections::insert(tx, &[objection]).await?;
         Ok(Some(Ingested { kind: Kind::NotABounce, status: None, message: Some(message), is_new, suppressed: true }))
     }
 
