@@ -15,7 +15,7 @@ use crate::domain::policy::LONGEST_REST;
 use crate::fallback;
 use crate::queue::Queue;
 use crate::scheduler;
-use crate::store::{configuration, messages};
+use crate::store::{configuration, messages, replies};
 
 /// While `once` waits for its senders.
 const LOOK: Duration = Duration::from_millis(5);
@@ -46,6 +46,9 @@ impl App {
         let mut work = Work::start(self).await?;
         let result = async {
             let catalog = self.applied(None).await?;
+            let mut tx = self.store.begin().await?;
+            replies::forget(&mut tx, self.clock.now()).await?;
+            tx.commit().await?;
             work.passed.planned +=
                 scheduler::scan(&self.store, &catalog, &self.clock, self.clock.now()).await?.inserted;
             fallback::pass(&self.store, &catalog, self.clock.now()).await?;

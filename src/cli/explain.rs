@@ -247,13 +247,14 @@ const fn because(reason: Reason) -> &'static str {
             "the member has no address on the campaign's channels, or a number that no SMS provider is for"
         }
         Reason::NoConsent => "the member has not agreed to marketing on the campaign's channels",
-        Reason::Suppressed => "the address must not be written to, or the member paused marketing",
+        Reason::Suppressed => "the address must not be written to, or the member objected or paused marketing",
+        Reason::SameAddress => "another member with this address gets it",
         Reason::HeldOut => "the member is in the control group",
         Reason::RestDay => "it was a day of rest, on which the brand sends nothing",
         Reason::FrequencyCap => "the member had as many messages lately as the brand allows",
         Reason::Budget => "the budget is used up",
         Reason::GiftUnavailable => "no gift is left",
-        Reason::OrderCancelled => "the order was cancelled or refunded",
+        Reason::OrderCancelled => "the order was cancelled or refunded, or is another member's by now",
         Reason::Collapsed => "an order close to it was thanked for, or will be, in its place",
         Reason::CampaignEnded => "the campaign is over or no longer configured",
         Reason::Restored => "the store was restored from a backup, and it may have gone out before",

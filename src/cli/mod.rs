@@ -21,9 +21,11 @@ mod check;
 mod demo;
 mod dkim;
 mod explain;
+mod export;
 mod forecast;
 mod gifts;
 mod import;
+mod members;
 mod messages;
 mod migrate;
 mod model;
@@ -31,6 +33,7 @@ mod once;
 mod output;
 mod plan;
 mod preview;
+mod replies;
 mod restored;
 mod run;
 mod segments;
@@ -78,6 +81,12 @@ enum Command {
     /// Bring members, purchases and suppressions in from CSV files.
     #[command(subcommand)]
     Import(import::Import),
+    /// Show, erase, readmit and merge members.
+    #[command(subcommand)]
+    Members(members::Members),
+    /// Write out who must not be written to, who objected, and who consented to what.
+    #[command(subcommand)]
+    Export(export::Export),
     /// Bring coupon codes in, and see who was given what.
     #[command(subcommand)]
     Gifts(gifts::Gifts),
@@ -99,6 +108,8 @@ enum Command {
     /// Read mails that came back: say what they are, or act on them.
     #[command(subcommand)]
     Bounces(bounces::Bounces),
+    /// List what members wrote that nobody understood by itself, for 30 days; mark it as read.
+    Replies(replies::Replies),
     /// List the ledger of messages.
     Messages(messages::Messages),
     /// Show what is in the store, what waits, and what needs somebody.
@@ -203,6 +214,9 @@ async fn execute(arguments: Arguments) -> Result {
         Command::Run(command) => command.execute(&session).await,
         Command::Restored(command) => command.execute(&session).await,
         Command::Bounces(command) => command.execute(&session).await,
+        Command::Members(command) => command.execute(&session).await,
+        Command::Export(command) => command.execute(&session).await,
+        Command::Replies(command) => command.execute(&session).await,
         Command::Messages(command) => command.execute(&session).await,
         Command::Status => status::execute(&session).await,
     }

@@ -44,6 +44,15 @@ pub fn tidy(text: &str) -> String {
         .collect()
 }
 
+/// Text of strangers as people may look at it: in one line, without control characters and marks that
+/// turn the direction of what follows, at most so many letters.
+pub fn legible(text: &str, most: usize) -> String {
+    let turns =
+        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    let text: String = text.chars().filter(|c| !turns(*c)).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(most).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +63,7 @@ mod tests {
         assert_eq!(persian_digits("1403-a"), "۱۴۰۳-a");
         assert_eq!(tidy("  علي كريمي "), "علی کریمی");
         assert_eq!(tidy("فاطمة علي"), "فاطمة علي");
+        assert_eq!(legible("\u{1b}[31mno\r\n\tmore\u{0}\u{202e}!", 20), "[31mno more !");
+        assert_eq!(legible("نمی\u{200c}خواهم", 4), "نمی\u{200c}");
     }
 }

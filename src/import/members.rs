@@ -14,6 +14,8 @@ use crate::store::{Store, StoreError};
 pub(super) struct Members<'a> {
     pub store: &'a Store,
     pub brand: &'a Brand,
+    /// Epoch milliseconds.
+    pub now: i64,
 }
 
 impl Rows for Members<'_> {
@@ -60,7 +62,7 @@ impl Rows for Members<'_> {
         columns: &Columns,
     ) -> Result<(Upserted, Vec<(usize, String)>), StoreError> {
         let mut tx = self.store.begin().await?;
-        let upserted = members::upsert(&mut tx, &mut rows, &columns.present(COLUMNS)).await?;
+        let upserted = members::upsert(&mut tx, &mut rows, &columns.present(COLUMNS), self.now).await?;
         tx.commit().await?;
         Ok((upserted, Vec::new()))
     }

@@ -149,7 +149,10 @@ impl Import<'_> {
     /// Imports the file. `progress` is told how many bytes of it were read.
     pub async fn run(&self, kind: Kind<'_>, progress: &mut (dyn FnMut(u64) + Send)) -> Result<Imported, ImportError> {
         match kind {
-            Kind::Members => self.stream(members::Members { store: self.store, brand: self.brand }, progress).await,
+            Kind::Members => {
+                let now = self.clock.now().timestamp_millis();
+                self.stream(members::Members { store: self.store, brand: self.brand, now }, progress).await
+            }
             Kind::Purchases => {
                 self.stream(purchases::Purchases { store: self.store, brand: self.brand }, progress).await
             }

@@ -7,16 +7,23 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::Clock;
 use crate::domain::member::Brand;
-use crate::domain::message::{EventKind, Purpose};
-use crate::domain::phone;
+use crate::domain::message::{Channel, EventKind, Purpose};
 use crate::domain::reply::Wish;
+use crate::domain::{phone, text};
 use crate::senders::sms::{Delivery, Provider, Receipted, Received};
 use crate::settings::Sms;
+use crate::store::answers::{self, Answer};
 use crate::store::events::{self, About, Event};
+use crate::store::objections::{self, Objection};
 use crate::store::receipts::{self, Waiting};
 use crate::store::replies::{self, Reply};
 use crate::store::suppressions::{self, Suppression};
-use crate::store::{StoreError, Tx};
+use crate::store::{StoreError, Tx, consents};
+
+/// So much of a text is kept, in letters; ten parts of a long SMS are less.
+const LONGEST_TEXT: usize = 2_000;
+/// The same of who sent it.
+const LONGEST_SENDER: usize = 100;
 
 /// The reason of a suppression that the member's own word made, and lifts again.
 pub const OPTED_OUT: &str = EventKind::OptedOut.as_str();
@@ -104,12 +111,29 @@ impl Heard<'_> {
     /// Records messages that came in, and does what they ask for.
     pub async fn received(&self, tx: &mut Tx, received: &[Received]) -> Result<(), StoreError> {
         for message in received {
-            // A name or a short number is nobody's that we write to.
-            if let Some(number) = number(&message.from, self.provider, self.brand) {
-                self.one(tx, &number, message).await?;
+            // A name or a short number is nobody's that we write to; what it wants, somebody has to find out.
+            match number(&message.from, self.provider, self.brand) {
+                Some(number) => self.one(tx, &number, message).await?,
+                None => self.keep(tx, &message.from, message).await?,
             }
         }
         Ok(())
+    }
+
+    /// Keeps what was written for somebody to read.
+    async fn keep(&self, tx: &mut Tx, from: &str, message: &Received) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let at = message.at.unwrap_or(now).min(now).timestamp_millis();
+        let reply = Reply {
+            key: format!("sms:{}:in:{}", self.provider.name, self.id(message, at)),
+            channel: Channel::Sms.as_str(),
+            address: text::legible(from, LONGEST_SENDER),
+            text: text::legible(&message.text, LONGEST_TEXT),
+            urgent: self.settings.words.is_nearly_stop(&message.text),
+            at,
+            heard_at: now.timestamp_millis(),
+        };
+        replies::keep(tx, &[reply]).await
     }
 
     async fn one(&self, tx: &mut Tx, number: &str, message: &Received) -> Result<(), StoreError> {
@@ -122,6 +146,9 @@ impl Heard<'_> {
             Some(Wish::Start) => EventKind::OptedIn,
             Some(Wish::Help) | None => EventKind::Replied,
         };
+        if wish.is_none() {
+            self.keep(tx, number, message).await?;
+        }
         receipts::lock(tx, number).await?;
         let about = receipts::last_to(tx, number, &self.provider.name).await?;
         for purpose in self.purposes(message.to.as_deref()) {
@@ -149,7 +176,7 @@ impl Heard<'_> {
                 _ => (format!("help:{number}:{purpose}:{}", now.date_naive()), &self.settings.replies.help),
             };
             if let (true, Some(text)) = (changed, text) {
-                let reply = Reply {
+                let answer = Answer {
                     key,
                     id: self.clock.new_id(),
                     address: number.to_owned(),
@@ -157,21 +184,39 @@ impl Heard<'_> {
                     text: text.clone(),
                     created_at: now.timestamp_millis(),
                 };
-                replies::insert(tx, &[reply]).await?;
+                answers::insert(tx, &[answer]).await?;
             }
         }
         Ok(())
     }
 
-    /// Brings the suppression to what the number said last about this purpose, whatever was heard first;
-    /// whether that changed it.
+    /// Brings the suppression of the number, and the objections of the members who have it now, to what it said last
+    /// about this purpose, whatever was heard first; whether that changed them.
     async fn settle(&self, tx: &mut Tx, number: &str, purpose: Purpose, at: i64) -> Result<bool, StoreError> {
         let last = receipts::last_wish(tx, number, purpose.as_str()).await?;
+        let members = objections::with_number(tx, number).await?;
         if last.as_deref() == Some(OPTED_OUT) {
-            return suppress(tx, number.to_owned(), purpose, OPTED_OUT, at).await;
+            let rows: Vec<Objection> = members
+                .into_iter()
+                .map(|member_id| Objection {
+                    member_id,
+                    channel: Channel::Sms,
+                    purpose,
+                    reason: OPTED_OUT.to_owned(),
+                    made_at: at,
+                })
+                .collect();
+            let objected = objections::insert(tx, &rows).await?;
+            let closed = suppress(tx, number.to_owned(), purpose, OPTED_OUT, at).await?;
+            return Ok(closed || objected > 0);
+        }
+        let lifted = objections::lift(tx, members.clone(), Channel::Sms, purpose, at).await?;
+        if lifted > 0 && purpose == Purpose::Marketing {
+            consents::confirm(tx, members, Channel::Sms, "a word sent back", at).await?;
         }
         // Only what the member's word closed: never a bounce, a blacklist or an operator's entry.
-        suppressions::lift(tx, number, purpose.as_str(), OPTED_OUT).await
+        let opened = suppressions::lift(tx, number, purpose.as_str(), OPTED_OUT).await?;
+        Ok(opened || lifted > 0)
     }
 
     /// What the provider's line is for; of a line that it does not have, what nobody must be sent unasked.

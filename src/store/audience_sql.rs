@@ -347,6 +347,7 @@ fn reachable(channel: Channel) -> String {
     };
     format!(
         "({address} IS NOT NULL AND {consent} AND NOT EXISTS (SELECT 1 FROM suppressions s \
-         WHERE s.address = LOWER({address}) AND s.purpose = 'marketing'))"
+         WHERE s.address = LOWER({address}) AND s.purpose = 'marketing') AND NOT EXISTS (SELECT 1 FROM objections o \
+         WHERE o.member_id = m.id AND o.channel = '{channel}' AND o.purpose = 'marketing'))"
     )
 }

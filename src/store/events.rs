@@ -38,6 +38,8 @@ statements! {
 /// A mailbox that is full or a host that is away may be well again tomorrow: an address is given up when its mail
 /// came back so on as many days (UTC) of the last [`SOFT_WITHIN`] milliseconds.
 const SOFT_DAYS: i64 = 5;
+/// The same where the domain takes no mail: that may be a mistake of its owner's, which is mended the next day.
+const NO_MAIL_DAYS: i64 = 2;
 const SOFT_WITHIN: i64 = 30 * 24 * 3_600_000;
 
 /// Something that was heard.
@@ -135,9 +137,9 @@ pub async fn counts(tx: &mut Tx, after: i64) -> Result<Vec<(String, i64)>> {
     Ok(query!(fetch_all, (String, i64), tx, COUNTS, after)?)
 }
 
-/// Whether mail to an address came back softly on so many days that nobody reads it any more.
-pub async fn is_given_up(tx: &mut Tx, address: &str, at: i64) -> Result<bool> {
-    let (kind, after) = (EventKind::SoftBounced.as_str(), at - SOFT_WITHIN);
-    let (days,): (i64,) = query!(fetch_one, (i64,), tx, DAYS_OF_ADDRESS, address, kind, after)?;
-    Ok(days >= SOFT_DAYS)
+/// Whether mail to an address came back in a way on so many days that nobody reads it any more.
+pub async fn is_given_up(tx: &mut Tx, address: &str, kind: EventKind, at: i64) -> Result<bool> {
+    let enough = if kind == EventKind::NoMail { NO_MAIL_DAYS } else { SOFT_DAYS };
+    let (days,): (i64,) = query!(fetch_one, (i64,), tx, DAYS_OF_ADDRESS, address, kind.as_str(), at - SOFT_WITHIN)?;
+    Ok(days >= enough)
 }

@@ -13,21 +13,26 @@ use sqlx::{Connection, PgConnection, PgPool, Postgres, Sqlite, SqlitePool, Trans
 
 use crate::domain::token::TokenKey;
 
+pub mod answers;
 pub mod audience_facts;
 pub mod audience_sql;
 pub mod claims;
 pub mod configuration;
+pub mod consents;
 pub mod dates;
 pub mod dialect;
+pub mod erasure;
 pub mod events;
 pub mod facts;
 pub mod gauges;
 pub mod gifts;
 pub mod leases;
 pub mod members;
+pub mod merging;
 pub mod messages;
 pub mod models;
 mod nodelay;
+pub mod objections;
 pub mod occasions;
 pub mod paces;
 pub mod purchases;
@@ -78,19 +83,24 @@ pub(crate) use query;
 /// Those that are built for the columns of a file stand with all of them and with none.
 pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
     let listed = [
+        ("answers", answers::STATEMENTS),
         ("audience_facts", audience_facts::STATEMENTS),
         ("audience_sql", audience_sql::STATEMENTS),
         ("claims", claims::STATEMENTS),
         ("configuration", configuration::STATEMENTS),
+        ("consents", consents::STATEMENTS),
         ("dates", dates::STATEMENTS),
+        ("erasure", erasure::STATEMENTS),
         ("events", events::STATEMENTS),
         ("facts", facts::STATEMENTS),
         ("gauges", gauges::STATEMENTS),
         ("gifts", gifts::STATEMENTS),
         ("leases", leases::STATEMENTS),
         ("members", members::STATEMENTS),
+        ("merging", merging::STATEMENTS),
         ("messages", messages::STATEMENTS),
         ("models", models::STATEMENTS),
+        ("objections", objections::STATEMENTS),
         ("paces", paces::STATEMENTS),
         ("purchases", purchases::STATEMENTS),
         ("queue_items", queue_items::STATEMENTS),

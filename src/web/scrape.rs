@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Shared, Web};
 use crate::catalog::{Catalog, CatalogError};
 use crate::domain::message::Channel;
-use crate::store::{configuration, gauges, suppressions};
+use crate::store::{configuration, gauges, replies, suppressions};
 
 /// How a metric changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,10 +71,16 @@ pub const METRICS: &[(Kind, &str, &str, &str)] = &[
         Kind::Gauge,
         "rekindle_alert",
         "alert, about",
-        "1 while a campaign is not scanned or is silent where it is usually not, a server rests, or a pool runs out",
+        "1 while a campaign is not scanned or is silent where it is usually not, a server rests, a pool runs out, or a reply is unread",
     ),
     (Kind::Gauge, "rekindle_gift_codes_left", "pool", "codes left in the pools that live campaigns draw on"),
     (Kind::Gauge, "rekindle_uncertain_messages", "", "messages handed over whose answer was lost"),
+    (
+        Kind::Gauge,
+        "rekindle_unread_replies",
+        "urgent",
+        "what members wrote and nobody has read: nearly an opt-out (yes), or anything else (no)",
+    ),
     (Kind::Gauge, "rekindle_suppressions", "", "addresses closed for a purpose; counted every five minutes"),
 ];
 
@@ -154,6 +160,7 @@ async fn ask_store(web: &Web, scrapes: &mut Scrapes) -> Result<(), CatalogError>
     };
     let found = gauges::read(&mut tx, now, &silent).await?;
     let paused = configuration::all_paused(&mut tx).await?;
+    let unread = replies::unread(&mut tx, now).await?;
     if scrapes.suppressions_at.is_none_or(|at| at.elapsed() > SUPPRESSIONS_FRESH) {
         set("rekindle_suppressions", suppressions::count(&mut tx).await?);
         scrapes.suppressions_at = Some(Instant::now());
@@ -166,6 +173,9 @@ async fn ask_store(web: &Web, scrapes: &mut Scrapes) -> Result<(), CatalogError>
     set("rekindle_in_flight_messages", found.in_flight);
     set("rekindle_held_campaigns", found.held);
     set("rekindle_uncertain_messages", found.uncertain);
+    for (urgent, count) in [("yes", unread.urgent), ("no", unread.all - unread.urgent)] {
+        gauge!("rekindle_unread_replies", "urgent" => urgent).set(count as f64);
+    }
     set("rekindle_paused", i64::from(paused));
     Ok(())
 }

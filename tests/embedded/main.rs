@@ -57,6 +57,7 @@ mod lines;
 mod pipeline;
 mod queue;
 mod reasons;
+mod replies;
 mod sending;
 mod statements;
 mod templates;

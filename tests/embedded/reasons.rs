@@ -17,6 +17,7 @@ fn rule(reason: Reason) -> Option<(&'static str, &'static str)> {
         Reason::NoAddress => ("pipeline", "a_member_without_an_address_gets_nothing"),
         Reason::NoConsent => ("pipeline", "a_member_who_takes_consent_back_gets_nothing"),
         Reason::Suppressed => ("pipeline", "a_suppressed_address_gets_nothing"),
+        Reason::SameAddress => ("people", "who_shares_an_address_gets_one_letter"),
         Reason::HeldOut => ("pipeline", "a_member_of_the_control_group_gets_nothing"),
         Reason::RestDay => ("days", "a_blackout_that_skips_ends_marketing_and_no_service_message"),
         Reason::FrequencyCap => ("pipeline", "the_frequency_cap_keeps_the_more_important_messages"),

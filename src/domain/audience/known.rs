@@ -28,7 +28,7 @@ pub struct Paid {
 pub struct Known<'a> {
     /// Valid orders, whenever they were made.
     pub purchases: &'a [Paid],
-    /// Channels whose address is closed to marketing.
+    /// Channels whose address is closed to marketing, or to which the member objects.
     pub suppressed: Vec<Channel>,
     /// Campaigns whose messages were sent, and when; `None` while that is not decided.
     pub received: Option<Vec<(&'a str, Instant)>>,

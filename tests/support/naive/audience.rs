@@ -57,7 +57,11 @@ pub fn admits(rule: &Value, scene: &Scene) -> Option<bool> {
             admits(scene.world.segments.get(name).unwrap_or_else(|| panic!("no segment {name}")), scene)
         }
         Some(("reachable", channel)) => {
-            let can = |channel| scene.member.address(channel).is_some() && scene.member.has_consent(channel);
+            let objects =
+                |channel: &str| scene.world.objections.contains(&(scene.member.id.clone(), channel.to_string()));
+            let can = |channel| {
+                scene.member.address(channel).is_some() && scene.member.has_consent(channel) && !objects(channel)
+            };
             match channel.as_str() {
                 Some("any") => Some(can("email") || can("sms")),
                 Some(channel @ ("email" | "sms")) => Some(can(channel)),
