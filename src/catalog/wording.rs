@@ -109,9 +109,13 @@ impl Sms<'_> {
         }
         let text = self.text.get_or_init(|| renderer.text(self.content, self.variables)).clone()?;
         let finished = line_for(&route.lines, self.purpose).map_or(Ok(text.clone()), |line| line.finish(&text));
+        let file = format!("{}/sms.txt", self.content);
         Ok(match finished {
-            Ok(text) => Form::Words(SmsWords::Text(text)),
-            Err(reason) => Form::Refused(refusal(format!("{}/sms.txt", self.content), reason)),
+            Ok(text) => match check_size(&file, &Content::text(text.clone())) {
+                Ok(()) => Form::Words(SmsWords::Text(text)),
+                Err(error) => Form::Refused(error),
+            },
+            Err(reason) => Form::Refused(refusal(file, reason)),
         })
     }
 }

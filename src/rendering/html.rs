@@ -222,8 +222,17 @@ impl Html {
     }
 
     /// Goes on behind a block, of which either branch may have been written.
-    pub fn join(&mut self, other: &Self) {
+    pub fn join(&mut self, other: &Self) -> Result<(), String> {
+        let place = |html: &Self| match html.state {
+            State::Before | State::Value(_) => Some((html.state, html.attribute.clone())),
+            State::Comment | State::Raw => Some((html.state, String::new())),
+            _ => None,
+        };
+        if place(self) != place(other) {
+            return Err("what follows stands in a tag's value, or not, as the block's branches end".to_owned());
+        }
         self.begins |= other.begins;
+        Ok(())
     }
 }
 

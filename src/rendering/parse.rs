@@ -128,7 +128,7 @@ impl Walk {
                         inner.template(branch, &mut other)?;
                     }
                     if let (Some(html), Some(other)) = (html.as_mut(), other) {
-                        html.join(&other);
+                        html.join(&other).map_err(at)?;
                     }
                 }
                 TemplateElement::PartialExpression(partial) | TemplateElement::PartialBlock(partial) => {
@@ -159,8 +159,9 @@ impl Walk {
             return Err(format!("more than {MOST_DEPTH} helpers stand within each other"));
         }
         let inner = Self { depth: self.depth + 1, ..self };
-        if let Parameter::Subexpression(name) = &helper.name {
-            inner.element(name.as_element())?;
+        // What it gives would be taken for the name of a helper, where it is one.
+        if matches!(helper.name, Parameter::Subexpression(_)) {
+            return Err("a helper in parentheses stands alone; write it without them".to_owned());
         }
         let name = helper.name.as_name().unwrap_or_default();
         let is_helper = helper.block || !helper.params.is_empty() || !helper.hash.is_empty();

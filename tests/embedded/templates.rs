@@ -99,6 +99,8 @@ fn what_could_run_out_of_bounds_is_refused_with_its_place() {
                 "there is no helper `log`",
             );
             check(path, "{{dat member.joined_at}}", "there is no helper `dat`; did you mean `date`");
+            // What a member's data would be taken for.
+            check(path, "{{(default member.tier \"x\")}}", "write it without them");
             // What is deeper than the stack.
             for (open, close) in [
                 ("{{#if member.tier}}", "{{/if}}"),
@@ -193,6 +195,13 @@ fn a_value_stands_where_it_is_escaped_or_is_refused() {
     check("<p style=\"color:{{member.attributes.colour}}\">x", "a value cannot stand in `style`");
     check("<style>p { color: {{member.tier}} }</style>", "a value cannot stand in `<style>`");
     check("<script>f('{{member.tier}}')</script>", "a value cannot stand in `<script>`");
+    for begun in
+        ["title=\"{{else}}href=\"", "href=\"{{else}}href='", "href=\"{{else}}", "{{else}}href=\"", "><!--{{else}}"]
+    {
+        let body = format!("<a {{{{#if member.tier}}}}{begun}{{{{/if}}}}{{{{member.attributes.u}}}}\">x</a>");
+        check(&body, "as the block's branches end");
+    }
+    html("<p{{#if member.tier}} class=\"a\"{{/if}}>x{{#if member.tier}}<b>{{/if}}</p>", &member(&[]));
     // Where it is text, or a number.
     let evil = "\"'><x-evil a=1>`&";
     let written = html(
