@@ -7,6 +7,8 @@ mod agreement_contract;
 mod arrival_contract;
 #[path = "../contract/at_risk.rs"]
 mod at_risk_contract;
+#[path = "../contract/attackers.rs"]
+mod attackers_contract;
 #[path = "../contract/audiences.rs"]
 mod audience_contract;
 #[path = "../contract/bounces.rs"]
@@ -42,6 +44,7 @@ mod support;
 #[path = "../contract/web.rs"]
 mod web_contract;
 
+mod attackers;
 mod audiences;
 mod bounces;
 mod faults;
