@@ -19,6 +19,9 @@ pub(super) enum Import {
     Purchases(File),
     /// Addresses that must not be written to: `address` and any of purpose, reason.
     Suppressions(File),
+    /// What was said about consent, with when, where and by what words: `external_id`, `channel`, `given`, `at`, `source`,
+    /// and if you like `evidence`.
+    Consents(File),
 }
 
 #[derive(Debug, clap::Args)]
@@ -36,6 +39,7 @@ impl Import {
             Self::Members(file) => (Kind::Members, "members", file),
             Self::Purchases(file) => (Kind::Purchases, "purchases", file),
             Self::Suppressions(file) => (Kind::Suppressions, "suppressions", file),
+            Self::Consents(file) => (Kind::Consents, "consents", file),
         };
         let rejects = rejects.unwrap_or_else(|| file.with_extension("rejects.csv"));
         let app = session.open().await?;
@@ -70,6 +74,10 @@ fn remarks(done: &Imported) -> Result {
     if done.repeated > 0 {
         let rows = counted(done.repeated as usize, "row");
         output::say(&format!("{rows} repeated the id of a row before; the later one counts."))?;
+    }
+    if done.erased > 0 {
+        let rows = counted(done.erased as usize, "row");
+        output::say(&format!("{rows} named somebody who was erased; nothing of them is stored."))?;
     }
     if done.withdrawn > 0 {
         let consents = counted(done.withdrawn as usize, "consent");

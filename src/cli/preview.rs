@@ -1,5 +1,6 @@
 //! `preview CAMPAIGN --member ID`.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use chrono::Duration;
@@ -59,7 +60,8 @@ impl Preview {
                     None => "",
                 },
             };
-            std::fs::write(file, text)
+            crate::files::create(file)
+                .and_then(|mut out| out.write_all(text.as_bytes()))
                 .map_err(|error| CommandError::Other(format!("cannot write {}: {error}", file.display())))?;
         }
         if let Some(to) = to {

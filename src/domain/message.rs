@@ -222,6 +222,10 @@ pub struct Envelope {
     pub content: Content,
 }
 
+/// No message is this long in a queue, before it is packed: what would be is not made, and what claims to be is not
+/// read.
+pub const LONGEST_MESSAGE: usize = 16 * 1024 * 1024;
+
 /// What is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]

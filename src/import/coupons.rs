@@ -45,6 +45,6 @@ impl Rows for Coupons<'_> {
             Some((index, format!("the code is in the pool `{pool}` already")))
         };
         let bad = rows.iter().enumerate().filter_map(elsewhere).collect();
-        Ok((Upserted { inserted, updated: 0 }, bad))
+        Ok((Upserted { inserted, ..Upserted::default() }, bad))
     }
 }

@@ -1,4 +1,4 @@
-//! Imports: CSV files of members, purchases, suppressions and coupon codes, streamed in batches. Good rows are
+//! Imports: CSV files of members, purchases, suppressions, consents and coupon codes, streamed in batches. Good rows are
 //! kept, bad ones go to the rejects file with line and reason. Importing a file twice changes nothing.
 
 use std::cell::RefCell;
@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -16,6 +17,7 @@ use crate::domain::text::{clean, unguarded};
 use crate::store::members::Upserted;
 use crate::store::{Store, StoreError};
 
+mod consents;
 mod coupons;
 mod members;
 mod purchases;
@@ -57,6 +59,7 @@ pub enum Kind<'a> {
     Members,
     Purchases,
     Suppressions,
+    Consents,
     Coupons {
         /// That of the rows that name none.
         pool: Option<&'a str>,
@@ -75,6 +78,8 @@ pub struct Imported {
     pub repeated: u64,
     /// Consents that rejected rows took back: a readable "no" counts, whatever is wrong with its row.
     pub withdrawn: u64,
+    /// Rows about somebody who was erased: nothing of them is stored.
+    pub erased: u64,
 }
 
 /// Why an import cannot begin or go on. What was read before stays imported.
@@ -223,6 +228,10 @@ trait Rows {
         rows: Vec<Self::Row>,
         columns: &Columns,
     ) -> Result<(Upserted, Vec<(usize, String)>), StoreError>;
+    /// Writes what could only be written once the whole file was read.
+    async fn finish(&self, _columns: &Columns) -> Result<Upserted, StoreError> {
+        Ok(Upserted::default())
+    }
     /// Takes consents back; gives how many were given.
     async fn withdraw(&self, _consents: &[(String, Channel)]) -> Result<u64, StoreError> {
         Ok(0)
@@ -264,13 +273,13 @@ impl Import<'_> {
     pub async fn run(&self, kind: Kind<'_>, progress: &mut (dyn FnMut(u64) + Send)) -> Result<Imported, ImportError> {
         let (store, brand, now) = (self.store, self.brand, self.clock.now());
         match kind {
-            Kind::Members => self.stream(members::Members { store, brand, now }, progress).await,
+            Kind::Members => {
+                self.stream(members::Members { store, brand, now, names: Mutex::default() }, progress).await
+            }
             Kind::Purchases => self.stream(purchases::Purchases { store, brand, now }, progress).await,
             Kind::Coupons { pool } => self.stream(coupons::Coupons { store, pool }, progress).await,
-            Kind::Suppressions => {
-                let now = now.timestamp_millis();
-                self.stream(suppressions::Suppressions { store, brand, now }, progress).await
-            }
+            Kind::Suppressions => self.stream(suppressions::Suppressions { store, brand, now }, progress).await,
+            Kind::Consents => self.stream(consents::Consents { store, brand, now }, progress).await,
         }
     }
 
@@ -325,10 +334,20 @@ impl Import<'_> {
             Ok(()) => self.flush(&rows, &columns, &mut batch, &mut done, &mut rejects).await,
             failed => failed,
         };
+        let ended = match ended {
+            Ok(()) => again(async || rows.finish(&columns).await)
+                .await
+                .map(|last| {
+                    done.inserted += last.inserted;
+                    done.updated += last.updated;
+                })
+                .map_err(ImportError::from),
+            failed => failed,
+        };
         progress(records.position());
         // Whatever stopped the import, the rows that were set aside by then are there.
         rejects.finish().and(ended)?;
-        done.unchanged = done.rows - done.rejected - done.inserted - done.updated;
+        done.unchanged = done.rows - done.rejected - done.erased - done.inserted - done.updated;
         Ok(done)
     }
 
@@ -354,6 +373,7 @@ impl Import<'_> {
         let (upserted, bad) = again(async || rows.write(decoded.clone(), columns).await).await?;
         done.inserted += upserted.inserted;
         done.updated += upserted.updated;
+        done.erased += upserted.erased;
         for (index, reason) in bad {
             let (line, raw) = std::mem::take(&mut places[index]);
             rejects.add(Reject { line, reason, raw })?;

@@ -12,6 +12,7 @@ use crate::domain::member::Brand;
 use crate::domain::money::{parse_amount, parse_currency};
 use crate::domain::purchase::OrderStatus;
 use crate::domain::text::tidy;
+use crate::store::erasure::{self, Named};
 use crate::store::members::{self, Upserted};
 use crate::store::purchases::{self, OPTIONAL_COLUMNS, PurchaseRow};
 use crate::store::{Store, StoreError};
@@ -97,9 +98,14 @@ impl Rows for Purchases<'_> {
         } else {
             HashMap::new()
         };
+        let named: Vec<_> = rows.iter().map(|row| vec![Named::Id(&row.member)]).collect();
+        let erased = erasure::erased(&mut tx, &named).await?;
         let mut good = Vec::with_capacity(rows.len());
         let mut bad = Vec::new();
         for (index, Unresolved { member, mut row, amount }) in rows.into_iter().enumerate() {
+            if erased[index] {
+                continue;
+            }
             let Some(id) = known.get(&member) else {
                 bad.push((index, format!("there is no member `{member}`; import members first")));
                 continue;
@@ -122,6 +128,7 @@ impl Rows for Purchases<'_> {
             purchases::upsert(&mut tx, &mut good, &columns.present(OPTIONAL_COLUMNS)).await?
         };
         tx.commit().await?;
-        Ok((upserted, bad))
+        let erased = erased.into_iter().filter(|erased| *erased).count() as u64;
+        Ok((Upserted { erased, ..upserted }, bad))
     }
 }

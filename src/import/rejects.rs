@@ -1,13 +1,13 @@
 //! The rejects file of an import: `line,reason,row`. It is of one run: what an earlier one left there goes first,
 //! and a file that is anything else is left alone.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::ImportError;
 use crate::domain::text::guarded;
+use crate::files;
 
 const HEAD: &str = "line,reason,row\n";
 
@@ -53,8 +53,7 @@ impl<'a> Rejects<'a> {
         match &mut self.writer {
             Some(writer) => Ok(writer),
             empty => {
-                let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.file)?;
-                let mut writer = csv::Writer::from_writer(file);
+                let mut writer = csv::Writer::from_writer(files::create(self.file)?);
                 writer.write_record(HEAD.trim_end().split(','))?;
                 Ok(empty.insert(writer))
             }

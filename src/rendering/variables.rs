@@ -18,7 +18,9 @@
 //! `gift` is there only where the message brings one: its step's own or, where that gives nothing, the last one of
 //! its occasion. Where it can be missing, what says it stands between `{{#if gift}}` and `{{/if}}`.
 //!
-//! Helpers: `{{date X}}`, `{{number X}}`, `{{money AMOUNT CURRENCY}}`, `{{default X "text"}}`.
+//! Helpers: `{{date X}}`, `{{number X}}`, `{{money AMOUNT CURRENCY}}`, `{{default X "text"}}`; and those of
+//! Handlebars: `if`, `unless`, `each`, `with`, `lookup`, `eq`, `ne`, `gt`, `gte`, `lt`, `lte`, `and`, `or`, `not`,
+//! `len`.
 
 use handlebars::Context;
 use serde_json::{Value, json};
@@ -67,6 +69,9 @@ pub const NAMES: &[&str] = &[
     "gift.points",
 ];
 
+/// Those that are numbers whoever the member is.
+pub(super) const NUMBERS: &[&str] = &["member.points", "occasion.years", "occasion.days_since", "gift.points"];
+
 /// What to say of a name that stands for nothing.
 pub(super) fn missing(name: &str) -> String {
     if name.starts_with("gift.") && NAMES.contains(&name) {
@@ -114,7 +119,7 @@ impl Variables<'_> {
     }
 
     /// The HTML of the message, as far as it is tracked.
-    pub(super) fn tracked(&self, html: String) -> String {
+    pub(super) fn tracked(&self, html: &str) -> String {
         links::tracked(html, &self.brand.base_url, self.tokens, self.message, self.track)
     }
 

@@ -22,7 +22,7 @@ pub(super) fn decode(value: Value<'_>) -> Option<Brand> {
             if text.starts_with("http://") || text.starts_with("https://") {
                 Ok(text.trim_end_matches('/').to_owned())
             } else {
-                Err(format!("`{text}` is not a web address; write it with https://"))
+                Err(format!("`{}` is not a web address; write it with https://", crate::store::redact(text)))
             }
         })
     });

@@ -26,6 +26,10 @@ statements! {
         CASE m.channel WHEN 'email' THEN b.email WHEN 'sms' THEN b.phone END) AS address \
         FROM messages m JOIN members b ON b.id = m.member_id WHERE m.id = $1";
     BY_REFERENCE = "SELECT message_id FROM attempts WHERE reference = $1 AND sender = $2 ORDER BY started_at DESC LIMIT 1";
+    // Several names stand for a process that ended before it noted which of them it was.
+    GIVEN_TO = "SELECT sender FROM (SELECT dispatch_no, sender FROM attempts WHERE message_id = $1 UNION ALL \
+        SELECT dispatch_no, sender FROM under_way WHERE message_id = $1 AND started_at IS NOT NULL) given \
+        WHERE sender IS NOT NULL ORDER BY dispatch_no";
     OF_MESSAGES = "SELECT key, message_id, kind, at, address, detail FROM events WHERE message_id {in_uuid $1} ORDER BY at, key";
     COUNTS = "SELECT kind, COUNT(*) FROM events WHERE at > $1 GROUP BY kind";
     DAYS_OF_ADDRESS = "SELECT COUNT(DISTINCT at / 86400000) FROM events WHERE address = $1 AND kind = $2 AND at > $3";
@@ -110,6 +114,12 @@ pub async fn about(tx: &mut Tx, message: Uuid) -> Result<Option<About>> {
 pub async fn by_reference(tx: &mut Tx, sender: &str, reference: &str) -> Result<Option<Uuid>> {
     let found: Option<(Uuid,)> = query!(fetch_optional, (Uuid,), tx, BY_REFERENCE, reference, sender)?;
     Ok(found.map(|(id,)| id))
+}
+
+/// To whom a message was given, in order; several names, separated by `, `, where it was one of them.
+pub async fn given_to(tx: &mut Tx, message: Uuid) -> Result<Vec<String>> {
+    let found: Vec<(String,)> = query!(fetch_all, (String,), tx, GIVEN_TO, message)?;
+    Ok(found.into_iter().map(|(sender,)| sender).collect())
 }
 
 /// What was heard about a message, in order.

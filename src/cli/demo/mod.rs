@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::domain::calendar::local_midnight;
 use crate::domain::member::Track;
 use crate::domain::message::{Channel, State};
+use crate::files;
 use crate::import::Kind;
 use crate::rendering::Variables;
 use crate::settings::{QueueSetting, Settings};
@@ -117,17 +118,11 @@ impl Demo {
                 "coupons.csv",
                 "rejects.csv",
             ] {
-                let path = self.folder.join(name);
-                if path.exists() {
-                    std::fs::remove_file(&path).map_err(|error| failed("empty", error))?;
-                }
+                gone(std::fs::remove_file(self.folder.join(name))).map_err(|error| failed("empty", error))?;
             }
-            let outbox = self.folder.join("outbox");
-            if outbox.exists() {
-                std::fs::remove_dir_all(&outbox).map_err(|error| failed("empty", error))?;
-            }
+            gone(std::fs::remove_dir_all(self.folder.join("outbox"))).map_err(|error| failed("empty", error))?;
         }
-        std::fs::create_dir_all(&self.folder).map_err(|error| failed("create", error))
+        files::folder(&self.folder).map_err(|error| failed("create", error))
     }
 
     /// The project's settings on the embedded defaults, in the demo's own folder; written there, so
@@ -145,8 +140,16 @@ impl Demo {
         let config = std::path::absolute(&session.config).map_err(CommandError::Output)?;
         let root = config.parent().unwrap_or(&config);
         let own = own_settings(&text, root);
-        std::fs::write(self.folder.join("rekindle.yaml"), own).map_err(CommandError::Output)?;
+        files::write(&self.folder.join("rekindle.yaml"), own.as_bytes()).map_err(CommandError::Output)?;
         Ok(settings)
+    }
+}
+
+/// Removing what is not there is as good. A link is removed itself, not what it leads to.
+fn gone(removed: std::io::Result<()>) -> std::io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }
 

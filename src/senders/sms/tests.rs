@@ -341,9 +341,14 @@ fn settings_that_do_not_fit_the_description_are_refused() {
         |options| options.base_url = Some("ftp://sms.example.com".to_owned()),
         "the base URL of `kavenegar` is not an http(s) address: `ftp` is another protocol",
     );
+    for url in ["http://10.0.0.1", "http://127.0.0.1@sms.example.com", "HTTP:\\\\sms.example.com"] {
+        let options = SmsOptions { base_url: Some(url.to_owned()), ..options("") };
+        let error = SmsFactory::new(kavenegar(), options).err().unwrap().to_string();
+        assert_eq!(error, "the base URL of `kavenegar` leads to another machine without TLS: write https://");
+    }
     let local = |url: &str| factory(url).is_local();
     assert!(local("http://127.0.0.1:8080") && local("http://[::1]:1/") && local("http://localhost"));
-    assert!(!local("https://api.kavenegar.com") && !local("http://10.0.0.1"));
+    assert!(!local("https://api.kavenegar.com"));
     assert!(!format!("{:?}", options("http://x")).contains("s3cret"));
 }
 
