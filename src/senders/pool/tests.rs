@@ -282,10 +282,10 @@ async fn who_may_have_a_message_already_gets_it_alone() {
 }
 
 #[tokio::test]
-async fn a_number_that_nobody_is_for_is_our_fault() {
+async fn a_number_that_nobody_is_for_asks_nobody() {
     let time = Time::default();
     let a = Fixed::new("a", sent());
     let pool = time.pool(vec![server(&a, 1, &["+98"])]);
     let outcome = pool.open().send(&envelope(1, "+15551234567")).await;
-    assert!(matches!(outcome, Outcome::Rejected { reason: Reason::OurFault, suppress: false, .. }), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::Rejected { reason: Reason::Unbuildable, suppress: false, .. }), "{outcome:?}");
 }
