@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use csv::{ByteRecord, ReaderBuilder};
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::domain::member::Brand;
@@ -63,6 +64,13 @@ pub enum ImportError {
     Header { file: String, reason: String },
     #[error("cannot write rejected rows to {file}: {reason}")]
     Rejects { file: String, reason: String },
+    /// Somebody asked it to.
+    #[error(
+        "stopped before line {line} of {file}: {} rows were read, {} of them new, {} changed, {} rejected; \
+         import the file again for the rest",
+        .done.rows, .done.inserted, .done.updated, .done.rejected
+    )]
+    Stopped { file: String, line: u64, done: Imported },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -75,6 +83,8 @@ pub struct Import<'a> {
     pub file: &'a Path,
     /// Where bad rows go; created with the first of them.
     pub rejects: PathBuf,
+    /// Ends it after the batch that is being written.
+    pub stop: &'a CancellationToken,
 }
 
 /// A row that is not imported.
@@ -199,6 +209,11 @@ impl Import<'_> {
                         self.flush(&rows, &columns, &mut batch, &mut done, &mut rejects).await?;
                         keys.clear();
                         progress(reader.position().byte());
+                        if self.stop.is_cancelled() {
+                            rejects.finish()?;
+                            let rows = done.rows - 1;
+                            return Err(ImportError::Stopped { file: name, line, done: Imported { rows, ..done } });
+                        }
                     }
                     keys.insert(R::key(&row).to_owned());
                     batch.push((row, line, raw(&record)));

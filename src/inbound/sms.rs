@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::Clock;
 use crate::domain::member::Brand;
-use crate::domain::message::{EventKind, Purpose};
+use crate::domain::message::{Channel, EventKind, Purpose};
 use crate::domain::phone;
 use crate::domain::reply::Wish;
 use crate::senders::sms::{Delivery, Provider, Receipted, Received};
@@ -45,13 +45,13 @@ impl Heard<'_> {
             let Some(called) = receipt.reference.as_ref().or(receipt.message.as_ref()) else { continue };
             let mut about = None;
             if let Some(own) = receipt.message.as_ref().and_then(|own| own.parse().ok()) {
-                about = events::about(tx, own).await?.filter(|about| about.channel.as_deref() == Some("sms"));
+                about = events::about(tx, own, Some(Channel::Sms)).await?;
             }
             if about.is_none()
                 && let Some(reference) = &receipt.reference
                 && let Some(id) = events::by_reference(tx, name, reference).await?
             {
-                about = events::about(tx, id).await?;
+                about = events::about(tx, id, Some(Channel::Sms)).await?;
             }
             let blocked = about.as_ref().filter(|_| kind == EventKind::Blocked).and_then(|about| about.address.clone());
             let event = Event {
@@ -59,6 +59,7 @@ impl Heard<'_> {
                 message_id: about.as_ref().map(|about| about.id),
                 kind: kind.to_string(),
                 at: now,
+                channel: Channel::Sms.to_string(),
                 address: blocked.clone(),
                 detail: Some(receipt.status.clone()),
             };
@@ -104,6 +105,7 @@ impl Heard<'_> {
                 message_id: about,
                 kind: kind.to_string(),
                 at,
+                channel: Channel::Sms.to_string(),
                 address: Some(number.to_owned()),
                 detail: Some(purpose.to_string()),
             };
@@ -129,6 +131,7 @@ impl Heard<'_> {
                     purpose: purpose.to_string(),
                     text: text.clone(),
                     created_at: now.timestamp_millis(),
+                    only_by: None,
                 };
                 replies::insert(tx, &[reply]).await?;
             }

@@ -15,6 +15,8 @@ mod bounces_contract;
 mod changes_contract;
 #[path = "../contract/days.rs"]
 mod days_contract;
+#[path = "../contract/dispatched.rs"]
+mod dispatched_contract;
 #[path = "../contract/fallback.rs"]
 mod fallback_contract;
 #[path = "../contract/gifts.rs"]
@@ -51,8 +53,10 @@ mod launching;
 mod layers;
 mod lines;
 mod pipeline;
+mod power;
 mod queue;
 mod reasons;
 mod sending;
+mod signals;
 mod statements;
 mod web;

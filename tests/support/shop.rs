@@ -13,6 +13,7 @@ use rekindle::plan;
 use rekindle::settings::Settings;
 use rekindle::store::messages::{self, Filter, Listed};
 use rekindle::store::{Store, configuration};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Folder;
@@ -164,6 +165,7 @@ impl Shop {
             clock: &Clock::simulated(at("2020-01-01T00:00:00Z")),
             file: &file,
             rejects: self.folder.0.join("rejects.csv"),
+            stop: &CancellationToken::new(),
         };
         import.run(kind, &mut |_| {}).await
     }
