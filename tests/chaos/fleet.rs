@@ -27,7 +27,7 @@ sms:
   sender: gateway
   base_url: http://127.0.0.1:SMS
   credentials: { webhook_key: KEY }
-  lines: [{ number: "3000", purpose: marketing }]
+  lines: [{ number: '3000', purpose: marketing }]
 templates: templates
 outbox: outbox
 store: STORE

@@ -90,7 +90,8 @@ impl Gateway {
             request.extend_from_slice(&part[..got]);
             let text = String::from_utf8_lossy(&request).into_owned();
             let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-            let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+            let length =
+                head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
             if body.len() < length.unwrap_or(0) {
                 continue;
             }

@@ -226,8 +226,7 @@ fn member(n: usize) -> String {
 async fn import(zoo: Arc<Zoo>, shop: Arc<Shop>, members: usize, parts: usize, within: Duration) {
     for part in 0..parts {
         let (from, to) = (members * part / parts, members * (part + 1) / parts);
-        let rows: String =
-            (from..to).map(member).collect();
+        let rows: String = (from..to).map(member).collect();
         let file = shop.folder.0.join(format!("members-{part}.csv"));
         std::fs::write(&file, format!("{COLUMNS}\n{rows}")).unwrap();
         let mut tries = 1;
@@ -311,8 +310,7 @@ async fn a_backlog_of_100_000_is_worked_off_in_little_memory() {
     let working = Instant::now();
     let expected = members * CAMPAIGNS.len() + ended.len();
     loop {
-        let oracle::Remaining { planned, retrying, under_way, falling, all } =
-            oracle::remaining(&store).await.unwrap();
+        let oracle::Remaining { planned, retrying, under_way, falling, all } = oracle::remaining(&store).await.unwrap();
         let depth = queue.depth(Channel::Email).await.unwrap();
         if (planned - retrying, under_way + falling, all, depth) == (0, 0, i64::try_from(expected).unwrap(), 0) {
             break;

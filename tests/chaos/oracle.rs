@@ -278,7 +278,10 @@ mod tests {
         let wrong = |gifts: &[(Uuid, &str)], taken: &[(Uuid, &[&str])]| {
             let gifts = gifts.iter().map(|(id, code)| (*id, (*code).to_owned())).collect();
             let codes = |codes: &[&str]| codes.iter().map(|code| (*code).to_owned()).collect();
-            let taken = taken.iter().map(|(id, list)| (*id, Taken { times: 1, codes: codes(list), ..Taken::default() })).collect();
+            let taken = taken
+                .iter()
+                .map(|(id, list)| (*id, Taken { times: 1, codes: codes(list), ..Taken::default() }))
+                .collect();
             let mut verdict = Verdict::default();
             verdict.look_at_codes(&gifts, &taken);
             verdict.wrong.len()
@@ -297,7 +300,10 @@ mod tests {
             let judged = judged.iter().map(|address| (id, address.map(str::to_owned))).collect();
             let recipients = recipients.iter().map(|address| (*address).to_owned()).collect();
             let mut verdict = Verdict::default();
-            verdict.look_at_recipients(judged, &BTreeMap::from([(id, Taken { times: 1, recipients, ..Taken::default() })]));
+            verdict.look_at_recipients(
+                judged,
+                &BTreeMap::from([(id, Taken { times: 1, recipients, ..Taken::default() })]),
+            );
             verdict.wrong.len()
         };
         assert_eq!(wrong(&[Some("a@x.example"), Some("b@x.example"), None], &["b@x.example"]), 0);

@@ -69,7 +69,7 @@ async fn suppress(shop: &Shop, address: &str) {
         reason: "complained".to_owned(),
         created_at: 0,
     };
-    shop.write_store(async |tx| drop(suppressions::insert(tx, &[row]).await.unwrap())).await;
+    shop.write_store(async |tx| assert_eq!(suppressions::insert(tx, &[row]).await.unwrap(), 1)).await;
 }
 
 /// To whom the captured mails went.

@@ -185,11 +185,9 @@ pub async fn a_receipt_before_the_outcome_is_not_lost(size: Size) {
 /// `reach: fallback`: a mail goes instead of an SMS that did not arrive, or that nobody confirmed in time.
 pub async fn a_receipt_about_an_sms_moves_no_mail_that_went_instead(size: Size) {
     // Undelivered, in two ways; delivered after all.
-    for (at_first, later, ended) in [
-        (Some("11"), ["11", "6", "10"], "sent"),
-        (None, ["6", "11", "10"], "sent"),
-        (None, ["10", "6", "14"], "sent"),
-    ] {
+    for (at_first, later, ended) in
+        [(Some("11"), ["11", "6", "10"], "sent"), (None, ["6", "11", "10"], "sent"), (None, ["10", "6", "14"], "sent")]
+    {
         let texting = Texting::new(&size, "").await;
         for table in ["events", "attempts", "receipts_waiting", "suppressions", "messages"] {
             texting.runs(&format!("DELETE FROM {table}")).await;

@@ -42,6 +42,7 @@ mod support;
 #[path = "../contract/web.rs"]
 mod web_contract;
 
+mod answers;
 mod audiences;
 mod bounces;
 mod damaged_files;

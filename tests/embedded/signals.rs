@@ -23,7 +23,6 @@ async fn shop(server: &MailServer, members: usize) -> Shop {
     shop.write("rekindle.yaml", shop.settings_text());
     let rows: String = (0..members).map(|n| format!("m{n},m{n}@example.com,true\n")).collect();
     shop.import(Kind::Members, format!("external_id,email,email_consent\n{rows}")).await;
-    shop.close().await;
     shop
 }
 
@@ -133,7 +132,8 @@ async fn an_import_stops_after_its_batch_and_says_how_far_it_came() {
     assert_eq!(code, Some(143), "{said}");
     let there = count().await;
     assert!(there % 2_000 == 0 && there < 150_000, "whole batches: {there}");
-    let expected = format!("stopped before line {} of members.csv: {there} rows were read, {there} of them new", there + 2);
+    let expected =
+        format!("stopped before line {} of members.csv: {there} rows were read, {there} of them new", there + 2);
     assert!(said.contains(&expected), "{said}");
     shop.close().await;
 }

@@ -58,9 +58,7 @@ fn is_own(reply: &Reply, status: u16, json: Option<&Value>, body: &[u8]) -> bool
     let reads_json = codes.into_iter().any(|source| matches!(source, Source::Pointer(_)));
     match body.trim_ascii_start() {
         [] => status < 300 && reply.reference.is_empty(),
-        _ if reads_json || !reply.reference.is_empty() => {
-            json.is_some_and(|json| json.is_object() || json.is_array())
-        }
+        _ if reads_json || !reply.reference.is_empty() => json.is_some_and(|json| json.is_object() || json.is_array()),
         [first, ..] => *first != b'<',
     }
 }
