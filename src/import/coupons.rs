@@ -24,7 +24,8 @@ impl Rows for Coupons<'_> {
             None => self.pool.map(str::to_owned),
         };
         if pool.is_none() && cells.get("pool").is_none() {
-            cells.problem("pool", "none is named; add the column `pool`, or say --pool NAME");
+            let reason = "no pool is named; add the column `pool`, or say --pool NAME".to_owned();
+            cells.problems.borrow_mut().push(reason);
         }
         Some(Coupon { code: code?, pool: pool? })
     }

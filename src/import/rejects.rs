@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::ImportError;
@@ -34,7 +35,10 @@ impl<'a> Rejects<'a> {
         let removed = match file.symlink_metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
-            Ok(found) if found.is_file() && is_ours(file)? => std::fs::remove_file(file),
+            // A device, or a link: judged where something is written to it.
+            Ok(found) if !found.is_file() => Ok(()),
+            // What has another name is not lost with this one.
+            Ok(found) if found.nlink() > 1 || is_ours(file)? => std::fs::remove_file(file),
             Ok(_) => Err(io::Error::other("it is there and not of an import; name another file with --rejects")),
         };
         removed.map_err(|error| rejects.failed(&error)).map(|()| rejects)

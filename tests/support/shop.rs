@@ -320,12 +320,12 @@ impl Shop {
     }
 }
 
-/// The day before the latest date in a file, from 2020 on: what happens tomorrow may stand in it.
+/// The beginning of the latest day in a file, from 2020 on.
 fn written_at(file: &str) -> String {
     let plain = ascii_digits(file);
     let date = |at: usize| parse_date(plain.get(at..at + 10).filter(|text| text.starts_with(['1', '2']))?).ok();
     let latest = (0..plain.len()).filter_map(date).max().unwrap_or_default();
-    let day = latest.max(chrono::NaiveDate::from_ymd_opt(2020, 1, 2).unwrap()).pred_opt().unwrap();
+    let day = latest.max(chrono::NaiveDate::from_ymd_opt(2020, 1, 1).unwrap());
     format!("{day}T00:00:00Z")
 }
 
