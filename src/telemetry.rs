@@ -108,11 +108,11 @@ mod tests {
         };
         check("rekindle", Some(Level::TRACE));
         check("rekindle::sender::pace", Some(Level::TRACE));
-        for library in ["rekindles", "sqlx::query", "hyper_util::client", "reqwest::connect", "rustls::conn", "log", ""]
+        for library in ["rekindles", "sqlx", "hyper_util::client", "reqwest", "rustls::conn", "log", ""]
         {
             check(library, Some(Level::WARN));
         }
-        for library in ["handlebars::render", "html5ever::tree_builder", "lapin::channels", "async_imap", "lettre"] {
+        for library in ["handlebars", "html5ever::tree_builder", "lapin", "async_imap", "lettre"] {
             check(library, None);
         }
     }

@@ -96,6 +96,7 @@ pub(super) async fn import(app: &App, kind: Kind<'_>, what: &str, file: &Path, r
         clock: &app.clock,
         file,
         rejects: rejects.to_owned(),
+        stop: &app.stop,
     };
     let done = import.run(kind, &mut |bytes| progress.at(bytes)).await;
     progress.finish();

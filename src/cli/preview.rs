@@ -225,6 +225,7 @@ async fn send(
         campaign: campaign.name.clone(),
         purpose: campaign.purpose,
         to,
+        meant_for: None,
         only: None,
         content,
     };

@@ -216,6 +216,9 @@ pub struct Envelope {
     pub purpose: Purpose,
     /// The e-mail address, or the phone number in E.164.
     pub to: String,
+    /// The member's own address, by which policy judged, where `to` is another (`redirect_all_to`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meant_for: Option<String>,
     /// Who may have the message already, and takes it only once: nobody else is given it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<String>,

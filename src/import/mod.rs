@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::clock::Clock;
 use crate::domain::cell;
 use crate::domain::member::{Brand, parse_attribute};
@@ -92,6 +94,13 @@ pub enum ImportError {
     Header { file: String, reason: String },
     #[error("cannot write rejected rows to {file}: {reason}")]
     Rejects { file: String, reason: String },
+    /// Somebody asked it to.
+    #[error(
+        "stopped before line {line} of {file}: {} rows were read, {} of them new, {} changed, {} rejected; \
+         import the file again for the rest",
+        .done.rows, .done.inserted, .done.updated, .done.rejected
+    )]
+    Stopped { file: String, line: u64, done: Imported },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -104,6 +113,8 @@ pub struct Import<'a> {
     pub file: &'a Path,
     /// Where bad rows go; created with the first of them. What an earlier import left there is removed.
     pub rejects: PathBuf,
+    /// Ends it after the batch that is being written.
+    pub stop: &'a CancellationToken,
 }
 
 /// The columns of a file, checked against those of its kind.
@@ -315,6 +326,15 @@ impl Import<'_> {
                     break Err(error);
                 }
                 progress(records.position());
+                if self.stop.is_cancelled() {
+                    let rows = done.rows - 1;
+                    let done = Imported {
+                        rows,
+                        unchanged: rows - done.rejected - done.erased - done.inserted - done.updated,
+                        ..done
+                    };
+                    break Err(ImportError::Stopped { file: name.clone(), line: record.line, done });
+                }
             }
             batch.keys.extend(withdrawn.iter().map(|(id, _)| id.clone()));
             batch.withdrawn.extend(withdrawn);

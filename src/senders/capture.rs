@@ -242,6 +242,7 @@ mod tests {
             campaign: "birthday-gift".to_owned(),
             purpose: Purpose::Marketing,
             to: "+989121234567".to_owned(),
+            meant_for: None,
             only: None,
             content,
         }

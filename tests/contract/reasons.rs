@@ -51,13 +51,13 @@ pub async fn what_a_provider_refuses_fails_with_its_reason(size: Size) {
 }
 
 pub async fn what_is_retried_for_a_day_fails(size: Size) {
-    let (shop, gateway) = by_gateway(&size, &[503]).await;
+    let (shop, gateway) = by_gateway(&size, &[429]).await;
     for now in [TEN, "2024-05-02T22:00:00Z", "2024-05-03T09:50:00Z"] {
         shop.once(now).await;
-        assert_eq!(shop.states().await, ["m503 letter main planned -"], "{now}");
+        assert_eq!(shop.states().await, ["m429 letter main planned -"], "{now}");
     }
     shop.once("2024-05-03T10:00:00Z").await;
-    assert_eq!(shop.states().await, ["m503 letter main failed retries_exhausted"]);
+    assert_eq!(shop.states().await, ["m429 letter main failed retries_exhausted"]);
     shop.once("2024-05-04T10:00:00Z").await;
     assert_eq!(gateway.received_requests().await.unwrap().len(), 4);
     shop.close().await;

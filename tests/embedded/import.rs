@@ -370,6 +370,7 @@ async fn a_file_that_is_missing_is_named() {
         clock: &rekindle::clock::Clock::simulated(at("2024-01-01T00:00:00Z")),
         file: &file,
         rejects: shop.folder.0.join("rejects.csv"),
+        stop: &tokio_util::sync::CancellationToken::new(),
     };
     let error = import.run(Kind::Members, &mut |_| {}).await.unwrap_err().to_string();
     assert!(error.starts_with("cannot read ") && error.contains("nowhere.csv"), "{error}");

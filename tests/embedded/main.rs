@@ -17,6 +17,8 @@ mod bounces_contract;
 mod changes_contract;
 #[path = "../contract/days.rs"]
 mod days_contract;
+#[path = "../contract/dispatched.rs"]
+mod dispatched_contract;
 #[path = "../contract/fallback.rs"]
 mod fallback_contract;
 #[path = "../contract/gifts.rs"]
@@ -44,6 +46,7 @@ mod support;
 #[path = "../contract/web.rs"]
 mod web_contract;
 
+mod answers;
 mod attackers;
 mod audiences;
 mod bounces;
@@ -60,12 +63,14 @@ mod layers;
 mod lines;
 mod output;
 mod pipeline;
+mod power;
 mod private_files;
 mod private_logs;
 mod queue;
 mod reasons;
 mod replies;
 mod sending;
+mod signals;
 mod statements;
 mod templates;
 mod web;

@@ -17,6 +17,8 @@ mod bounces_contract;
 mod changes_contract;
 #[path = "../contract/days.rs"]
 mod days_contract;
+#[path = "../contract/dispatched.rs"]
+mod dispatched_contract;
 #[path = "../contract/fallback.rs"]
 mod fallback_contract;
 #[path = "../contract/gifts.rs"]

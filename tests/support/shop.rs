@@ -15,6 +15,7 @@ use rekindle::plan;
 use rekindle::settings::Settings;
 use rekindle::store::messages::{self, Filter, Listed};
 use rekindle::store::{Store, configuration};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Folder;
@@ -172,6 +173,7 @@ impl Shop {
             clock: &Clock::simulated(at(now)),
             file: &file,
             rejects: self.folder.0.join("rejects.csv"),
+            stop: &CancellationToken::new(),
         };
         import.run(kind, &mut |_| {}).await
     }

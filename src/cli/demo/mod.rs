@@ -49,6 +49,7 @@ impl Demo {
         complain(&format!("Making up a shop of {} members (the same one every time) …", grouped(self.members.into())));
         let files = shop::write(&self.folder, self.members, from).map_err(CommandError::Output)?;
         let app = App::open_to_send(settings, Clock::simulated(to)).await?;
+        let app = session.stoppable(app);
         let rejects = self.folder.join("rejects.csv");
         let people = import::import(&app, Kind::Members, "members", &files.members, &rejects).await?;
         let orders = import::import(&app, Kind::Purchases, "purchases", &files.purchases, &rejects).await?;
@@ -64,7 +65,9 @@ impl Demo {
             })
             .await;
         progress.finish();
-        passed?;
+        if passed?.stopped {
+            return Err(CommandError::Stopped);
+        }
 
         let catalog = app.applied(None).await?;
         output::say(&format!(

@@ -10,6 +10,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
 use crate::domain::message::{Content, SmsWords};
+use crate::senders::Blame;
 
 mod description;
 mod providers;
@@ -59,6 +60,7 @@ fn envelope(content: Content) -> Envelope {
         campaign: "birthday-gift".to_owned(),
         purpose: Purpose::Marketing,
         to: "+989121234567".to_owned(),
+        meant_for: None,
         only: None,
         content,
     }
@@ -230,17 +232,23 @@ async fn an_answer_that_cannot_be_understood_is_uncertain_unless_the_call_can_be
 #[tokio::test]
 async fn an_answer_from_something_in_front_of_the_api_means_what_http_says() {
     let check = async |status: u16, expected: [&str; 2]| {
-        let server = answering(status, "<html>").await;
-        let factory = factory(&server.uri());
-        let found = [&text(), &pattern(&[("token", "1")])];
-        for (message, expected) in found.into_iter().zip(expected) {
-            assert_eq!(word(&send(&factory, message).await), expected, "{status}");
+        for body in ["<html>", "", "{}", "no healthy upstream"] {
+            let server = answering(status, body).await;
+            let factory = factory(&server.uri());
+            let found = [&text(), &pattern(&[("token", "1")])];
+            for (message, expected) in found.into_iter().zip(expected) {
+                let outcome = send(&factory, message).await;
+                assert_eq!(word(&outcome), expected, "{status} {body}");
+                // Only the same provider knows the same call again.
+                if let Outcome::Retry { blame, .. } = outcome {
+                    assert_eq!(blame == Blame::Lost, status >= 500, "{status} {body}");
+                }
+            }
         }
     };
-    check(500, ["retry", "retry"]).await;
-    check(503, ["retry", "retry"]).await;
-    check(502, ["retry", "uncertain"]).await;
-    check(504, ["retry", "uncertain"]).await;
+    for status in [500, 501, 502, 503, 504, 520] {
+        check(status, ["retry", "uncertain"]).await;
+    }
     check(429, ["retry", "retry"]).await;
     check(403, ["pause 300", "pause 300"]).await;
     check(404, ["pause 300", "pause 300"]).await;

@@ -125,9 +125,10 @@ impl Exchange {
 
     /// The code of a reply whose last line has begun to come: what it says is known, if not why.
     pub(super) fn begun(&self) -> Option<u16> {
-        let (code, is_last) = code_of(&self.reply.line)?;
+        let line = &self.reply.line;
+        let (code, is_last) = code_of(line.strip_suffix(b"\r").unwrap_or(line))?;
         let agrees = self.reply.code.is_none_or(|before| before / 100 == code / 100);
-        (agrees && is_last && self.reply.line.len() > 3).then_some(code)
+        (agrees && is_last && line.len() > 3).then_some(code)
     }
 
     /// Takes what is there of a line; gives the reply that it ends.
@@ -202,7 +203,7 @@ impl Exchange {
 fn code_of(line: &[u8]) -> Option<(u16, bool)> {
     let [first @ b'2'..=b'5', second @ b'0'..=b'9', third @ b'0'..=b'9', rest @ ..] = line else { return None };
     let is_last = match rest {
-        [] | [b' ' | b'\r' | b'\n', ..] => true,
+        [] | [b' ', ..] => true,
         [b'-', ..] => false,
         _ => return None,
     };
@@ -269,6 +270,7 @@ mod tests {
             "000 ok\r\n",
             "2x0 ok\r\n",
             "250-a\r\n550 b\r\n",
+            "250\r ok\r\n",
             "550-a\r\n250 b\r\n",
             "250-a\r\nb\r\n",
         ] {

@@ -42,6 +42,7 @@ fn envelope() -> Envelope {
         campaign: "birthday-gift".to_owned(),
         purpose: Purpose::Marketing,
         to: "sara@example.org".to_owned(),
+        meant_for: None,
         only: None,
         content: Content::Email {
             from: "Shop <hello@example.com>".to_owned(),
