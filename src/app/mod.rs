@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use metrics::counter;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, CatalogError, Files};
 use crate::clock::Clock;
@@ -80,6 +81,8 @@ pub struct App {
     pub settings: Arc<Settings>,
     pub store: Store,
     pub clock: Clock,
+    /// Ends a pass or an import where it can go on later.
+    pub stop: CancellationToken,
     /// Holds the embedded store for this process alone.
     _lock: Option<File>,
 }
@@ -92,7 +95,7 @@ impl App {
             Apply::Auto => store.migrate().await?,
             Apply::Manual => store.require_migrated().await?,
         }
-        Ok(Self { settings, store, clock, _lock: None })
+        Ok(Self { settings, store, clock, stop: CancellationToken::new(), _lock: None })
     }
 
     /// Opens the store to send from it. An embedded store has one such process at a time.

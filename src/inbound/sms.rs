@@ -13,7 +13,7 @@ use crate::domain::{phone, text};
 use crate::senders::sms::{Delivery, Provider, Receipted, Received};
 use crate::settings::Sms;
 use crate::store::answers::{self, Answer};
-use crate::store::events::{self, Event};
+use crate::store::events::{self, About, Event};
 use crate::store::objections::{self, Objection};
 use crate::store::receipts::{self, Waiting};
 use crate::store::replies::{self, Reply};
@@ -27,6 +27,16 @@ const LONGEST_SENDER: usize = 100;
 
 /// The reason of a suppression that the member's own word made, and lifts again.
 pub const OPTED_OUT: &str = EventKind::OptedOut.as_str();
+
+/// Whether a provider was given a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Given {
+    Never,
+    /// And another provider after it.
+    Before,
+    /// And no other provider since.
+    Last,
+}
 
 /// Whose words are written down.
 pub struct Heard<'a> {
@@ -52,24 +62,32 @@ impl Heard<'_> {
             let Some(called) = receipt.reference.as_ref().or(receipt.message.as_ref()) else { continue };
             let mut about = None;
             if let Some(own) = receipt.message.as_ref().and_then(|own| own.parse().ok()) {
-                about = events::about(tx, own).await?.filter(|about| about.channel.as_deref() == Some("sms"));
+                about = events::about(tx, own, Some(Channel::Sms)).await?;
             }
-            if about.is_none()
-                && let Some(reference) = &receipt.reference
-                && let Some(id) = events::by_reference(tx, name, reference).await?
-            {
-                about = events::about(tx, id).await?;
+            let mut given = self.given(tx, about.as_ref()).await?;
+            if given == Given::Never {
+                about = None;
+                if let Some(reference) = &receipt.reference
+                    && let Some(id) = events::by_reference(tx, name, reference).await?
+                {
+                    about = events::about(tx, id, Some(Channel::Sms)).await?;
+                    given = self.given(tx, about.as_ref()).await?;
+                }
             }
+            // What this provider could not do says nothing about what another one did since.
+            let over = given == Given::Before && kind != EventKind::Delivered;
+            about = about.filter(|_| !over);
             let blocked = about.as_ref().filter(|_| kind == EventKind::Blocked).and_then(|about| about.address.clone());
             let event = Event {
                 key: format!("sms:{name}:{called}:{}", receipt.status),
                 message_id: about.as_ref().map(|about| about.id),
                 kind: kind.to_string(),
                 at: now,
+                channel: Channel::Sms.to_string(),
                 address: blocked.clone(),
                 detail: Some(receipt.status.clone()),
             };
-            if let (None, Some(reference)) = (&about, &receipt.reference) {
+            if let (None, Some(reference), false) = (&about, &receipt.reference, over) {
                 let (key, reference) = (event.key.clone(), reference.clone());
                 receipts::wait(tx, &[Waiting { key, sender: name.clone(), reference, heard_at: now }]).await?;
             }
@@ -79,6 +97,16 @@ impl Heard<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the message was this provider's to send: of another one's it has nothing to say.
+    async fn given(&self, tx: &mut Tx, about: Option<&About>) -> Result<Given, StoreError> {
+        let Some(about) = about else { return Ok(Given::Never) };
+        let senders = events::given_to(tx, about.id).await?;
+        let ours = |sender: &String| sender.split(", ").any(|name| name == self.provider.name);
+        let Some(last) = senders.iter().rposition(ours) else { return Ok(Given::Never) };
+        let other = senders[last + 1..].iter().any(|sender| self.settings.provider(sender).is_some());
+        Ok(if other { Given::Before } else { Given::Last })
     }
 
     /// Records messages that came in, and does what they ask for.
@@ -123,7 +151,7 @@ impl Heard<'_> {
             self.keep(tx, number, message).await?;
         }
         receipts::lock(tx, number).await?;
-        let about = receipts::last_to(tx, number).await?;
+        let about = receipts::last_to(tx, number, &self.provider.name).await?;
         for purpose in self.purposes(message.to.as_deref()) {
             let key = format!("sms:{}:in:{}:{purpose}", self.provider.name, self.id(message, at));
             let event = Event {
@@ -131,6 +159,7 @@ impl Heard<'_> {
                 message_id: about,
                 kind: kind.to_string(),
                 at,
+                channel: Channel::Sms.to_string(),
                 address: Some(number.to_owned()),
                 detail: Some(purpose.to_string()),
             };
@@ -156,6 +185,7 @@ impl Heard<'_> {
                     purpose: purpose.to_string(),
                     text: text.clone(),
                     created_at: now.timestamp_millis(),
+                    only_by: None,
                 };
                 answers::insert(tx, &[answer]).await?;
             }
@@ -192,14 +222,15 @@ impl Heard<'_> {
         Ok(opened || lifted > 0)
     }
 
-    /// What the line is for; of a line that is not configured, what nobody must be sent unasked.
+    /// What the provider's line is for; of a line that it does not have, what nobody must be sent unasked.
     fn purposes(&self, line: Option<&str>) -> BTreeSet<Purpose> {
         let digits = |text: &str| {
             let digits: String = text.chars().filter(char::is_ascii_digit).collect();
             digits.trim_start_matches('0').to_owned()
         };
         let line = digits(line.unwrap_or_default());
-        let own = self.settings.lines.iter().filter(|own| {
+        let lines = self.settings.provider(&self.provider.name).map_or(&self.settings.lines, |own| &own.lines);
+        let own = lines.iter().filter(|own| {
             let own = digits(&own.number);
             // With or without the country's code.
             !own.is_empty() && (own == line || (own.len() > 3 && line.ends_with(&own)))

@@ -242,6 +242,7 @@ mod tests {
             campaign: "birthday-gift".to_owned(),
             purpose: Purpose::Marketing,
             to: "+989121234567".to_owned(),
+            meant_for: None,
             only: None,
             content,
         }
@@ -392,6 +393,6 @@ mod tests {
             *subject = "Hi\r\nBcc: all@example.com".to_owned();
         }
         let outcome = send(&factory(&folder), &bad).await;
-        assert!(matches!(outcome, Outcome::Rejected { reason: Reason::MessageRefused, .. }), "{outcome:?}");
+        assert!(matches!(outcome, Outcome::Rejected { reason: Reason::Unbuildable, .. }), "{outcome:?}");
     }
 }

@@ -53,6 +53,13 @@ pub const METRICS: &[(Kind, &str, &str, &str)] = &[
     ),
     (Kind::Counter, "rekindle_events_total", "kind", "what was heard back for the first time"),
     (Kind::Counter, "rekindle_http_requests_total", "route, status", "requests answered"),
+    (
+        Kind::Counter,
+        "rekindle_http_refused_connections_total",
+        "",
+        "connections closed at once, since their network has its share of them open",
+    ),
+    (Kind::Counter, "rekindle_hook_failures_total", "provider", "calls to `/hooks/` without a right signature or key"),
     (Kind::Gauge, "rekindle_ready_messages", "", "planned messages whose time has come, up to 20,000"),
     (Kind::Gauge, "rekindle_lag_seconds", "", "how long the oldest of them has been ready"),
     (Kind::Gauge, "rekindle_queued_messages", "", "messages that wait for a sender"),

@@ -142,7 +142,7 @@ fn write_member(
         if dice.chance(if persian { 0.7 } else { 0.97 }) { format!("m{number:05}@example.com") } else { String::new() };
     let phone = match (persian, dice.chance(if persian { 0.96 } else { 0.6 })) {
         (true, true) => format!("0912{:07}", 1_000_000 + number),
-        (false, true) => format!("+1202555{:04}", 100 + dice.below(100)),
+        (false, true) => format!("001202555{:04}", 100 + dice.below(100)),
         (_, false) => String::new(),
     };
     let (locale, zone, calendar) =

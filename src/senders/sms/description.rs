@@ -164,7 +164,10 @@ pub struct Meaning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
     Sent,
+    /// It was not taken.
     Retry,
+    /// Nobody can know whether it was taken.
+    Uncertain,
     Pause(Duration),
     Reject(Reason),
     /// The recipient is on a list against advertising: marketing stops, service messages do not.
@@ -176,6 +179,7 @@ pub enum Then {
 enum Word {
     Sent,
     Retry,
+    Uncertain,
     Pause,
     Reject,
     SuppressMarketing,
@@ -185,6 +189,7 @@ enum Word {
 const WORDS: &[(&str, Word)] = &[
     ("sent", Word::Sent),
     ("retry", Word::Retry),
+    ("uncertain", Word::Uncertain),
     ("pause", Word::Pause),
     ("reject", Word::Reject),
     ("suppress_marketing", Word::SuppressMarketing),
@@ -396,6 +401,7 @@ fn meaning(value: Value<'_>) -> Option<Meaning> {
         }
         Some(Word::Sent) => Some(Then::Sent),
         Some(Word::Retry) => Some(Then::Retry),
+        Some(Word::Uncertain) => Some(Then::Uncertain),
         Some(Word::SuppressMarketing) => Some(Then::SuppressMarketing),
         Some(Word::OurFault) => Some(Then::Reject(Reason::OurFault)),
         None => None,

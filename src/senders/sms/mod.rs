@@ -183,14 +183,14 @@ impl Sender for SmsSender {
 
 impl Shared {
     async fn send(&self, envelope: &Envelope) -> Outcome {
-        let our_fault = |reply| Outcome::Rejected { reason: Reason::OurFault, reply, suppress: false };
+        let unbuildable = |reply| Outcome::Rejected { reason: Reason::Unbuildable, reply, suppress: false };
         let operation = match request::operation(&self.provider, &envelope.content) {
             Ok(operation) => operation,
-            Err(why) => return our_fault(why),
+            Err(why) => return unbuildable(why),
         };
         let request = match request::build(&self.client, &self.provider, operation, &self.account(), envelope) {
             Ok(request) => request,
-            Err(why) => return our_fault(why),
+            Err(why) => return unbuildable(why),
         };
         let answer = match self.client.execute(request).await {
             Ok(answer) => answer,

@@ -42,6 +42,7 @@ fn envelope() -> Envelope {
         campaign: "birthday-gift".to_owned(),
         purpose: Purpose::Marketing,
         to: "sara@example.org".to_owned(),
+        meant_for: None,
         only: None,
         content: Content::Email {
             from: "Shop <hello@example.com>".to_owned(),
@@ -342,7 +343,7 @@ async fn what_is_no_mail_touches_no_server() {
     let mut mail = envelope();
     mail.content = Content::text("x");
     let outcome = SmtpFactory::new(options(1)).unwrap().open().send(&mail).await;
-    assert!(matches!(outcome, Outcome::Rejected { reason: Reason::OurFault, suppress: false, .. }));
+    assert!(matches!(outcome, Outcome::Rejected { reason: Reason::Unbuildable, suppress: false, .. }));
 }
 
 #[test]
