@@ -108,8 +108,7 @@ mod tests {
         };
         check("rekindle", Some(Level::TRACE));
         check("rekindle::sender::pace", Some(Level::TRACE));
-        for library in ["rekindles", "sqlx", "hyper_util::client", "reqwest", "rustls::conn", "log", ""]
-        {
+        for library in ["rekindles", "sqlx", "hyper_util::client", "reqwest", "rustls::conn", "log", ""] {
             check(library, Some(Level::WARN));
         }
         for library in ["handlebars", "html5ever::tree_builder", "lapin", "async_imap", "lettre"] {

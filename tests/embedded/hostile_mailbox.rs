@@ -37,20 +37,18 @@ fn serve(own: Says, to: &'static str, flood: &'static [u8]) -> (u16, JoinHandle<
         let mut stream = BufReader::new(listener.accept().unwrap().0);
         let (mut heard, mut flooded) = (Vec::new(), 0);
         let mut say = |stream: &mut TcpStream, command: &str, tag: &str| {
-            let says = |list: Says| {
-                list.iter().find(|(start, _)| command.starts_with(start) && start.is_empty() == command.is_empty())
-            };
-            let answer = says(own).or_else(|| says(USUAL)).map_or("TAG BAD what\r\n", |(_, answer)| answer);
+            let begins = |start: &str| command.starts_with(start) && start.is_empty() == command.is_empty();
+            let says = |list: Says| list.iter().find(|(start, _)| begins(start));
+            let floods = !flood.is_empty() && begins(to);
+            let own = if floods || flood.is_empty() { says(own) } else { None };
+            let answer = own.or_else(|| says(USUAL)).map_or("TAG BAD what\r\n", |(_, answer)| answer);
             let mut goes_on = stream.write_all(answer.replace("TAG", tag).as_bytes()).is_ok();
-            if !flood.is_empty() && command.starts_with(to) && to.is_empty() == command.is_empty() {
-                let piece = flood.repeat(65_536 / flood.len() + 1);
-                while goes_on && flooded < MUCH {
-                    goes_on = stream.write_all(&piece).is_ok();
-                    flooded += piece.len();
-                }
-                return false;
+            let piece = flood.repeat(65_536 / flood.len().max(1) + 1);
+            while floods && goes_on && flooded < MUCH {
+                goes_on = stream.write_all(&piece).is_ok();
+                flooded += piece.len();
             }
-            goes_on
+            goes_on && !floods
         };
         let mut goes_on = say(stream.get_mut(), "", "");
         let mut line = String::new();

@@ -128,7 +128,7 @@ fn a_demo_leaves_nothing_that_others_can_read() {
     let demo = || rekindle(Path::new(env!("CARGO_MANIFEST_DIR")), &["demo", "--members", "20", "--folder", path]);
     let output = demo();
     assert!(output.status.success(), "{}", stderr(&output));
-    assert!(own.join("outbox/email").exists() && own.join("rekindle.db").exists());
+    assert!(own.join("outbox").exists() && own.join("rekindle.db").exists());
     assert_eq!(open_to_others(&folder.0).into_iter().filter(|path| *path != victim).count(), 0);
     for name in ["members.csv", "purchases.csv", "coupons.csv", "rejects.csv", "rekindle.db", "outbox"] {
         let path = own.join(name);
