@@ -56,7 +56,7 @@ pub(super) fn parse(name: &str, text: &str, is_html: bool) -> Result<Template, F
             Fault { line, column, message: format!("not a template: {}", plain_reason(&error.reason().to_string())) }
         })?;
         let mut html = is_html.then(Html::default);
-        Walk { depth: 0, each: 0, scoped: false }.template(&mut template, &mut html)?;
+        Walk { depth: 0, each: 0, scoped: false, near: (0, 0) }.template(&mut template, &mut html)?;
         Ok(template)
     };
     std::thread::scope(|scope| {
@@ -73,15 +73,19 @@ struct Walk {
     each: usize,
     /// Names stand for what a block says, a member's attributes for example.
     scoped: bool,
+    /// Line and column of the block around.
+    near: (usize, usize),
 }
 
 impl Walk {
     fn template(self, template: &mut Template, html: &mut Option<Html>) -> Result<(), Fault> {
         let elements = std::mem::take(&mut template.elements);
-        let places = std::mem::take(&mut template.mapping);
-        let mut rest = elements.into_iter().zip(places).peekable();
+        // The library does not say where the branches of `{{else if}}` stand.
+        let places = std::mem::take(&mut template.mapping).into_iter().map(Some);
+        let mut rest = elements.into_iter().zip(places.chain(std::iter::repeat(None))).peekable();
         while let Some((mut element, place)) = rest.next() {
-            let at = |message: String| Fault { line: place.0, column: place.1, message };
+            let (line, column) = place.as_ref().map_or(self.near, |place| (place.0, place.1));
+            let at = |message: String| Fault { line, column, message };
             let next = match rest.peek() {
                 Some((TemplateElement::RawString(text), _)) => text.as_str(),
                 _ => "",
@@ -102,7 +106,7 @@ impl Walk {
                     let mark = html.as_mut().map(|html| html.value(self.written(helper, name), name, next));
                     if let Some(mark) = mark.transpose().map_err(at)?.flatten() {
                         template.elements.push(TemplateElement::RawString(mark.to_string()));
-                        template.mapping.push(place.clone());
+                        template.mapping.extend(place.clone());
                     }
                 }
                 TemplateElement::HelperBlock(helper) => {
@@ -112,6 +116,7 @@ impl Walk {
                         depth: self.depth + 1,
                         each: self.each + usize::from(name == "each"),
                         scoped: self.scoped || matches!(name, "each" | "with"),
+                        near: (line, column),
                     };
                     if inner.depth > MOST_DEPTH {
                         return Err(at(format!("more than {MOST_DEPTH} blocks or branches stand within each other")));
@@ -141,7 +146,7 @@ impl Walk {
                 _ => return Err(at("not a template: this is not known here".to_owned())),
             }
             template.elements.push(element);
-            template.mapping.push(place);
+            template.mapping.extend(place);
         }
         Ok(())
     }

@@ -92,7 +92,7 @@ fn answers(text: &str) -> usize {
 async fn a_client_that_never_reads_loses_its_connection() {
     // It would be served for an hour, had it read.
     let limits = Limits { life: Duration::from_secs(3600), header: Duration::from_secs(3600), ..quick() };
-    let served = Served::new("web: { rate: 1000000 }\n", limits).await;
+    let served = Served::new("web: { rate: 100000 }\n", limits).await;
     let mut clients = Vec::new();
     for _ in 0..20 {
         let mut stream = served.connect().await;
@@ -119,7 +119,7 @@ async fn a_client_that_never_reads_loses_its_connection() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_ends_when_it_is_idle_slow_or_old() {
-    let served = Served::new("web: { rate: 1000000 }\n", quick()).await;
+    let served = Served::new("web: { rate: 100000 }\n", quick()).await;
     // Nothing, half a line, half the headers, an end of the headers that never comes.
     for begun in ["", "GET /he", "GET /health/live HTTP/1.1\r\nHost:", "GET /health/live HTTP/1.1\r\nHost: x\r\n"] {
         assert_eq!(answers(&served.answer(begun.as_bytes()).await), 0, "{begun}");
@@ -200,7 +200,7 @@ async fn a_flood_on_one_connection_is_cut_off() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_two_servers_would_read_differently_is_one_request_or_none() {
-    let served = Served::new("web: { rate: 1000000 }\n", quick()).await;
+    let served = Served::new("web: { rate: 100000 }\n", quick()).await;
     let hidden = "GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n";
     let post = |headers: &str, body: &str| format!("POST /hooks/x HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n{body}");
     let chunked = format!("0\r\n\r\n{hidden}");
@@ -234,7 +234,7 @@ async fn what_two_servers_would_read_differently_is_one_request_or_none() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_large_is_refused_and_other_forms_of_http_are_answered() {
-    let served = Served::new("web: { rate: 1000000 }\n", quick()).await;
+    let served = Served::new("web: { rate: 100000 }\n", quick()).await;
     let status = async |request: String| {
         let answer = served.answer(request.as_bytes()).await;
         answer.get(9..12).unwrap_or("none").to_owned()
@@ -340,7 +340,7 @@ const PIECES: &[&[u8]] = &[
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_mutated_requests_leave_it_serving() {
     let limits = Limits { header: Duration::from_millis(100), ..quick() };
-    let served = Served::new("web: { rate: 1000000 }\n", limits).await;
+    let served = Served::new("web: { rate: 100000 }\n", limits).await;
     let mut dice = Dice(seed(202_612));
     let mut under_way = tokio::task::JoinSet::new();
     for _ in 0..10_000 {
