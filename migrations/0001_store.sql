@@ -33,7 +33,7 @@ CREATE TABLE members (
     attributes       JSONB NOT NULL,
     paused_until     BIGINT,  -- no marketing before it: the member's own wish, which no import changes
     changed          BIGINT NOT NULL,
-    deleted_at       BIGINT
+    deleted_at       BIGINT   -- erased or merged into another: the row keeps its place in the ledger and names nobody
 );
 CREATE INDEX members_birth_gregorian ON members (birth_gregorian);
 CREATE INDEX members_birth_persian ON members (birth_persian);
@@ -44,6 +44,42 @@ CREATE INDEX members_changed ON members (changed);
 CREATE INDEX members_email ON members (LOWER(email)); -- who shares an address counts for its frequency cap
 CREATE INDEX members_phone ON members (phone);
 CREATE INDEX members_timezone ON members (timezone);
+
+-- Other names of members, from members that were merged into them.
+CREATE TABLE member_aliases (
+    alias     TEXT PRIMARY KEY,
+    member_id BIGINT NOT NULL REFERENCES members (id)
+);
+CREATE INDEX member_aliases_member ON member_aliases (member_id);
+
+-- What members and the shop said about marketing, in order; the last line of a channel is in force, and
+-- stands beside the member for who asks about many.
+CREATE TABLE consents (
+    member_id BIGINT NOT NULL REFERENCES members (id),
+    channel   TEXT NOT NULL,
+    at        BIGINT NOT NULL,
+    given     BOOLEAN NOT NULL,
+    source    TEXT NOT NULL, -- `members file`, or where the shop says that it was said
+    evidence  TEXT,          -- by what words
+    PRIMARY KEY (member_id, channel, at, given, source)
+);
+
+-- Who said no. It is the person's: a new address does not change it.
+CREATE TABLE objections (
+    member_id BIGINT NOT NULL REFERENCES members (id),
+    channel   TEXT NOT NULL,
+    purpose   TEXT NOT NULL,
+    reason    TEXT NOT NULL,
+    made_at   BIGINT NOT NULL,
+    PRIMARY KEY (member_id, channel, purpose)
+);
+
+-- Who was erased and must not be written to: keyed hashes of their ids and addresses.
+CREATE TABLE erased (
+    mark      TEXT NOT NULL,
+    member_id BIGINT NOT NULL REFERENCES members (id),
+    PRIMARY KEY (mark, member_id)
+);
 
 -- Dates from which a member's occasions count beside birth and joining: `attributes.NAME` where its text
 -- is a date, and `first_purchase`, the UTC date of the first valid order.
@@ -167,6 +203,7 @@ CREATE TABLE messages (
     next_at          BIGINT NOT NULL,
     dispatch_no      BIGINT NOT NULL DEFAULT 0,
     queued_at        BIGINT,
+    assigned_at      BIGINT,           -- when policy first let it through to the question of its arm
     attempts         BIGINT NOT NULL DEFAULT 0, -- that ended
     retries          BIGINT NOT NULL DEFAULT 0, -- those that failed and count
     first_failed_at  BIGINT,
@@ -251,7 +288,7 @@ CREATE TABLE receipts_waiting (
 CREATE INDEX receipts_waiting_reference ON receipts_waiting (reference);
 
 -- Answers to words that members sent.
-CREATE TABLE replies (
+CREATE TABLE answers (
     key        TEXT PRIMARY KEY, -- what it answers
     id         UUID NOT NULL,
     address    TEXT NOT NULL,
@@ -261,7 +298,20 @@ CREATE TABLE replies (
     taken_at   BIGINT,
     only_by    TEXT -- who may have it already, and takes it only once
 );
-CREATE INDEX replies_open ON replies (created_at) WHERE taken_at IS NULL;
+CREATE INDEX answers_open ON answers (created_at) WHERE taken_at IS NULL;
+
+-- What members wrote that was no known word: for 30 days, for somebody to read.
+CREATE TABLE replies (
+    key      TEXT PRIMARY KEY, -- of its source
+    channel  TEXT NOT NULL,
+    address  TEXT NOT NULL,    -- who wrote
+    text     TEXT NOT NULL,
+    urgent   BOOLEAN NOT NULL, -- nearly an opt-out
+    at       BIGINT NOT NULL,  -- when it was written
+    heard_at BIGINT NOT NULL,
+    done_at  BIGINT            -- when somebody had read it
+);
+CREATE INDEX replies_heard ON replies (heard_at);
 
 -- The embedded queue.
 CREATE TABLE queue_items (

@@ -12,7 +12,7 @@ use crate::domain::Instant;
 use crate::domain::campaign::Campaign;
 use crate::domain::gift::Gift;
 use crate::domain::message::{Channel, Content, ENVELOPE_VERSION, Envelope, Reason, State};
-use crate::domain::policy::{Decision, decide, end_state};
+use crate::domain::policy::{Decision, assign, end_state};
 use crate::queue::{Queue, QueueError};
 use crate::rendering::{RenderError, Variables};
 use crate::settings::Redirect;
@@ -120,7 +120,10 @@ impl Dispatcher<'_> {
             return Ok((Dispatched { parked, ..Dispatched::default() }, Vec::new()));
         }
         let mut ids: Vec<i64> = batch.iter().map(|message| message.member_id).collect();
-        if catalog.brand.frequency_cap.is_some() {
+        let shares = |message: &Message| {
+            catalog.campaigns.get(&message.campaign).is_some_and(|campaign| campaign.trigger.is_for_everybody())
+        };
+        if catalog.brand.frequency_cap.is_some() || batch.iter().any(shares) {
             ids.extend(members::sharing(&mut tx, ids.clone()).await?.into_iter().map(|(id, ..)| id));
         }
         ids.sort_unstable();
@@ -210,21 +213,33 @@ impl Dispatcher<'_> {
         campaign: Option<&Campaign>,
         now: Instant,
     ) -> Result<(Channel, Envelope), Decided> {
-        let ended =
-            |reason: Reason| Decided { id: message.id, state: end_state(reason), reason: Some(reason), next_at: None };
         let facts = around.facts(message, campaign, &catalog.brand, now);
-        let Some(campaign) = campaign else { return Err(ended(Reason::CampaignEnded)) };
-        match decide(&facts, &campaign.rules(&catalog.brand), now) {
+        let Some(campaign) = campaign else {
+            return Err(Decided::ended(message.id, Reason::CampaignEnded));
+        };
+        let (channel, decision) = match assign(&facts, &campaign.rules(&catalog.brand), now) {
+            Ok(assigned) => assigned,
+            Err(reason) => {
+                around.note_ended(message, reason);
+                return Err(Decided::ended(message.id, reason));
+            }
+        };
+        around.note_assigned(message, campaign, channel, now);
+        let assigned = |state: State, reason: Option<Reason>, next_at: Option<Instant>| Decided {
+            id: message.id,
+            state,
+            reason,
+            next_at: next_at.map(|at| at.timestamp_millis()),
+            channel: Some(channel),
+            assigned_at: Some(now.timestamp_millis()),
+        };
+        let ended = |reason: Reason| assigned(end_state(reason), Some(reason), None);
+        match decision {
             Decision::Skip(reason) => {
                 around.note_ended(message, reason);
                 Err(ended(reason))
             }
-            Decision::Defer(until) => Err(Decided {
-                id: message.id,
-                state: State::Planned,
-                reason: None,
-                next_at: Some(until.timestamp_millis()),
-            }),
+            Decision::Defer(until) => Err(assigned(State::Planned, None, Some(until))),
             Decision::Send(channel) => match self.envelope(catalog, around, message, campaign, channel, now) {
                 Ok(envelope) => {
                     around.note_sent(message, campaign, &catalog.brand, channel, now);

@@ -8,15 +8,15 @@ use crate::catalog::{Catalog, starts_at};
 use crate::domain::Instant;
 use crate::domain::campaign::Campaign;
 use crate::domain::member::Member;
-use crate::domain::message::State;
+use crate::domain::message::{Reason, State};
 use crate::domain::occasion::{Candidate, Rows};
-use crate::domain::policy::{Decision, decide};
+use crate::domain::policy::{Decision, assign, decide};
 
 use crate::scheduler::{Due, due_messages};
 use crate::store::configuration::CampaignState;
 use crate::store::gifts::Stock;
 use crate::store::messages::Message;
-use crate::store::{StoreError, Tx, messages, models, occasions, purchases};
+use crate::store::{StoreError, Tx, members, messages, models, occasions, purchases};
 
 /// One message of one occasion of the member.
 #[derive(Debug, Clone)]
@@ -41,6 +41,54 @@ pub async fn of_member(
     (before, after): (Duration, Duration),
 ) -> Result<Vec<Found>, StoreError> {
     let campaign = &*models::informed(tx, campaign).await?;
+    let mut found = Vec::new();
+    for one in messages_of(tx, catalog, campaign, state, member, at, (before, after)).await? {
+        let decision = decision(tx, catalog, campaign, &one.message, &[], at).await?;
+        found.push(Found { decision, ..one });
+    }
+    if campaign.trigger.is_for_everybody() {
+        // Of those who share an address the first stands for it, and it may be decided before this member's.
+        let mut others = Vec::new();
+        let sharing = members::sharing(tx, vec![member.id]).await?;
+        let mut ids: Vec<i64> = sharing.into_iter().map(|(id, ..)| id).filter(|id| *id != member.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        for other in members::by_ids(tx, ids).await?.into_values().filter(|other| !other.deleted) {
+            let theirs = messages_of(tx, catalog, campaign, state, &other, at, (before, after)).await?;
+            others.extend(theirs.into_iter().map(|found| (other.external_id.clone(), found)));
+        }
+        for own in &mut found {
+            let (message, name) = (&own.message, &member.external_id);
+            let mut before: Vec<&(String, Found)> = others
+                .iter()
+                .filter(|(other, found)| {
+                    let theirs = &found.message;
+                    (&theirs.occasion, &theirs.step) == (&message.occasion, &message.step)
+                        && theirs.state == State::Planned
+                        && (asked_at(theirs, at), other) < (asked_at(message, at), name)
+                })
+                .collect();
+            before.sort_by_key(|(other, found)| (asked_at(&found.message, at), other.clone()));
+            let before: Vec<Message> = before.into_iter().map(|(_, found)| found.message.clone()).collect();
+            if !before.is_empty() && !message.state.is_final() {
+                own.decision = decision(tx, catalog, campaign, message, &before, at).await?;
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Every message of the campaign for the member that is due within `around` of `at`, in order; nothing is decided yet.
+async fn messages_of(
+    tx: &mut Tx,
+    catalog: &Catalog,
+    campaign: &Campaign,
+    state: Option<&CampaignState>,
+    member: &Member,
+    at: Instant,
+    (before, after): (Duration, Duration),
+) -> Result<Vec<Found>, StoreError> {
+    const OPEN: Decision = Decision::Skip(Reason::CampaignEnded);
     let starts = starts_at(campaign, state).unwrap_or(at);
     let last = campaign.steps.len() - 1;
     let (base_after, _) = campaign.base_window(last, at - before, at);
@@ -61,8 +109,7 @@ pub async fn of_member(
                     == (&planned.campaign, &planned.occasion, &planned.step, &planned.slot)
             });
             let message = stored.cloned().unwrap_or(planned);
-            let decision = decision(tx, catalog, campaign, &message, at).await?;
-            found.push(Found { message, candidate: candidate.clone(), exists: stored.is_some(), decision });
+            found.push(Found { message, candidate: candidate.clone(), exists: stored.is_some(), decision: OPEN });
         }
     }
     // What the campaign took up of the time before it began, nothing computes any more.
@@ -75,24 +122,38 @@ pub async fn of_member(
             Some(id) => purchases::by_ids(tx, vec![id]).await?.remove(&id),
             None => None,
         };
-        let decision = decision(tx, catalog, campaign, message, at).await?;
         let candidate = Candidate { member: member.clone(), order, history: None, ordinal: 0 };
-        found.push(Found { message: message.clone(), candidate, exists: true, decision });
+        found.push(Found { message: message.clone(), candidate, exists: true, decision: OPEN });
     }
     found.sort_by_key(|found| found.message.due_at);
     Ok(found)
 }
 
-/// What policy says of a message when it is, or would be, taken up.
+/// When a message is, or would be, taken up.
+fn asked_at(message: &Message, at: Instant) -> Instant {
+    if message.state == State::Planned { message.next_at.max(at) } else { message.next_at }
+}
+
+/// What policy says of a message when it is, or would be, taken up, after those of others that come before it.
 async fn decision(
     tx: &mut Tx,
     catalog: &Catalog,
     campaign: &Campaign,
     message: &Message,
+    before: &[Message],
     at: Instant,
 ) -> Result<Decision, StoreError> {
-    let asked_at = if message.state == State::Planned { message.next_at.max(at) } else { message.next_at };
-    let around = catalog.surroundings(tx, std::slice::from_ref(message), asked_at, Stock::Counted).await?;
-    let facts = around.facts(message, Some(campaign), &catalog.brand, asked_at);
-    Ok(decide(&facts, &campaign.rules(&catalog.brand), asked_at))
+    let rules = campaign.rules(&catalog.brand);
+    let now = asked_at(message, at);
+    let all: Vec<Message> = before.iter().chain([message]).cloned().collect();
+    let mut around = catalog.surroundings(tx, &all, now, Stock::Counted).await?;
+    for other in before {
+        let then = asked_at(other, at);
+        let facts = around.facts(other, Some(campaign), &catalog.brand, then);
+        if let Ok((channel, _)) = assign(&facts, &rules, then) {
+            around.note_assigned(other, campaign, channel, then);
+        }
+    }
+    let facts = around.facts(message, Some(campaign), &catalog.brand, now);
+    Ok(decide(&facts, &rules, now))
 }

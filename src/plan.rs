@@ -12,7 +12,7 @@ use crate::domain::campaign::Campaign;
 use crate::domain::instant;
 use crate::domain::message::{Channel, Reason, State};
 use crate::domain::occasion::Rows;
-use crate::domain::policy::{Decision, decide};
+use crate::domain::policy::{Decision, assign};
 use crate::scheduler::{Due, PAGE, backfill, due_messages, live};
 use crate::store::facts::Surroundings;
 use crate::store::gifts::Stock;
@@ -241,7 +241,11 @@ impl Planner<'_> {
                 let facts = around.facts(message, Some(campaign), brand, message.next_at);
                 let rules = campaign.rules(brand);
                 let zone = facts.zone;
-                let (channel, reason) = match decide(&facts, &rules, message.next_at) {
+                let assigned = assign(&facts, &rules, message.next_at);
+                if let Ok((channel, _)) = assigned {
+                    around.note_assigned(message, campaign, channel, message.next_at);
+                }
+                let (channel, reason) = match assigned.map_or_else(Decision::Skip, |(_, decision)| decision) {
                     Decision::Send(channel) => {
                         around.note_sent(message, campaign, brand, channel, message.next_at);
                         (Some(channel), None)

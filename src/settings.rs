@@ -10,7 +10,6 @@ mod sms;
 mod web;
 
 pub use bounces::{Bounces, Imap, Then};
-pub use brand::parse_locale;
 pub use servers::{Dkim, DomainRule, DomainRules, Encryption, Smtp};
 pub use sms::{Replies, Sms, SmsProvider, Uncertain};
 pub use web::{MetricsListen, Web};

@@ -1,5 +1,5 @@
 //! What nobody would notice by itself: a campaign that is not scanned any more, silence where there is usually
-//! traffic, a server without credit, and a pool of codes that runs out. Each is told once when it begins and once
+//! traffic, a server without credit, a pool of codes that runs out, and what members wrote and nobody read. Each is told once when it begins and once
 //! when it ends, and is a metric meanwhile.
 
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use crate::domain::campaign::Campaign;
 use crate::scheduler;
 use crate::sender::DOMAIN;
 use crate::store::configuration::{self, CampaignState};
-use crate::store::{Store, StoreError, gifts, paces, volumes};
+use crate::store::{Store, StoreError, gifts, paces, replies, volumes};
 
 /// How often it looks.
 pub(super) const EVERY: Duration = Duration::from_secs(60);
@@ -57,6 +57,13 @@ impl Alerts {
                 found.insert(("pool_low", pool.pool));
             }
         }
+        replies::forget(&mut tx, now).await?;
+        let unread = replies::unread(&mut tx, now).await?;
+        for (alert, count) in [("reply_nearly_opt_out", unread.urgent), ("replies_unread", unread.all)] {
+            if count > 0 {
+                found.insert((alert, "replies".to_owned()));
+            }
+        }
         // Those that were only away for a moment are back before anybody could do something. One that is tried again
         // is not back yet.
         let long = (now + LONG_REST).timestamp_millis();
@@ -98,6 +105,8 @@ fn said(alert: &str) -> &'static str {
             "this server cannot be used: no credit, other credentials, or away? `rekindle status` has its words"
         }
         "pool_low" => "this pool of codes is empty, or will be within a week: `rekindle gifts import` brings more in",
+        "reply_nearly_opt_out" => "a member may believe that no more messages come: `rekindle replies` has the words",
+        "replies_unread" => "members wrote what nobody has read: `rekindle replies`",
         _ => "this campaign sends every day, and has sent nothing for two days: are members and orders still imported?",
     }
 }

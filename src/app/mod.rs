@@ -21,6 +21,7 @@ use crate::catalog::{Catalog, CatalogError, Files};
 use crate::clock::Clock;
 use crate::dispatcher::{DispatchError, Dispatcher};
 use crate::document::Problems;
+use crate::files;
 use crate::queue::embedded::Embedded;
 use crate::queue::rabbitmq::RabbitMq;
 use crate::queue::{Queue, QueueError};
@@ -203,9 +204,9 @@ fn lock_embedded(path: &std::path::Path) -> Result<File, AppError> {
     let file = path.with_extension("lock");
     let refused = |reason: String| AppError::Refused(format!("cannot lock {}: {reason}", file.display()));
     if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder).map_err(|error| refused(error.to_string()))?;
+        files::folder(folder).map_err(|error| refused(error.to_string()))?;
     }
-    let lock = File::create(&file).map_err(|error| refused(error.to_string()))?;
+    let lock = files::keep(&file, false).map_err(|error| refused(error.to_string()))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(std::fs::TryLockError::WouldBlock) => Err(AppError::Refused(format!(

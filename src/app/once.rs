@@ -15,7 +15,7 @@ use crate::domain::policy::LONGEST_REST;
 use crate::fallback;
 use crate::queue::Queue;
 use crate::scheduler;
-use crate::store::{configuration, messages};
+use crate::store::{configuration, messages, replies};
 
 /// While `once` waits for its senders.
 const LOOK: Duration = Duration::from_millis(5);
@@ -49,6 +49,9 @@ impl App {
         let result = async {
             let catalog = self.applied(None).await?;
             let now = self.clock.now();
+            let mut tx = self.store.begin().await?;
+            replies::forget(&mut tx, now).await?;
+            tx.commit().await?;
             let scan = async { Ok(scheduler::scan(&self.store, &catalog, &self.clock, now).await?.inserted) };
             work.passed.planned += self.unless_stopped(scan).await?;
             self.unless_stopped(async { Ok(fallback::pass(&self.store, &catalog, now).await?) }).await?;

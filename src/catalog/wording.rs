@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::message::{Channel, Content, Purpose, SmsWords};
 use crate::domain::sms::{Route, Routes, line_for};
-use crate::rendering::{RenderError, Renderer, Variables};
+use crate::rendering::{RenderError, Renderer, Variables, check_size};
 use crate::senders::sms::Provider;
 
 /// Renders contents for the configured senders.
@@ -55,7 +55,9 @@ impl<'a> Wording<'a> {
         variables: &Variables<'_>,
     ) -> Result<Content, RenderError> {
         if channel == Channel::Email {
-            return self.renderer.mail(content, self.from, variables);
+            let mail = self.renderer.mail(content, self.from, variables)?;
+            check_size(&format!("{content}/email.html"), &mail)?;
+            return Ok(mail);
         }
         let sms = self.sms(content, purpose, variables);
         let (mut given, mut refused) = (Vec::new(), None);
@@ -69,7 +71,9 @@ impl<'a> Wording<'a> {
             let nobody = || refusal(format!("{content}/sms.txt"), "no provider of `sms.sender` is for this number");
             return Err(refused.unwrap_or_else(nobody));
         }
-        Ok(Content::sms(given))
+        let sms = Content::sms(given);
+        check_size(&format!("{content}/sms.txt"), &sms)?;
+        Ok(sms)
     }
 
     /// An SMS, to be given its form for each provider.
@@ -105,9 +109,13 @@ impl Sms<'_> {
         }
         let text = self.text.get_or_init(|| renderer.text(self.content, self.variables)).clone()?;
         let finished = line_for(&route.lines, self.purpose).map_or(Ok(text.clone()), |line| line.finish(&text));
+        let file = format!("{}/sms.txt", self.content);
         Ok(match finished {
-            Ok(text) => Form::Words(SmsWords::Text(text)),
-            Err(reason) => Form::Refused(refusal(format!("{}/sms.txt", self.content), reason)),
+            Ok(text) => match check_size(&file, &Content::text(text.clone())) {
+                Ok(()) => Form::Words(SmsWords::Text(text)),
+                Err(error) => Form::Refused(error),
+            },
+            Err(reason) => Form::Refused(refusal(file, reason)),
         })
     }
 }

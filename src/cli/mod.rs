@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::document::Problems;
 use crate::domain::Instant;
 use crate::domain::calendar::parse_instant;
+use crate::domain::text::{ascii_digits, clean};
 use crate::import::ImportError;
 use crate::settings::{Settings, SettingsError, environment};
 use crate::store::StoreError;
@@ -21,9 +22,11 @@ mod check;
 mod demo;
 mod dkim;
 mod explain;
+mod export;
 mod forecast;
 mod gifts;
 mod import;
+mod members;
 mod messages;
 mod migrate;
 mod model;
@@ -31,6 +34,7 @@ mod once;
 mod output;
 mod plan;
 mod preview;
+mod replies;
 mod restored;
 mod run;
 mod segments;
@@ -80,6 +84,12 @@ enum Command {
     /// Bring members, purchases and suppressions in from CSV files.
     #[command(subcommand)]
     Import(import::Import),
+    /// Show, erase, readmit and merge members.
+    #[command(subcommand)]
+    Members(members::Members),
+    /// Write out who must not be written to, who objected, and who consented to what.
+    #[command(subcommand)]
+    Export(export::Export),
     /// Bring coupon codes in, and see who was given what.
     #[command(subcommand)]
     Gifts(gifts::Gifts),
@@ -101,6 +111,8 @@ enum Command {
     /// Read mails that came back: say what they are, or act on them.
     #[command(subcommand)]
     Bounces(bounces::Bounces),
+    /// List what members wrote that nobody understood by itself, for 30 days; mark it as read.
+    Replies(replies::Replies),
     /// List the ledger of messages.
     Messages(messages::Messages),
     /// Show what is in the store, what waits, and what needs somebody.
@@ -218,6 +230,8 @@ impl Command {
                 | Self::Explain(_)
                 | Self::Preview(_)
                 | Self::Messages(_)
+                | Self::Export(_)
+                | Self::Members(members::Members::Show { .. })
                 | Self::Status
                 | Self::Bounces(bounces::Bounces::Classify(_))
         )
@@ -262,6 +276,9 @@ async fn answer(command: Command, session: &Session) -> Result {
         Command::Run(command) => command.execute(session).await,
         Command::Restored(command) => command.execute(session).await,
         Command::Bounces(command) => command.execute(session).await,
+        Command::Members(command) => command.execute(session).await,
+        Command::Export(command) => command.execute(session).await,
+        Command::Replies(command) => command.execute(session).await,
         Command::Messages(command) => command.execute(session).await,
         Command::Status => status::execute(session).await,
     }
@@ -270,6 +287,11 @@ async fn answer(command: Command, session: &Session) -> Result {
 /// Reads an instant of the command line: RFC 3339, or a date or time on the brand's clock.
 fn instant_of(text: &str, settings: &Settings, name: &str) -> Result<Instant> {
     parse_instant(text, settings.brand.timezone).map_err(|error| CommandError::Other(format!("{name}: {error}")))
+}
+
+/// Reads a member's id as an import does, so that the two are the same.
+fn member_id(text: &str) -> std::result::Result<String, String> {
+    Ok(ascii_digits(&clean(text)))
 }
 
 /// An instant as JSON and CSV write it.

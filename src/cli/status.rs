@@ -9,7 +9,7 @@ use super::{Result, Session, rfc3339};
 use crate::app::alerts::pools_in_use;
 use crate::domain::instant;
 use crate::domain::message::Channel;
-use crate::store::{configuration, events, gifts, members, messages, paces, purchases, suppressions};
+use crate::store::{configuration, events, gifts, members, messages, paces, purchases, replies, suppressions};
 
 /// Uncertain attempts that are shown.
 const SHOWN: i64 = 10;
@@ -37,6 +37,9 @@ struct Status {
     waiting_for_approval: Vec<String>,
     /// Why, in the same order.
     held_because: Vec<String>,
+    /// What members wrote and nobody has read; of these, what is nearly an opt-out.
+    unread_replies: i64,
+    unread_urgent_replies: i64,
     queue: Vec<Queue>,
     /// Pools of codes that are empty or will be within a week, of those on which live campaigns draw.
     low_pools: Vec<gifts::Pool>,
@@ -86,6 +89,7 @@ pub(super) async fn execute(session: &Session) -> Result {
     let (orders, latest) = purchases::summary(&mut tx).await?;
     let states = configuration::states(&mut tx).await?;
     let (uncertain_attempts, latest_uncertain) = messages::uncertain(&mut tx, SHOWN).await?;
+    let unread = replies::unread(&mut tx, app.clock.now()).await?;
     let paused_because = configuration::paused_because(&mut tx).await?;
     let mut held: Vec<_> = states.into_iter().filter(|(_, state)| state.held).collect();
     held.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -102,6 +106,8 @@ pub(super) async fn execute(session: &Session) -> Result {
         sent: Vec::new(),
         waiting_for_approval: held.iter().map(|(name, _)| name.clone()).collect(),
         held_because: held.iter().map(|(_, state)| state.held_because()).collect(),
+        unread_replies: unread.all,
+        unread_urgent_replies: unread.urgent,
         queue: Vec::new(),
         low_pools: gifts::pools(&mut tx, pools, app.clock.now())
             .await?
@@ -175,6 +181,16 @@ fn show(status: &Status) -> Result {
     for (campaign, because) in status.waiting_for_approval.iter().zip(&status.held_because) {
         output::say(&format!("{campaign} IS HELD, {because}: `rekindle campaigns approve {campaign}` lets it go\n"))?;
     }
+    if status.unread_replies > 0 {
+        let urgent = match status.unread_urgent_replies {
+            0 => String::new(),
+            urgent => format!(", {} NEARLY AN OPT-OUT", number(urgent)),
+        };
+        output::say(&format!(
+            "{} REPLIES TO READ{urgent}: `rekindle replies` lists them\n",
+            number(status.unread_replies)
+        ))?;
+    }
     let latest = status.latest_purchase_at.as_ref().map_or(String::new(), |at| format!(" (the latest at {at})"));
     output::say(&format!("members       {}", number(status.members)))?;
     output::say(&format!("purchases     {}{latest}", number(status.purchases)))?;
@@ -199,7 +215,7 @@ fn show(status: &Status) -> Result {
             _ => "is being tried again".to_owned(),
         };
         let what = if rests.name.starts_with(paces::MAILBOX) { "bounces" } else { "sender" };
-        output::say(&format!("{what:13} {} {until}: {}", rests.name, rests.reply))?;
+        output::say(&format!("{what:13} {} {until}: {}", rests.name, output::one_line(&rests.reply)))?;
     }
     output::say(&format!("uncertain     {} attempts, ever", number(status.uncertain_attempts)))?;
     for uncertain in &status.latest_uncertain {

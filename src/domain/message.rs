@@ -109,7 +109,7 @@ impl State {
 
 words! {
     /// Why a message was not sent. Policy tests `campaign_ended`, `order_cancelled` and `collapsed`, then the
-    /// first thirteen in this order, and records the first that holds; the rest come from senders.
+    /// first fourteen in this order, and records the first that holds; the rest come from senders.
     Reason {
         MemberDeleted = "member_deleted",
         OutsideAudience = "outside_audience",
@@ -120,13 +120,15 @@ words! {
         NoAddress = "no_address",
         NoConsent = "no_consent",
         Suppressed = "suppressed",
+        /// Everybody has the occasion at once, and another member's message stands for the address.
+        SameAddress = "same_address",
         HeldOut = "held_out",
         /// It is a day of rest on which nothing is sent.
         RestDay = "rest_day",
         FrequencyCap = "frequency_cap",
         Budget = "budget",
         GiftUnavailable = "gift_unavailable",
-        /// The order that the occasion rests on was cancelled or refunded.
+        /// The order that the occasion rests on was cancelled or refunded, or is another member's by now.
         OrderCancelled = "order_cancelled",
         /// The order belongs to an occasion that an earlier order opened, or whose message went out.
         Collapsed = "collapsed",
@@ -136,6 +138,8 @@ words! {
         Restored = "restored",
         /// The content could not be rendered for this member.
         RenderFailed = "render_failed",
+        /// It cannot be made into what a server takes; none was asked.
+        Unbuildable = "unbuildable",
         /// The server does not know the recipient.
         BadRecipient = "bad_recipient",
         /// The server refused the sender or the message for a reason of policy.
@@ -160,6 +164,8 @@ words! {
         Bounced = "bounced",
         /// It came back for a reason that may pass, such as a full mailbox.
         SoftBounced = "soft_bounced",
+        /// It came back because its domain takes no mail.
+        NoMail = "no_mail",
         /// It came back because of us: reputation, content, policy.
         Blocked = "blocked",
         /// Reported as spam.
@@ -181,7 +187,9 @@ impl EventKind {
     pub const fn state(self) -> Option<State> {
         match self {
             Self::Delivered => Some(State::Delivered),
-            Self::Undelivered | Self::Bounced | Self::SoftBounced | Self::Blocked => Some(State::Bounced),
+            Self::Undelivered | Self::Bounced | Self::SoftBounced | Self::NoMail | Self::Blocked => {
+                Some(State::Bounced)
+            }
             Self::Complained => Some(State::Complained),
             _ => None,
         }
@@ -216,6 +224,10 @@ pub struct Envelope {
     pub only: Option<String>,
     pub content: Content,
 }
+
+/// No message is this long in a queue, before it is packed: what would be is not made, and what claims to be is not
+/// read.
+pub const LONGEST_MESSAGE: usize = 16 * 1024 * 1024;
 
 /// What is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

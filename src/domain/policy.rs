@@ -70,8 +70,10 @@ pub struct ChannelFacts {
     /// There is one, and a sender that is for it.
     pub has_address: bool,
     pub has_consent: bool,
-    /// The address is closed for the purpose, or the member paused it.
+    /// The address is closed for the purpose, or the member objects to it or paused it.
     pub suppressed: bool,
+    /// Where everybody has the occasion at once: the message of another member with this address stands for it.
+    pub taken: bool,
     /// Other messages that count, of whatever member, by this channel to the same address, in the
     /// cap's time.
     pub counted: u32,
@@ -128,46 +130,62 @@ fn first_attempt_by(rules: &Rules<'_>, channel: Option<&ChannelFacts>, at: Insta
 /// Decides. The reasons are tested in the order of [`Reason`]; the first that holds is the answer.
 /// Quiet hours and days that defer come before the frequency cap, which counts what has gone out by the time of sending.
 pub fn decide(facts: &Facts, rules: &Rules<'_>, now: Instant) -> Decision {
-    use Decision::{Defer, Send, Skip};
+    assign(facts, rules, now).map_or_else(Decision::Skip, |(_, decision)| decision)
+}
+
+/// Decides, and says by which channel the message came to the question of its arm: `Err` where a reason before
+/// that ended it.
+pub fn assign(facts: &Facts, rules: &Rules<'_>, now: Instant) -> Result<(Channel, Decision), Reason> {
+    let chosen = reach(facts, rules, now)?;
+    Ok((chosen.channel, after_assignment(facts, rules, chosen, now)))
+}
+
+/// The channel on which the member may be asked for, before the question of the arm.
+fn reach<'f>(facts: &'f Facts, rules: &Rules<'_>, now: Instant) -> Result<&'f ChannelFacts, Reason> {
     if facts.campaign_ended {
-        return Skip(Reason::CampaignEnded);
+        return Err(Reason::CampaignEnded);
     }
     if facts.order_cancelled {
-        return Skip(Reason::OrderCancelled);
+        return Err(Reason::OrderCancelled);
     }
     if facts.collapsed {
-        return Skip(Reason::Collapsed);
+        return Err(Reason::Collapsed);
     }
     if facts.member_deleted {
-        return Skip(Reason::MemberDeleted);
+        return Err(Reason::MemberDeleted);
     }
     if !facts.in_audience || facts.first_step_ended == Some(Reason::OutsideAudience) {
-        return Skip(Reason::OutsideAudience);
+        return Err(Reason::OutsideAudience);
     }
     if facts.goal_reached {
-        return Skip(Reason::GoalReached);
+        return Err(Reason::GoalReached);
     }
     let chosen = choose_channel(facts, rules.purpose);
-    let channel = chosen.ok();
     if let Late::SendWithin(within) = rules.late
-        && now > first_attempt_by(rules, channel, facts.due_at, facts.zone) + within
+        && now > first_attempt_by(rules, chosen.ok(), facts.due_at, facts.zone) + within
     {
-        return Skip(Reason::TooLate);
+        return Err(Reason::TooLate);
     }
     if facts.already_greeted {
-        return Skip(Reason::AlreadyGreeted);
+        return Err(Reason::AlreadyGreeted);
     }
-    let chosen = match chosen {
-        Ok(chosen) => chosen,
-        Err(reason) => return Skip(reason),
-    };
+    let chosen = chosen?;
+    if chosen.taken {
+        return Err(Reason::SameAddress);
+    }
+    Ok(chosen)
+}
+
+/// What becomes of a message that came to the question of its arm.
+fn after_assignment(facts: &Facts, rules: &Rules<'_>, chosen: &ChannelFacts, now: Instant) -> Decision {
+    use Decision::{Defer, Send, Skip};
     if facts.held_out || facts.first_step_ended == Some(Reason::HeldOut) {
         return Skip(Reason::HeldOut);
     }
     if rules.purpose == Purpose::Marketing && rules.almanac.on(local_date(facts.zone, now)) == OnDay::Skip {
         return Skip(Reason::RestDay);
     }
-    let until = first_attempt_by(rules, channel, now, facts.zone);
+    let until = first_attempt_by(rules, Some(chosen), now, facts.zone);
     if until > now {
         return Defer(until);
     }
@@ -215,6 +233,7 @@ mod tests {
             has_address: true,
             has_consent: true,
             suppressed: false,
+            taken: false,
             counted: 0,
             closed: None,
         };
@@ -263,6 +282,7 @@ mod tests {
         (Reason::NoAddress, |f| f.channels.iter_mut().for_each(|c| c.has_address = false)),
         (Reason::NoConsent, |f| f.channels.iter_mut().for_each(|c| c.has_consent = false)),
         (Reason::Suppressed, |f| f.channels.iter_mut().for_each(|c| c.suppressed = true)),
+        (Reason::SameAddress, |f| f.channels.iter_mut().for_each(|c| c.taken = true)),
         (Reason::HeldOut, |f| f.held_out = true),
         (Reason::FrequencyCap, |f| f.counted = 3),
         (Reason::GiftUnavailable, |f| f.gift_unavailable = true),

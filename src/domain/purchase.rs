@@ -13,6 +13,8 @@ words! {
 pub struct Purchase {
     /// The store's key.
     pub id: i64,
+    /// The store's key of the member to whom it belongs now.
+    pub member_id: i64,
     pub order_id: String,
     pub purchased_at: Instant,
     /// In minor units of `currency`.
@@ -96,6 +98,7 @@ mod tests {
         let check = |cell: &str, expected: &[(&str, &str)]| {
             let order = Purchase {
                 id: 1,
+                member_id: 1,
                 order_id: "o1".to_owned(),
                 purchased_at: super::super::instant(0),
                 amount: 0,

@@ -92,13 +92,26 @@ impl TokenKey {
         signature.len() == SIGNATURE && self.mac(used_for, bytes).verify_truncated_left(signature).is_ok()
     }
 
+    /// What is kept of an id or address that was erased: it is known again, and cannot be read. `kind` keeps a number
+    /// that is an id apart from one that is a phone's.
+    pub fn mark(&self, kind: &str, value: &str) -> String {
+        let mac = self.keyed(&["erased", kind], value.as_bytes());
+        data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes()[..20])
+    }
+
     fn mac(&self, used_for: TokenUse, bytes: &[u8]) -> Hmac<Sha256> {
+        self.keyed(&[used_for.as_str()], bytes)
+    }
+
+    fn keyed(&self, words: &[&str], bytes: &[u8]) -> Hmac<Sha256> {
         // HMAC fills a short key up with zeros.
         let mut block = [0; 64];
         block[..32].copy_from_slice(&self.0);
         let mut mac = Hmac::<Sha256>::new(&block.into());
-        mac.update(used_for.as_str().as_bytes());
-        mac.update(&[0]);
+        for word in words {
+            mac.update(word.as_bytes());
+            mac.update(&[0]);
+        }
         mac.update(bytes);
         mac
     }

@@ -14,8 +14,8 @@ use crate::domain::sms::{Line, line_for};
 use crate::senders::sms::{Found, Receipted, Received, SmsFactory};
 use crate::senders::{Blame, Outcome, SenderFactory};
 use crate::settings::{Settings, Uncertain};
+use crate::store::answers::{self, Answer};
 use crate::store::receipts::{self, Lost};
-use crate::store::replies::{self, Reply};
 use crate::store::{Store, StoreError, leases};
 
 /// The lease of the process that asks; each pass renews it.
@@ -35,7 +35,7 @@ const MOST: i64 = 500;
 const CALLS: usize = 50;
 
 /// An answer to a word is of no use later.
-const REPLY_WITHIN: i64 = 3_600_000;
+const ANSWER_WITHIN: i64 = 3_600_000;
 
 /// Writing down what a provider gives only once is tried so often.
 const TRIES: usize = 5;
@@ -73,7 +73,7 @@ impl Poller {
                     () = tokio::time::sleep(every / u32::try_from(rounds).unwrap_or(1)) => {}
                     () = shutdown.cancelled() => break,
                 }
-                if let Err(error) = self.reply().await {
+                if let Err(error) = self.answer().await {
                     tracing::warn!(provider = self.factory.name(), %error, "cannot answer members' words; trying again");
                 }
             }
@@ -101,7 +101,7 @@ impl Poller {
             self.uncertain().await?;
         }
         self.inbox().await?;
-        self.reply().await
+        self.answer().await
     }
 
     fn lease(&self) -> String {
@@ -224,24 +224,24 @@ impl Poller {
     }
 
     /// Sends the answers that wait.
-    async fn reply(&self) -> Result<(), StoreError> {
-        let Some(answers) = self.answers.clone() else { return Ok(()) };
+    async fn answer(&self) -> Result<(), StoreError> {
+        let Some(sender) = self.answers.clone() else { return Ok(()) };
         let now = self.now();
         let mut tx = self.store.begin().await?;
-        let replies = replies::take(&mut tx, now, now - REPLY_WITHIN).await?;
+        let waiting = answers::take(&mut tx, now, now - ANSWER_WITHIN).await?;
         tx.commit().await?;
-        for reply in replies {
-            let mut sender = answers.open();
-            let outcome = sender.send(&self.envelope(&reply)).await;
+        for answer in waiting {
+            let mut sender = sender.open();
+            let outcome = sender.send(&self.envelope(&answer)).await;
             match outcome {
                 Outcome::Retry { .. } | Outcome::Pause { .. } | Outcome::Later { .. } => {
                     let lost = matches!(outcome, Outcome::Retry { blame: Blame::Lost, .. });
                     let mut tx = self.store.begin().await?;
-                    replies::give_back(&mut tx, &reply.key, lost.then(|| sender.name())).await?;
+                    answers::give_back(&mut tx, &answer.key, lost.then(|| sender.name())).await?;
                     tx.commit().await?;
                 }
                 Outcome::Rejected { reply: why, .. } | Outcome::Uncertain { reply: why } => {
-                    tracing::warn!(reply = %reply.id, why, "an answer to a member's word was not sent for sure");
+                    tracing::warn!(answer = %answer.id, why, "an answer to a member's word was not sent for sure");
                 }
                 Outcome::Sent { .. } => {}
             }
@@ -249,26 +249,26 @@ impl Poller {
         Ok(())
     }
 
-    fn envelope(&self, reply: &Reply) -> Envelope {
-        let purpose = reply.purpose.parse().unwrap_or(Purpose::Marketing);
+    fn envelope(&self, answer: &Answer) -> Envelope {
+        let purpose = answer.purpose.parse().unwrap_or(Purpose::Marketing);
         let redirect = self.settings.redirect_all_to.as_ref();
-        let to = redirect.map_or_else(|| reply.address.clone(), |redirect| redirect.phone.clone());
-        let text = |line: Option<&Line>| line.and_then(|line| line.finish(&reply.text).ok());
+        let to = redirect.map_or_else(|| answer.address.clone(), |redirect| redirect.phone.clone());
+        let text = |line: Option<&Line>| line.and_then(|line| line.finish(&answer.text).ok());
         let given = self.settings.brand.sms.of(&to).into_iter().map(|route| {
-            let text = text(line_for(&route.lines, purpose)).unwrap_or_else(|| reply.text.clone());
+            let text = text(line_for(&route.lines, purpose)).unwrap_or_else(|| answer.text.clone());
             (route.provider.clone(), SmsWords::Text(text))
         });
         let content = Content::sms(given);
         Envelope {
             v: ENVELOPE_VERSION,
-            message: reply.id,
+            message: answer.id,
             dispatch_no: 1,
-            at: reply.created_at,
+            at: answer.created_at,
             campaign: "reply".to_owned(),
             purpose,
             to,
             meant_for: None,
-            only: reply.only_by.clone(),
+            only: answer.only_by.clone(),
             content,
         }
     }

@@ -8,18 +8,35 @@ use sha2::{Digest, Sha256};
 use crate::clock::Clock;
 use crate::domain::member::Brand;
 use crate::domain::message::{Channel, EventKind, Purpose};
-use crate::domain::phone;
 use crate::domain::reply::Wish;
+use crate::domain::{phone, text};
 use crate::senders::sms::{Delivery, Provider, Receipted, Received};
 use crate::settings::Sms;
-use crate::store::events::{self, Event};
+use crate::store::answers::{self, Answer};
+use crate::store::events::{self, About, Event};
+use crate::store::objections::{self, Objection};
 use crate::store::receipts::{self, Waiting};
 use crate::store::replies::{self, Reply};
 use crate::store::suppressions::{self, Suppression};
-use crate::store::{StoreError, Tx};
+use crate::store::{StoreError, Tx, consents};
+
+/// So much of a text is kept, in letters; ten parts of a long SMS are less.
+const LONGEST_TEXT: usize = 2_000;
+/// The same of who sent it.
+const LONGEST_SENDER: usize = 100;
 
 /// The reason of a suppression that the member's own word made, and lifts again.
 pub const OPTED_OUT: &str = EventKind::OptedOut.as_str();
+
+/// Whether a provider was given a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Given {
+    Never,
+    /// And another provider after it.
+    Before,
+    /// And no other provider since.
+    Last,
+}
 
 /// Whose words are written down.
 pub struct Heard<'a> {
@@ -47,12 +64,19 @@ impl Heard<'_> {
             if let Some(own) = receipt.message.as_ref().and_then(|own| own.parse().ok()) {
                 about = events::about(tx, own, Some(Channel::Sms)).await?;
             }
-            if about.is_none()
-                && let Some(reference) = &receipt.reference
-                && let Some(id) = events::by_reference(tx, name, reference).await?
-            {
-                about = events::about(tx, id, Some(Channel::Sms)).await?;
+            let mut given = self.given(tx, about.as_ref()).await?;
+            if given == Given::Never {
+                about = None;
+                if let Some(reference) = &receipt.reference
+                    && let Some(id) = events::by_reference(tx, name, reference).await?
+                {
+                    about = events::about(tx, id, Some(Channel::Sms)).await?;
+                    given = self.given(tx, about.as_ref()).await?;
+                }
             }
+            // What this provider could not do says nothing about what another one did since.
+            let over = given == Given::Before && kind != EventKind::Delivered;
+            about = about.filter(|_| !over);
             let blocked = about.as_ref().filter(|_| kind == EventKind::Blocked).and_then(|about| about.address.clone());
             let event = Event {
                 key: format!("sms:{name}:{called}:{}", receipt.status),
@@ -63,7 +87,7 @@ impl Heard<'_> {
                 address: blocked.clone(),
                 detail: Some(receipt.status.clone()),
             };
-            if let (None, Some(reference)) = (&about, &receipt.reference) {
+            if let (None, Some(reference), false) = (&about, &receipt.reference, over) {
                 let (key, reference) = (event.key.clone(), reference.clone());
                 receipts::wait(tx, &[Waiting { key, sender: name.clone(), reference, heard_at: now }]).await?;
             }
@@ -75,15 +99,42 @@ impl Heard<'_> {
         Ok(())
     }
 
+    /// Whether the message was this provider's to send: of another one's it has nothing to say.
+    async fn given(&self, tx: &mut Tx, about: Option<&About>) -> Result<Given, StoreError> {
+        let Some(about) = about else { return Ok(Given::Never) };
+        let senders = events::given_to(tx, about.id).await?;
+        let ours = |sender: &String| sender.split(", ").any(|name| name == self.provider.name);
+        let Some(last) = senders.iter().rposition(ours) else { return Ok(Given::Never) };
+        let other = senders[last + 1..].iter().any(|sender| self.settings.provider(sender).is_some());
+        Ok(if other { Given::Before } else { Given::Last })
+    }
+
     /// Records messages that came in, and does what they ask for.
     pub async fn received(&self, tx: &mut Tx, received: &[Received]) -> Result<(), StoreError> {
         for message in received {
-            // A name or a short number is nobody's that we write to.
-            if let Some(number) = number(&message.from, self.provider, self.brand) {
-                self.one(tx, &number, message).await?;
+            // A name or a short number is nobody's that we write to; what it wants, somebody has to find out.
+            match number(&message.from, self.provider, self.brand) {
+                Some(number) => self.one(tx, &number, message).await?,
+                None => self.keep(tx, &message.from, message).await?,
             }
         }
         Ok(())
+    }
+
+    /// Keeps what was written for somebody to read.
+    async fn keep(&self, tx: &mut Tx, from: &str, message: &Received) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let at = message.at.unwrap_or(now).min(now).timestamp_millis();
+        let reply = Reply {
+            key: format!("sms:{}:in:{}", self.provider.name, self.id(message, at)),
+            channel: Channel::Sms.as_str(),
+            address: text::legible(from, LONGEST_SENDER),
+            text: text::legible(&message.text, LONGEST_TEXT),
+            urgent: self.settings.words.is_nearly_stop(&message.text),
+            at,
+            heard_at: now.timestamp_millis(),
+        };
+        replies::keep(tx, &[reply]).await
     }
 
     async fn one(&self, tx: &mut Tx, number: &str, message: &Received) -> Result<(), StoreError> {
@@ -96,8 +147,11 @@ impl Heard<'_> {
             Some(Wish::Start) => EventKind::OptedIn,
             Some(Wish::Help) | None => EventKind::Replied,
         };
+        if wish.is_none() {
+            self.keep(tx, number, message).await?;
+        }
         receipts::lock(tx, number).await?;
-        let about = receipts::last_to(tx, number).await?;
+        let about = receipts::last_to(tx, number, &self.provider.name).await?;
         for purpose in self.purposes(message.to.as_deref()) {
             let key = format!("sms:{}:in:{}:{purpose}", self.provider.name, self.id(message, at));
             let event = Event {
@@ -124,7 +178,7 @@ impl Heard<'_> {
                 _ => (format!("help:{number}:{purpose}:{}", now.date_naive()), &self.settings.replies.help),
             };
             if let (true, Some(text)) = (changed, text) {
-                let reply = Reply {
+                let answer = Answer {
                     key,
                     id: self.clock.new_id(),
                     address: number.to_owned(),
@@ -133,31 +187,50 @@ impl Heard<'_> {
                     created_at: now.timestamp_millis(),
                     only_by: None,
                 };
-                replies::insert(tx, &[reply]).await?;
+                answers::insert(tx, &[answer]).await?;
             }
         }
         Ok(())
     }
 
-    /// Brings the suppression to what the number said last about this purpose, whatever was heard first;
-    /// whether that changed it.
+    /// Brings the suppression of the number, and the objections of the members who have it now, to what it said last
+    /// about this purpose, whatever was heard first; whether that changed them.
     async fn settle(&self, tx: &mut Tx, number: &str, purpose: Purpose, at: i64) -> Result<bool, StoreError> {
         let last = receipts::last_wish(tx, number, purpose.as_str()).await?;
+        let members = objections::with_number(tx, number).await?;
         if last.as_deref() == Some(OPTED_OUT) {
-            return suppress(tx, number.to_owned(), purpose, OPTED_OUT, at).await;
+            let rows: Vec<Objection> = members
+                .into_iter()
+                .map(|member_id| Objection {
+                    member_id,
+                    channel: Channel::Sms,
+                    purpose,
+                    reason: OPTED_OUT.to_owned(),
+                    made_at: at,
+                })
+                .collect();
+            let objected = objections::insert(tx, &rows).await?;
+            let closed = suppress(tx, number.to_owned(), purpose, OPTED_OUT, at).await?;
+            return Ok(closed || objected > 0);
+        }
+        let lifted = objections::lift(tx, members.clone(), Channel::Sms, purpose, at).await?;
+        if lifted > 0 && purpose == Purpose::Marketing {
+            consents::confirm(tx, members, Channel::Sms, "a word sent back", at).await?;
         }
         // Only what the member's word closed: never a bounce, a blacklist or an operator's entry.
-        suppressions::lift(tx, number, purpose.as_str(), OPTED_OUT).await
+        let opened = suppressions::lift(tx, number, purpose.as_str(), OPTED_OUT).await?;
+        Ok(opened || lifted > 0)
     }
 
-    /// What the line is for; of a line that is not configured, what nobody must be sent unasked.
+    /// What the provider's line is for; of a line that it does not have, what nobody must be sent unasked.
     fn purposes(&self, line: Option<&str>) -> BTreeSet<Purpose> {
         let digits = |text: &str| {
             let digits: String = text.chars().filter(char::is_ascii_digit).collect();
             digits.trim_start_matches('0').to_owned()
         };
         let line = digits(line.unwrap_or_default());
-        let own = self.settings.lines.iter().filter(|own| {
+        let lines = self.settings.provider(&self.provider.name).map_or(&self.settings.lines, |own| &own.lines);
+        let own = lines.iter().filter(|own| {
             let own = digits(&own.number);
             // With or without the country's code.
             !own.is_empty() && (own == line || (own.len() > 3 && line.ends_with(&own)))

@@ -8,13 +8,10 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
-use crate::domain::message::{ENVELOPE_VERSION, Envelope};
+use crate::domain::message::{ENVELOPE_VERSION, Envelope, LONGEST_MESSAGE};
 
 /// Larger payloads are compressed: below it, the broker's time is less than ours.
 const LARGE: usize = 32 * 1024;
-
-/// No rendered message is this long; a compressed one that claims to be is not unpacked.
-const LONGEST: u64 = 16 * 1024 * 1024;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
@@ -49,7 +46,7 @@ pub fn decode(bytes: &[u8]) -> Result<Envelope, PayloadError> {
     let unpacked;
     let json = if bytes.starts_with(&GZIP) {
         let mut buffer = Vec::new();
-        let mut limited = GzDecoder::new(bytes).take(LONGEST);
+        let mut limited = GzDecoder::new(bytes).take(LONGEST_MESSAGE as u64);
         limited.read_to_end(&mut buffer).map_err(|error| PayloadError::NotAnEnvelope(error.to_string()))?;
         unpacked = buffer;
         unpacked.as_slice()

@@ -4,8 +4,12 @@
 use data_encoding::BASE64URL_NOPAD;
 use uuid::Uuid;
 
+use super::html::{FOREIGN, OWN, unmarked};
 use crate::domain::member::Track;
 use crate::domain::token::{TokenKey, TokenUse};
+
+/// Where an address may lead that a value brought.
+const SCHEMES: &[&str] = &["http", "https", "mailto", "tel", "sms", "cid"];
 
 /// Where a message's recipient stops such messages: RFC 8058's address, and a page with one button.
 pub fn unsubscribe_url(base_url: &str, tokens: &TokenKey, message: Uuid) -> String {
@@ -42,10 +46,45 @@ fn signed(message: Uuid, target: &str) -> Vec<u8> {
     [message.as_bytes(), target.as_bytes()].concat()
 }
 
+/// HTML in which no address that a value brought does anything but lead somewhere.
+pub(super) fn harmless(html: &str) -> String {
+    let mut out = String::with_capacity(html.len());
+    let mut rest = html;
+    while let Some(at) = rest.find(FOREIGN) {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + FOREIGN.len_utf8()..];
+        // What a value follows that was written already does not begin the address.
+        let before = out.trim_end_matches(|c: char| c.is_whitespace() || c == OWN);
+        let quote = before.chars().next_back().filter(|c| matches!(c, '"' | '\''));
+        let end = quote.and_then(|quote| rest.find(quote)).unwrap_or(0);
+        if leads(&unescape(&rest[..end])) {
+            continue;
+        }
+        out.push('#');
+        rest = &rest[end..];
+    }
+    out + rest
+}
+
+/// Whether an address names no scheme, or one by which people are led somewhere. Mail programs skip blanks and
+/// controls in it.
+fn leads(address: &str) -> bool {
+    let address: String = address.chars().filter(|c| !c.is_whitespace() && !c.is_control()).collect();
+    let address = unmarked(&address);
+    match address.find([':', '/', '?', '#']) {
+        Some(end) if address[end..].starts_with(':') => {
+            SCHEMES.iter().any(|scheme| address[..end].eq_ignore_ascii_case(scheme))
+        }
+        _ => true,
+    }
+}
+
 /// An HTML mail whose links lead through us, and whose end is a picture, as `track` wants.
-/// Links to our own pages stay, as does what is not a web address.
-pub fn tracked(html: String, base_url: &str, tokens: &TokenKey, message: Uuid, track: Track) -> String {
-    let mut html = if track.clicks { through_us(&html, base_url, tokens, message) } else { html };
+/// Links to our own pages stay, as does what is not a web address, and what a value brought: whoever filled it in
+/// would lead people elsewhere in our name.
+pub(super) fn tracked(html: &str, base_url: &str, tokens: &TokenKey, message: Uuid, track: Track) -> String {
+    let html = if track.clicks { through_us(html, base_url, tokens, message) } else { html.to_owned() };
+    let mut html = unmarked(&html);
     if track.opens {
         let picture =
             format!("<img src=\"{}\" width=\"1\" height=\"1\" alt=\"\">", open_url(base_url, tokens, message));
@@ -69,7 +108,8 @@ fn through_us(html: &str, base_url: &str, tokens: &TokenKey, message: Uuid) -> S
             tag_length(rest)
         };
         let tag = &rest[..length];
-        let target = href(tag).map(|at| (at.clone(), unescape(tag[at].trim())));
+        let own = |at: std::ops::Range<usize>| Some((at.clone(), unescape(tag[at].trim().strip_prefix(OWN)?)));
+        let target = href(tag).and_then(own).map(|(at, target)| (at, unmarked(&target)));
         match target {
             Some((at, target)) if is_web(&target) && !ours.iter().any(|page| target.starts_with(page)) => {
                 out.push_str(&tag[..at.start]);
@@ -183,9 +223,14 @@ mod tests {
         TokenKey::new([7; 32])
     }
 
+    /// HTML as a template's own text.
+    fn written(html: &str) -> String {
+        super::super::html::Html::default().text(html)
+    }
+
     /// The targets of a mail's links, in order; those that lead through us after an arrow.
     fn targets(html: &str) -> Vec<String> {
-        let tracked = through_us(html, BASE, &key(), MESSAGE);
+        let tracked = unmarked(&through_us(&written(html), BASE, &key(), MESSAGE));
         let mut found = Vec::new();
         let mut rest = tracked.as_str();
         while let Some(start) = rest.find('<') {
@@ -218,10 +263,10 @@ mod tests {
         for html in
             ["", "<", "<a", "<a ", "<a href", "<a href=", "<a href=\"https://", "<a href=\"x\" <a>", "&<&;>", "a<!--"]
         {
-            assert_eq!(through_us(html, BASE, &key(), MESSAGE), html);
+            assert_eq!(unmarked(&through_us(&written(html), BASE, &key(), MESSAGE)), html);
         }
         let comment = "<!--[if mso]><a href=\"https://a.example\"><![endif]-->";
-        assert_eq!(through_us(comment, BASE, &key(), MESSAGE), comment);
+        assert_eq!(through_us(&written(comment), BASE, &key(), MESSAGE), comment);
     }
 
     #[test]
@@ -241,7 +286,7 @@ mod tests {
     #[test]
     fn the_picture_stands_at_the_end_and_only_what_is_asked_for_is_tracked() {
         let html = "<html><BODY><a href=\"https://a.example\">x</a></BODY></html>";
-        let with = |opens, clicks| tracked(html.to_owned(), BASE, &key(), MESSAGE, Track { opens, clicks });
+        let with = |opens, clicks| tracked(&written(html), BASE, &key(), MESSAGE, Track { opens, clicks });
         assert_eq!(with(false, false), html);
         assert!(with(true, false).contains("height=\"1\" alt=\"\"></BODY>"), "{}", with(true, false));
         assert!(!with(true, false).contains("/c/") && with(false, true).contains("/c/"));

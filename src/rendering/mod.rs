@@ -1,24 +1,32 @@
 //! Rendering: templates, compiled once, become the content of a message in the member's language.
 //!
 //! A content is a folder of templates: `subject.txt`, `email.html`, `email.txt` (optional: made from
-//! the HTML), `sms.txt`, `sms.pattern.yaml` (for providers that hold the text themselves). A locale goes before the ending (`subject.fa.txt`); `fa-IR` falls back to
-//! `fa`, then to the file without a locale. What templates may say is in [`variables`].
+//! the HTML), `sms.txt`, `sms.pattern.yaml` (for providers that hold the text themselves). A locale goes before
+//! the ending (`subject.fa.txt`); `fa-IR` falls back to `fa`, then to the file without a locale. What templates
+//! may say is in [`variables`], what they may not be in `parse` and `html`.
 
 use std::collections::{BTreeMap, HashSet};
 
-use handlebars::{Context, Handlebars};
+use handlebars::template::TemplateElement;
+use handlebars::{Context, Handlebars, Template};
 
 use crate::document::Problem;
-use crate::domain::message::{Channel, Content, SmsWords};
+use crate::domain::message::{Channel, Content, LONGEST_MESSAGE, SmsWords};
 
 pub mod headers;
 mod helpers;
+mod html;
 pub mod links;
+mod names;
+mod parse;
 mod pattern;
 pub mod sample;
+mod size;
+mod text;
 pub mod variables;
 
 pub use helpers::localised;
+pub use size::check as check_size;
 pub use variables::Variables;
 
 /// Compiled templates.
@@ -76,6 +84,7 @@ impl Renderer {
         let mut renderer = Self { html: registry(true), plain: registry(false), names, patterns, broken };
         let mut problems = Vec::new();
         for (path, text) in files {
+            problems.extend(names::problems(folder, path, text));
             if path.ends_with(".yaml") {
                 renderer.add_pattern(folder, path, text, &mut problems);
                 continue;
@@ -84,28 +93,27 @@ impl Renderer {
             if !is_html && !path.ends_with(".txt") {
                 continue;
             }
+            let template = match parse::parse(path, text, is_html) {
+                Ok(template) => template,
+                Err(parse::Fault { line, column, message }) => {
+                    renderer.broken.insert(path.clone());
+                    let (line, column) = (line as u64, column as u64);
+                    problems.push(Problem { file: format!("{folder}/{path}"), line, column, message });
+                    continue;
+                }
+            };
+            // Values survive the conversion to text, so it is done once; blocks between table
+            // rows do not, so such a template is converted message by message.
+            let has_blocks = template.elements.iter().any(|part| matches!(part, TemplateElement::HelperBlock(_)));
             let registry = if is_html { &mut renderer.html } else { &mut renderer.plain };
-            if let Err(error) = registry.register_template_string(path, text) {
-                renderer.broken.insert(path.clone());
-                let (line, column) = error.pos().unwrap_or((0, 0));
-                problems.push(Problem {
-                    file: format!("{folder}/{path}"),
-                    line: line as u64,
-                    column: column as u64,
-                    message: format!("not a template: {}", plain_reason(&error.reason().to_string())),
-                });
-                continue;
-            }
+            registry.register_template(path, template);
             renderer.names.insert(path.clone());
             let text_path = path.strip_suffix(".html").map(|stem| format!("{stem}.txt"));
-            if let Some(text_path) = text_path.filter(|text_path| !files.contains_key(text_path)) {
-                // Values survive the conversion to text, so it is done once; blocks between table
-                // rows do not, so such a template is converted message by message.
-                let made = text_of_html(text);
-                let has_blocks = text.contains("{{#") || text.contains("{{^");
-                if !has_blocks && renderer.plain.register_template_string(&text_path, made).is_ok() {
-                    renderer.names.insert(text_path);
-                }
+            if let Some(text_path) = text_path.filter(|text_path| !has_blocks && !files.contains_key(text_path))
+                && let Some(made) = text_template(&text_path, text)
+            {
+                renderer.plain.register_template(&text_path, made);
+                renderer.names.insert(text_path);
             }
         }
         (renderer, problems)
@@ -122,13 +130,14 @@ impl Renderer {
         };
         for pattern in &patterns {
             for (name, text) in &pattern.values {
-                if let Err(error) =
-                    self.plain.register_template_string(&value_name(path, &pattern.provider, name), text)
-                {
-                    self.broken.insert(path.to_owned());
-                    let reason = plain_reason(&error.reason().to_string());
-                    let message = format!("`{name}` of `{}` is not a template: {reason}", pattern.provider);
-                    problems.push(Problem { file: file.clone(), line: 0, column: 0, message });
+                let value = value_name(path, &pattern.provider, name);
+                match parse::parse(&value, text, false) {
+                    Ok(template) => self.plain.register_template(&value, template),
+                    Err(fault) => {
+                        self.broken.insert(path.to_owned());
+                        let message = format!("`{name}` of `{}`: {}", pattern.provider, fault.message);
+                        problems.push(Problem { file: file.clone(), line: 0, column: 0, message });
+                    }
                 }
             }
         }
@@ -218,20 +227,25 @@ impl Renderer {
         let locale = variables.locale();
         let subject = self.part(content, Part::Subject, locale, &context)?;
         let html = self.find(content, Part::Html, locale);
-        let html = html.map(|name| self.run(&self.html, &name, &context)).transpose()?;
-        let text = match (self.find(content, Part::Text, locale), &html) {
-            (Some(name), _) => self.run(&self.plain, &name, &context)?,
-            (None, Some(html)) => text_of_html(html),
-            (None, None) => self.part(content, Part::Text, locale, &context)?,
+        let html = match html {
+            Some(name) => Some((links::harmless(&self.run(&self.html, &name, &context)?), name)),
+            None => None,
         };
-        let html = html.map(|html| variables.tracked(html));
+        let text =
+            match (self.find(content, Part::Text, locale), &html) {
+                (Some(name), _) => self.run(&self.plain, &name, &context)?,
+                (None, Some((html, name))) => text::text_of_html(&html::unmarked(html))
+                    .map_err(|reason| RenderError { template: name.clone(), place: String::new(), reason })?,
+                (None, None) => self.part(content, Part::Text, locale, &context)?,
+            };
+        let html = html.map(|(html, _)| variables.tracked(&html));
         Ok(Content::Email {
             from: from.to_owned(),
-            to_name: variables.full_name(),
+            to_name: one_line(&variables.full_name()),
             return_path: None,
             headers: Vec::new(),
             // A subject is one line, whatever the template or a value holds.
-            subject: subject.split_whitespace().collect::<Vec<_>>().join(" "),
+            subject: one_line(&subject),
             html,
             text: text.trim().to_owned() + "\n",
         })
@@ -246,14 +260,20 @@ impl Renderer {
     }
 
     fn run(&self, registry: &Handlebars<'static>, name: &str, context: &Context) -> Result<String, RenderError> {
-        registry.render_with_context(name, context).map_err(|error| RenderError {
-            template: name.to_owned(),
-            place: match (error.line_no, error.column_no) {
-                (Some(line), Some(column)) => format!(":{line}:{column}"),
-                _ => String::new(),
-            },
-            reason: plain_reason(&error.reason().to_string()),
-        })
+        let mut out = size::Bounded::new(LONGEST_MESSAGE);
+        let written = registry.render_with_context_to_write(name, context, &mut out);
+        let error = |place, reason| RenderError { template: name.to_owned(), place, reason };
+        match written {
+            Ok(()) => out.text().ok_or_else(|| error(String::new(), "it makes no text".to_owned())),
+            Err(_) if out.is_full() => Err(error(String::new(), size::too_large())),
+            Err(found) => {
+                let place = match (found.line_no, found.column_no) {
+                    (Some(line), Some(column)) => format!(":{line}:{column}"),
+                    _ => String::new(),
+                };
+                Err(error(place, plain_reason(&found.reason().to_string())))
+            }
+        }
     }
 
     /// The most special template there is for a locale.
@@ -286,30 +306,25 @@ fn value_name(path: &str, provider: &str, name: &str) -> String {
 fn registry(escape: bool) -> Handlebars<'static> {
     let mut registry = Handlebars::new();
     registry.set_strict_mode(true);
-    if !escape {
+    if escape {
+        // What marks an address is the template's to write.
+        registry.register_escape_fn(|value| handlebars::html_escape(&html::unmarked(value)));
+    } else {
         registry.register_escape_fn(handlebars::no_escape);
     }
     helpers::register(&mut registry);
     registry
 }
 
-/// A text part that says what the HTML says, its links written out.
-fn text_of_html(html: &str) -> String {
-    let laid_out = html2text::config::plain()
-        .use_doc_css()
-        .no_table_borders()
-        .allow_width_overflow()
-        .string_from_read(html.as_bytes(), 500)
-        .unwrap_or_default();
-    // Layout tables come out padded to their width, with an empty line for each empty row.
-    let mut text = String::with_capacity(laid_out.len());
-    for line in laid_out.lines().map(str::trim_end) {
-        if !line.is_empty() || !(text.is_empty() || text.ends_with("\n\n")) {
-            text.push_str(line);
-            text.push('\n');
-        }
-    }
-    text
+/// The text that a template of HTML makes, as a template.
+fn text_template(name: &str, html: &str) -> Option<Template> {
+    parse::parse(name, &text::text_of_html(html).ok()?, false).ok()
+}
+
+/// A text of several lines in one, without characters that no header holds.
+fn one_line(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// The library's messages, in this project's words.

@@ -38,6 +38,7 @@ pub fn member(locale: &str) -> Member {
 pub fn order(brand: &Brand) -> Purchase {
     Purchase {
         id: 1,
+        member_id: 1,
         order_id: "S-1001".to_owned(),
         purchased_at: instant(1_720_000_000_000),
         amount: 125_000_000,

@@ -18,7 +18,9 @@
 //! `gift` is there only where the message brings one: its step's own or, where that gives nothing, the last one of
 //! its occasion. Where it can be missing, what says it stands between `{{#if gift}}` and `{{/if}}`.
 //!
-//! Helpers: `{{date X}}`, `{{number X}}`, `{{money AMOUNT CURRENCY}}`, `{{default X "text"}}`.
+//! Helpers: `{{date X}}`, `{{number X}}`, `{{money AMOUNT CURRENCY}}`, `{{default X "text"}}`; and those of
+//! Handlebars: `if`, `unless`, `each`, `with`, `lookup`, `eq`, `ne`, `gt`, `gte`, `lt`, `lte`, `and`, `or`, `not`,
+//! `len`.
 
 use handlebars::Context;
 use serde_json::{Value, json};
@@ -30,7 +32,7 @@ use crate::domain::calendar::local_date;
 use crate::domain::gift::Gift;
 use crate::domain::member::{Brand, Member, Track};
 use crate::domain::purchase::Purchase;
-use crate::domain::text::persian_digits;
+use crate::domain::text::{clean, persian_digits};
 use crate::domain::token::TokenKey;
 
 /// Every variable with a fixed name, for suggestions.
@@ -66,6 +68,9 @@ pub const NAMES: &[&str] = &[
     "gift.valid_until",
     "gift.points",
 ];
+
+/// Those that are numbers whoever the member is.
+pub(super) const NUMBERS: &[&str] = &["member.points", "occasion.years", "occasion.days_since", "gift.points"];
 
 /// What to say of a name that stands for nothing.
 pub(super) fn missing(name: &str) -> String {
@@ -108,18 +113,20 @@ impl Variables<'_> {
             .into_iter()
             .flatten()
             .map(String::as_str)
+            .map(clean)
             .collect::<Vec<_>>()
             .join(" ")
     }
 
     /// The HTML of the message, as far as it is tracked.
-    pub(super) fn tracked(&self, html: String) -> String {
+    pub(super) fn tracked(&self, html: &str) -> String {
         links::tracked(html, &self.brand.base_url, self.tokens, self.message, self.track)
     }
 
     pub(super) fn context(&self) -> Context {
         let member = self.member;
-        let text = |value: &Option<String>| Value::from(value.as_deref().unwrap_or_default());
+        // Nothing that a member is called adds a line to a message.
+        let text = |value: &Option<String>| Value::from(clean(value.as_deref().unwrap_or_default()));
         let zone = member.zone(self.brand);
         let order = self.order;
         let mut values = json!({

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::ending::closed_to;
 use super::{Asked, BACKOFF, Ended, LEAST, Places, Receipt, Running};
-use crate::domain::message::{Purpose, Reason, State};
+use crate::domain::message::{EventKind, Purpose, Reason, State};
 use crate::store::claims::{self, Finished, Starting};
 use crate::store::events::{self, Event};
 use crate::store::suppressions::{self, Suppression};
@@ -135,7 +135,7 @@ async fn full_for_days(tx: &mut Tx, bounces: &[Event]) -> Result<Vec<Suppression
     let mut given_up = Vec::new();
     for bounce in bounces {
         let Some(address) = &bounce.address else { continue };
-        if events::is_given_up(tx, address, bounce.at).await? {
+        if events::is_given_up(tx, address, EventKind::SoftBounced, bounce.at).await? {
             given_up.extend(closed_to(address, Purpose::ALL, Reason::BadRecipient, bounce.at));
         }
     }

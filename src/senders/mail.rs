@@ -4,6 +4,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use data_encoding::BASE64;
 use lettre::Address;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
@@ -16,6 +17,9 @@ const LINE_LIMIT: usize = 998;
 
 /// Where headers are folded.
 const FOLD_AT: usize = 78;
+
+/// What one encoded word holds, so that it fits into a line behind a header's name.
+const ENCODED_AT: usize = 36;
 
 /// A mail, ready for a server or a file.
 #[derive(Clone, PartialEq, Eq)]
@@ -57,13 +61,8 @@ pub enum MailError {
 impl MailError {
     /// Nothing of this mends itself by waiting.
     pub fn outcome(self) -> Outcome {
-        let reason = match self {
-            Self::ControlCharacter(_) | Self::LineTooLong => Reason::MessageRefused,
-            Self::From | Self::ReturnPath | Self::Header | Self::NotMail => Reason::OurFault,
-            Self::Recipient => Reason::BadRecipient,
-        };
         // Not suppressed: no server has said that the address is dead.
-        Outcome::Rejected { reason, reply: self.to_string(), suppress: false }
+        Outcome::Rejected { reason: Reason::Unbuildable, reply: self.to_string(), suppress: false }
     }
 }
 
@@ -91,10 +90,23 @@ pub fn build(envelope: &Envelope) -> Result<Mail, MailError> {
     let id = envelope.message;
     let mut builder = Message::builder()
         .from(from.clone())
-        .to(Mailbox::new(to_name, to.clone()))
+        .to(Mailbox::new(to_name.clone(), to.clone()))
         .subject(subject.as_str())
         .date(written_at(envelope.at))
         .message_id(Some(format!("<{id}@{}>", from.email.domain())));
+    // The library lets what looks encoded pass, and readers would decode it.
+    let given = [
+        ("From", from.name.as_deref(), Some(&from.email)),
+        ("To", to_name.as_deref(), Some(&to)),
+        ("Subject", Some(subject.as_str()), None),
+    ];
+    for (header, words, address) in given {
+        let Some(words) = words.filter(|words| words.contains("=?")) else { continue };
+        let name = HeaderName::new_from_ascii(header.to_owned()).map_err(|_| MailError::Header)?;
+        let address = address.map(|address| format!("\r\n <{address}>")).unwrap_or_default();
+        let encoded = encoded(words) + &address;
+        builder = builder.raw_header(HeaderValue::dangerous_new_pre_encoded(name, words.to_owned(), encoded));
+    }
     for (name, value) in headers {
         let name = HeaderName::new_from_ascii(name.clone()).map_err(|_| MailError::Header)?;
         if !value.is_ascii() {
@@ -120,6 +132,18 @@ pub fn build(envelope: &Envelope) -> Result<Mail, MailError> {
         return Err(MailError::LineTooLong);
     }
     Ok(Mail { from: back, to, text })
+}
+
+/// A text in encoded words (RFC 2047), each in a line of at most 76 octets.
+fn encoded(text: &str) -> String {
+    let mut words = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.floor_char_boundary(ENCODED_AT);
+        words.push(format!("=?utf-8?b?{}?=", BASE64.encode(&rest.as_bytes()[..end])));
+        rest = &rest[end..];
+    }
+    words.join("\r\n ")
 }
 
 /// A header's value with a line break before the word that would make its line longer than 78 octets
@@ -322,7 +346,7 @@ PHA+27LbsNmqPC9wPg0K\r
         assert_eq!(
             MailError::Recipient.outcome(),
             Outcome::Rejected {
-                reason: Reason::BadRecipient,
+                reason: Reason::Unbuildable,
                 reply: "the recipient is not an ASCII e-mail address".to_owned(),
                 suppress: false,
             }
@@ -339,6 +363,34 @@ PHA+27LbsNmqPC9wPg0K\r
         check("<hello@example.com>", "hello@example.com");
         check("\"Shop, Ltd\" <hello@example.com>", "=?utf-8?b?U2hvcCwgTHRk?= <hello@example.com>");
         check("فروشگاه <hello@example.com>", "=?utf-8?b?2YHYsdmI2LTar9in2Yc=?= <hello@example.com>");
+    }
+
+    #[test]
+    fn what_looks_encoded_is_read_as_it_was_written() {
+        let words = [
+            "=?utf-8?q?Your_account_is_closed?=",
+            "Hi =?utf-8?b?2LPZhNin2YU=?=, سلام",
+            "=?us-ascii?Q?=0ABcc:_all@example.com?=",
+            "=?x",
+            "a =?utf-8?q?b?= =?utf-8?q?c?= ",
+        ];
+        for words in words.map(str::to_owned).into_iter().chain(["=?".to_owned() + &"سلام ".repeat(40)]) {
+            let mut envelope = envelope(&words, None, "x");
+            if let Content::Email { from, to_name, .. } = &mut envelope.content {
+                (*from, *to_name) = (format!("{words} <hello@example.com>"), words.clone());
+            }
+            let mail = build(&envelope).unwrap();
+            let parsed = mail_parser::MessageParser::default().parse(mail.text.as_bytes()).unwrap();
+            let name =
+                |who: Option<&mail_parser::Address<'_>>| who.unwrap().first().unwrap().name().unwrap().to_owned();
+            assert_eq!(parsed.subject().unwrap().trim(), words.trim());
+            assert_eq!(name(parsed.from()).trim(), words.trim());
+            assert_eq!(name(parsed.to()).trim(), words.trim());
+            assert_eq!(parsed.to().unwrap().first().unwrap().address.as_deref(), Some("sara@example.org"));
+            assert_eq!(mail.to.to_string(), "sara@example.org");
+            let head = mail.text.split("\r\n\r\n").next().unwrap();
+            assert!(head.is_ascii() && head.split("\r\n").all(|line| line.len() <= 78), "{head}");
+        }
     }
 
     #[test]

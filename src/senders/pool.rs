@@ -154,7 +154,7 @@ impl Shared {
             return Outcome::Later { reply, wait: RENDERED_ANEW };
         }
         let reply = "no provider is configured for this number".to_owned();
-        Outcome::Rejected { reason: Reason::OurFault, reply, suppress: false }
+        Outcome::Rejected { reason: Reason::Unbuildable, reply, suppress: false }
     }
 
     /// Whether somebody covers the number, and the message only lacks a form: it is dispatched anew.

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::facts::suppression_key;
 use super::messages::Message;
+use super::objections::{self, Objections};
 use super::{Ids, Result, Texts, Tx, query, rfm, statements, suppressions};
 use crate::domain::audience::{Audience, Known, Paid, Uses, View};
 use crate::domain::member::{Brand, Member};
@@ -28,6 +29,7 @@ pub struct AudienceFacts {
     purchases: HashMap<i64, Vec<Paid>>,
     /// Addresses that are closed to marketing.
     suppressed: HashSet<String>,
+    objections: Objections,
     cuts: Option<Cuts>,
     /// Messages that went out, by member, of the campaigns that are asked for; absent where that is
     /// left open.
@@ -89,6 +91,7 @@ impl AudienceFacts {
             let closed = suppressions::of_addresses(tx, addresses.collect()).await?;
             let marketing = closed.into_iter().filter(|(_, purpose)| purpose == Purpose::Marketing.as_str());
             found.suppressed = marketing.map(|(address, _)| address).collect();
+            found.objections = objections::of_members(tx, addressees.keys().copied().collect()).await?;
         }
         if wants_cuts {
             found.cuts = rfm::current(tx).await?.map(|fitted| fitted.cuts);
@@ -107,6 +110,7 @@ impl AudienceFacts {
     pub fn view<'a>(&'a self, member: &'a Member, brand: &'a Brand, at: Instant, except: Option<Uuid>) -> View<'a> {
         let closed = |channel: &Channel| {
             suppression_key(member, *channel).is_some_and(|address| self.suppressed.contains(&address))
+                || self.objections.contains(&(member.id, *channel, Purpose::Marketing))
         };
         let received = self.received.as_ref().map(|all| {
             let sent = all.get(&member.id).into_iter().chain(self.noted.get(&member.id)).flatten();

@@ -28,6 +28,10 @@ statements! {
         FROM messages m JOIN members b ON b.id = m.member_id WHERE m.id = $1 AND (CAST($2 AS TEXT) IS NULL OR m.channel = $2 \
         OR EXISTS (SELECT 1 FROM attempts a WHERE a.message_id = m.id AND a.channel = $2))";
     BY_REFERENCE = "SELECT message_id FROM attempts WHERE reference = $1 AND sender = $2 ORDER BY started_at DESC LIMIT 1";
+    // Several names stand for a process that ended before it noted which of them it was.
+    GIVEN_TO = "SELECT sender FROM (SELECT dispatch_no, sender FROM attempts WHERE message_id = $1 UNION ALL \
+        SELECT dispatch_no, sender FROM under_way WHERE message_id = $1 AND started_at IS NOT NULL) given \
+        WHERE sender IS NOT NULL ORDER BY dispatch_no";
     OF_MESSAGES = "SELECT key, message_id, kind, at, channel, address, detail FROM events WHERE message_id {in_uuid $1} ORDER BY at, key";
     COUNTS = "SELECT kind, COUNT(*) FROM events WHERE at > $1 GROUP BY kind";
     DAYS_OF_ADDRESS = "SELECT COUNT(DISTINCT at / 86400000) FROM events WHERE address = $1 AND kind = $2 AND at > $3";
@@ -36,6 +40,8 @@ statements! {
 /// A mailbox that is full or a host that is away may be well again tomorrow: an address is given up when its mail
 /// came back so on as many days (UTC) of the last [`SOFT_WITHIN`] milliseconds.
 const SOFT_DAYS: i64 = 5;
+/// The same where the domain takes no mail: that may be a mistake of its owner's, which is mended the next day.
+const NO_MAIL_DAYS: i64 = 2;
 const SOFT_WITHIN: i64 = 30 * 24 * 3_600_000;
 
 /// Something that was heard.
@@ -114,6 +120,12 @@ pub async fn by_reference(tx: &mut Tx, sender: &str, reference: &str) -> Result<
     Ok(found.map(|(id,)| id))
 }
 
+/// To whom a message was given, in order; several names, separated by `, `, where it was one of them.
+pub async fn given_to(tx: &mut Tx, message: Uuid) -> Result<Vec<String>> {
+    let found: Vec<(String,)> = query!(fetch_all, (String,), tx, GIVEN_TO, message)?;
+    Ok(found.into_iter().map(|(sender,)| sender).collect())
+}
+
 /// What was heard about a message, in order.
 pub async fn of_message(tx: &mut Tx, message: Uuid) -> Result<Vec<Event>> {
     of_messages(tx, vec![message]).await
@@ -129,9 +141,9 @@ pub async fn counts(tx: &mut Tx, after: i64) -> Result<Vec<(String, i64)>> {
     Ok(query!(fetch_all, (String, i64), tx, COUNTS, after)?)
 }
 
-/// Whether mail to an address came back softly on so many days that nobody reads it any more.
-pub async fn is_given_up(tx: &mut Tx, address: &str, at: i64) -> Result<bool> {
-    let (kind, after) = (EventKind::SoftBounced.as_str(), at - SOFT_WITHIN);
-    let (days,): (i64,) = query!(fetch_one, (i64,), tx, DAYS_OF_ADDRESS, address, kind, after)?;
-    Ok(days >= SOFT_DAYS)
+/// Whether mail to an address came back in a way on so many days that nobody reads it any more.
+pub async fn is_given_up(tx: &mut Tx, address: &str, kind: EventKind, at: i64) -> Result<bool> {
+    let enough = if kind == EventKind::NoMail { NO_MAIL_DAYS } else { SOFT_DAYS };
+    let (days,): (i64,) = query!(fetch_one, (i64,), tx, DAYS_OF_ADDRESS, address, kind.as_str(), at - SOFT_WITHIN)?;
+    Ok(days >= enough)
 }

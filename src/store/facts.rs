@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use super::audience_facts::AudienceFacts;
 use super::gifts::GiftFacts;
 use super::messages::Message;
+use super::objections::Objections;
 use crate::domain::Instant;
 use crate::domain::calendar::local_date;
 use crate::domain::campaign::{Campaign, MAIN};
@@ -41,6 +42,11 @@ pub struct Surroundings {
     /// What was heard of the messages of an occasion, by (member, campaign, occasion).
     heard: HashMap<(i64, String, String), Vec<Heard>>,
     suppressions: HashSet<(String, String)>,
+    objections: Objections,
+    /// When members' messages came to the question of their arm, of occasions that everybody has at once: the first of
+    /// those who share an address stands for it.
+    /// Of members who share an address alone.
+    assigned: HashMap<Standing, HashMap<i64, Instant>>,
     /// Valid orders by member, where a campaign takes several as one occasion.
     close_orders: HashMap<i64, Vec<Placed>>,
     /// Orders of which such a campaign's step went out, by (member, campaign, step).
@@ -60,6 +66,9 @@ struct Counted {
     channel: Option<Channel>,
     at: Instant,
 }
+
+/// One step of an occasion that everybody has at once, by one channel: (campaign, occasion, step, channel).
+type Standing = (String, String, String, Channel);
 
 /// That a message was opened or clicked, and when first.
 #[derive(Debug)]
@@ -109,7 +118,8 @@ impl Surroundings {
         let Some(step) = campaign.step_index(&message.step).map(|index| &campaign.steps[index]) else { return facts };
         facts.campaign_ended = campaign.ends_at.is_some_and(|ends| message.first_due_at >= ends);
         let order = message.purchase_id.and_then(|id| self.orders.get(&id));
-        facts.order_cancelled = order.is_some_and(|order| order.status != OrderStatus::Paid);
+        facts.order_cancelled =
+            order.is_some_and(|order| order.status != OrderStatus::Paid || order.member_id != member.id);
         facts.collapsed = self.collapsed(message, campaign, now);
         facts.in_audience = self.in_audience(message, campaign, member, brand, now);
         facts.goal_reached = self.goal_reached(message, campaign, step.unless_goal, now)
@@ -128,22 +138,47 @@ impl Surroundings {
             .channels_of(&message.slot)
             .into_iter()
             .filter(|channel| !message.tried.contains(channel))
-            .map(|channel| self.channel(member, channel, campaign.purpose, brand, now))
+            .map(|channel| ChannelFacts {
+                taken: campaign.trigger.is_for_everybody() && self.is_taken(message, member, channel),
+                ..self.channel(member, channel, campaign.purpose, brand, now)
+            })
             .collect();
         facts.held_out = held_out(&campaign.name, &member.external_id, campaign.holdout);
         if let Some(cap) = brand.frequency_cap.filter(|_| campaign.limits.counts_for_cap) {
             let time = (now - cap.per, now + CLOCKS_APART);
             facts.counted = self.count(message, &[member.id], None, time);
             for channel in &mut facts.channels {
-                let key = suppression_key(member, channel.channel).map(|address| (channel.channel, address));
-                let sharing = key.and_then(|key| self.sharing.get(&key));
-                channel.counted = sharing.map_or(0, |ids| self.count(message, ids, Some(channel.channel), time));
+                let sharing = self.sharing(member, channel.channel);
+                channel.counted = self.count(message, sharing, Some(channel.channel), time);
             }
         }
         // Of one on its way it is settled.
         let settled = matches!(message.state, State::Queued | State::Sending);
         facts.gift_unavailable = !settled && self.gifts.is_lacking(message, step);
         facts
+    }
+
+    /// Those who share the member's address on a channel, as far as somebody asked for them.
+    fn sharing(&self, member: &Member, channel: Channel) -> &[i64] {
+        let key = suppression_key(member, channel).map(|address| (channel, address));
+        key.and_then(|key| self.sharing.get(&key)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether the message of another member who has the same address came to the question of its arm before this one.
+    fn is_taken(&self, message: &Message, member: &Member, channel: Channel) -> bool {
+        let Some(assigned) = self.assigned.get(&standing(message, channel)) else { return false };
+        let own = assigned.get(&member.id).map(|at| (at, member.id));
+        let others = self.sharing(member, channel).iter().filter(|other| **other != member.id);
+        let mut before = others.filter_map(|other| Some((assigned.get(other)?, *other)));
+        before.any(|other| own.is_none_or(|own| other < own))
+    }
+
+    /// Lets later decisions in the same pass see a message that came to the question of its arm.
+    pub fn note_assigned(&mut self, message: &Message, campaign: &Campaign, channel: Channel, at: Instant) {
+        let member = self.members.get(&message.member_id);
+        if campaign.trigger.is_for_everybody() && member.is_some_and(|member| self.sharing(member, channel).len() > 1) {
+            self.assigned.entry(standing(message, channel)).or_default().entry(message.member_id).or_insert(at);
+        }
     }
 
     /// Whether the member is in the audience at `now`. What was received by then is judged when the
@@ -241,6 +276,10 @@ impl Surroundings {
             known.sort();
             known.dedup();
         }
+        for (key, assigned) in earlier.assigned {
+            // What was decided first holds, and a pass is in the order of time.
+            self.assigned.entry(key).or_default().extend(assigned);
+        }
         self.audiences.carry_over(earlier.audiences);
         self.gifts.carry_over(earlier.gifts);
     }
@@ -310,11 +349,17 @@ impl Surroundings {
             has_address: key.is_some() && number.is_none_or(|number| brand.sms.cover(number)),
             has_consent: member.consents(channel),
             suppressed: paused
+                || self.objections.contains(&(member.id, channel, purpose))
                 || key.is_some_and(|address| self.suppressions.contains(&(address, purpose.as_str().to_owned()))),
+            taken: false,
             counted: 0,
             closed: line.and_then(|line| line.closed).map(|hours| (hours, brand.timezone)),
         }
     }
+}
+
+fn standing(message: &Message, channel: Channel) -> Standing {
+    (message.campaign.clone(), message.occasion.clone(), message.step.clone(), channel)
 }
 
 fn placed(order: &Purchase) -> Placed {

@@ -1,14 +1,16 @@
 //! Members: upserts from imports, and reading them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono_tz::Tz;
 use serde::Serialize;
 use sqlx::types::Json;
 
+use super::consents::{self, Answer};
 use super::{Ids, JsonRows, Result, StoreError, Texts, Tx, dates, execute, query, statements};
 use crate::domain::calendar::{Calendar, in_calendar, parse_zone};
 use crate::domain::member::{BirthDate, Member};
+use crate::domain::message::Channel;
 use crate::domain::{Instant, instant};
 
 /// The columns of a member, in the order of [`MemberRow`], with the table alias `m`.
@@ -24,9 +26,15 @@ pub(super) use member_columns;
 statements! {
     TAKE_NUMBERS = "UPDATE counters SET value = value + $2 WHERE name = $1 RETURNING value";
     EXISTING = "SELECT external_id, id FROM members WHERE external_id {in $1}";
+    KEYS = "SELECT external_id, id FROM members WHERE external_id {in $1} \
+        UNION ALL SELECT alias, member_id FROM member_aliases WHERE alias {in $1}";
+    ALIASES = "SELECT a.alias, e.external_id FROM member_aliases a JOIN members e ON e.id = a.member_id WHERE a.alias {in $1}";
+    HAVE_ALIASES = "SELECT DISTINCT e.external_id FROM member_aliases a JOIN members e ON e.id = a.member_id \
+        WHERE e.external_id {in $1}";
     NAMES = "SELECT id, external_id FROM members WHERE id {in $1}";
     BY_IDS = concat!("SELECT ", member_columns!(), " FROM members m WHERE m.id {in $1}");
-    BY_EXTERNAL_ID = concat!("SELECT ", member_columns!(), " FROM members m WHERE m.external_id = $1");
+    BY_EXTERNAL_ID = concat!("SELECT ", member_columns!(), " FROM members m WHERE m.external_id = $1 \
+        OR m.id = (SELECT a.member_id FROM member_aliases a WHERE a.alias = $1)");
     AFTER = concat!("SELECT ", member_columns!(), " FROM members m WHERE m.id > $1 ORDER BY m.id LIMIT $2");
     COUNT = "SELECT COUNT(*) FROM members WHERE deleted_at IS NULL";
     // From one zone of the index to the next: their number is what it costs, not that of the members.
@@ -111,6 +119,8 @@ impl MemberRow {
 pub struct Upserted {
     pub inserted: u64,
     pub updated: u64,
+    /// About somebody who was erased: nothing of them is stored.
+    pub erased: u64,
 }
 
 /// The next change number. Taken first in an importing transaction: it holds the row's lock until
@@ -125,9 +135,10 @@ pub(super) async fn take_numbers(tx: &mut Tx, name: &str, count: i64) -> Result<
     Ok(value)
 }
 
-/// Writes a batch in which each external id stands once; `columns` are those that the file has.
-/// A row that changes nothing is left alone.
-pub async fn upsert(tx: &mut Tx, rows: &mut [MemberRow], columns: &[&str]) -> Result<Upserted> {
+/// Writes a batch in which each external id stands once; `columns` are those that the file has. A row that changes
+/// nothing is left alone. What it says about consent is said at `now` (epoch milliseconds), and does not always count:
+/// see [`consents::judge`].
+pub async fn upsert(tx: &mut Tx, rows: &mut [MemberRow], columns: &[&str], now: i64) -> Result<Upserted> {
     let change = next_change(tx).await?;
     let last = take_numbers(tx, "member", rows.len() as i64).await?;
     for (index, row) in rows.iter_mut().enumerate() {
@@ -140,11 +151,29 @@ pub async fn upsert(tx: &mut Tx, rows: &mut [MemberRow], columns: &[&str]) -> Re
     }
     // In the order in which dispatchers hold members, not in that of the file.
     lock(tx, existing.values().copied().collect()).await?;
+    let mut answers = Vec::new();
+    for row in rows.iter() {
+        let member_id = existing.get(&row.external_id).copied().unwrap_or(row.id);
+        let said =
+            [(Channel::Email, "email_consent", row.email_consent), (Channel::Sms, "sms_consent", row.sms_consent)];
+        let said = said.into_iter().filter(|(_, column, _)| columns.contains(column));
+        answers.extend(said.map(|(channel, _, yes)| Answer { member_id, channel, yes }));
+    }
+    let (consented, void) = consents::judge(tx, &answers, now).await?;
+    let void: HashSet<(i64, Channel)> = void.into_iter().map(|answer| (answer.member_id, answer.channel)).collect();
+    if !void.is_empty() {
+        for row in rows.iter_mut() {
+            let id = existing.get(&row.external_id).copied().unwrap_or(row.id);
+            row.email_consent &= !void.contains(&(id, Channel::Email));
+            row.sms_consent &= !void.contains(&(id, Channel::Sms));
+        }
+    }
     let sql = upsert_sql(columns);
     let touched = execute!(tx, &sql, JsonRows::of(rows)?, change)?;
+    consents::append(tx, &consented).await?;
     dates::keep_attributes(tx, rows).await?;
     let inserted = (rows.len() - existing.len()) as u64;
-    Ok(Upserted { inserted, updated: touched - inserted })
+    Ok(Upserted { inserted, updated: touched - inserted, erased: 0 })
 }
 
 pub(super) fn upsert_sql(columns: &[&str]) -> String {
@@ -175,10 +204,9 @@ pub(super) fn upsert_sql(columns: &[&str]) -> String {
         "INSERT INTO members (id, external_id, attributes, changed{names}) \
          SELECT r.id, r.external_id, CASE WHEN r.known THEN r.attributes ELSE {{merge r.attributes, r.attributes}} END, \
          $2{values} FROM {{rows $1: id BIGINT, known BOOLEAN, external_id TEXT, attributes JSONB{kinds}}} WHERE TRUE \
-         ON CONFLICT (external_id) DO UPDATE SET changed = excluded.changed, deleted_at = NULL, \
+         ON CONFLICT (external_id) DO UPDATE SET changed = excluded.changed, \
          attributes = {{merge members.attributes, excluded.attributes}}{sets} \
-         WHERE members.deleted_at IS NOT NULL \
-         OR members.attributes IS DISTINCT FROM {{merge members.attributes, excluded.attributes}}{differs}"
+         WHERE members.attributes IS DISTINCT FROM {{merge members.attributes, excluded.attributes}}{differs}"
     )
 }
 
@@ -204,9 +232,20 @@ pub(super) async fn touch(tx: &mut Tx, ids: Vec<i64>, change: i64) -> Result<()>
     Ok(())
 }
 
-/// The store's keys of external ids.
+/// The store's keys of external ids, and of other names of members.
 pub async fn keys(tx: &mut Tx, external_ids: Vec<String>) -> Result<HashMap<String, i64>> {
-    Ok(query!(fetch_all, (String, i64), tx, EXISTING, Texts(external_ids))?.into_iter().collect())
+    Ok(query!(fetch_all, (String, i64), tx, KEYS, Texts(external_ids))?.into_iter().collect())
+}
+
+/// Whose other names some ids are: the external id by name.
+pub async fn aliases(tx: &mut Tx, names: Vec<String>) -> Result<HashMap<String, String>> {
+    Ok(query!(fetch_all, (String, String), tx, ALIASES, Texts(names))?.into_iter().collect())
+}
+
+/// Those of the external ids whose members have other names.
+pub async fn with_aliases(tx: &mut Tx, external_ids: Vec<String>) -> Result<Vec<String>> {
+    let found = query!(fetch_all, (String,), tx, HAVE_ALIASES, Texts(external_ids))?;
+    Ok(found.into_iter().map(|(id,)| id).collect())
 }
 
 /// The shop's own ids by key.
@@ -226,7 +265,7 @@ pub async fn pause(tx: &mut Tx, member: i64, until: Option<Instant>) -> Result<(
     Ok(())
 }
 
-/// One member by the shop's id.
+/// One member by the shop's id, or by another name.
 pub async fn by_external_id(tx: &mut Tx, external_id: &str) -> Result<Option<Member>> {
     let found = query!(fetch_optional, StoredMember, tx, BY_EXTERNAL_ID, external_id)?;
     found.map(StoredMember::into_member).transpose()

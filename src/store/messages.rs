@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{JsonRows, Result, StoreError, Texts, Tx, Uuids, execute, gifts, query, statements};
 use crate::domain::message::{Channel, Reason, State};
+use crate::domain::policy::end_state;
 use crate::domain::{Instant, instant};
 
 /// The state of a message `m` as people see it: a queued one that a sender holds is being sent.
@@ -61,11 +62,12 @@ statements! {
     UNPARK = "UPDATE planned SET parked = FALSE WHERE message_id IN (SELECT p.message_id FROM planned p \
         WHERE p.parked AND p.campaign {in $1} ORDER BY p.campaign, p.next_at LIMIT $2 {skip_locked p})";
     IN_INDEX_ORDER = "SELECT {off enable_sort}, {off enable_bitmapscan}";
-    DECIDE = "UPDATE messages SET state = r.state, reason = r.reason, next_at = COALESCE(r.next_at, messages.next_at) \
-        FROM {rows $1: id UUID, state TEXT, reason TEXT, next_at BIGINT} \
+    DECIDE = "UPDATE messages SET state = r.state, reason = r.reason, next_at = COALESCE(r.next_at, messages.next_at), \
+        channel = COALESCE(r.channel, messages.channel), assigned_at = COALESCE(messages.assigned_at, r.assigned_at) \
+        FROM {rows $1: id UUID, state TEXT, reason TEXT, next_at BIGINT, channel TEXT, assigned_at BIGINT} \
         WHERE messages.id = r.id AND messages.state = 'planned'";
     QUEUE = "UPDATE messages SET state = 'queued', channel = r.channel, reason = NULL, queued_at = $2, sent_at = NULL, \
-        dispatch_no = messages.dispatch_no + 1 \
+        assigned_at = COALESCE(messages.assigned_at, $2), dispatch_no = messages.dispatch_no + 1 \
         FROM {rows $1: id UUID, channel TEXT} WHERE messages.id = r.id AND messages.state = 'planned'";
     SET_UNDER_WAY = "INSERT INTO under_way (message_id, dispatch_no, lease_until) \
         SELECT id, dispatch_no, {now} + $2 FROM messages WHERE id {in_uuid $1}";
@@ -196,6 +198,17 @@ pub struct Decided {
     pub reason: Option<Reason>,
     /// Epoch milliseconds; absent: as it was.
     pub next_at: Option<i64>,
+    /// The channel that policy chose, and when, where the message came to the question of its arm.
+    pub channel: Option<Channel>,
+    pub assigned_at: Option<i64>,
+}
+
+impl Decided {
+    /// Ended for a reason.
+    pub fn ended(id: Uuid, reason: Reason) -> Self {
+        let state = end_state(reason);
+        Self { id, state, reason: Some(reason), next_at: None, channel: None, assigned_at: None }
+    }
 }
 
 /// A message on its way to the queue, with the channel that policy chose.
@@ -255,8 +268,7 @@ pub async fn withdraw(tx: &mut Tx, rows: Vec<&NewMessage>) -> Result<()> {
         return Ok(());
     }
     let withdrawn: Vec<(Uuid,)> = query!(fetch_all, (Uuid,), tx, WITHDRAW, JsonRows::of(&rows)?)?;
-    let (state, reason) = (State::Skipped, Some(Reason::OutsideAudience));
-    let ended = withdrawn.into_iter().map(|(id,)| Decided { id, state, reason, next_at: None });
+    let ended = withdrawn.into_iter().map(|(id,)| Decided::ended(id, Reason::OutsideAudience));
     decide(tx, &ended.collect::<Vec<_>>()).await
 }
 
@@ -264,6 +276,15 @@ pub async fn withdraw(tx: &mut Tx, rows: Vec<&NewMessage>) -> Result<()> {
 pub(super) async fn plan(tx: &mut Tx, ids: Vec<Uuid>) -> Result<()> {
     if !ids.is_empty() {
         execute!(tx, PLAN, Uuids(ids))?;
+    }
+    Ok(())
+}
+
+/// Lists planned messages anew, whose members have changed.
+pub(super) async fn plan_anew(tx: &mut Tx, ids: Vec<Uuid>) -> Result<()> {
+    if !ids.is_empty() {
+        execute!(tx, UNPLAN, Uuids(ids.clone()))?;
+        plan(tx, ids).await?;
     }
     Ok(())
 }

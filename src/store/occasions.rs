@@ -84,9 +84,11 @@ struct Row {
 
 impl Row {
     fn into_candidate(self) -> Result<Candidate> {
+        let member = self.member.into_member()?;
         let order = match (self.p_order_id, self.p_purchased_at, self.p_amount, self.p_currency, self.p_status) {
             (Some(order_id), Some(at), Some(amount), Some(currency), Some(status)) => Some(Purchase {
                 id: self.c_purchase_id,
+                member_id: member.id,
                 order_id,
                 purchased_at: instant(at),
                 amount,
@@ -102,6 +104,6 @@ impl Row {
             _ => None,
         };
         let history = self.history.into_history();
-        Ok(Candidate { member: self.member.into_member()?, order, history, ordinal: self.c_ordinal })
+        Ok(Candidate { member, order, history, ordinal: self.c_ordinal })
     }
 }

@@ -5,14 +5,15 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Serialize;
 
 use super::members::{Upserted, next_change, take_numbers, touch};
+use super::merging::{self, Moved};
 use super::{Ids, JsonRows, Result, StoreError, Texts, Tx, dates, execute, query, statements};
 use crate::domain::history::{History, histories};
 use crate::domain::purchase::Purchase;
 use crate::domain::{Instant, instant};
 
 statements! {
-    BY_IDS = "SELECT id, order_id, purchased_at, amount, currency, status, delivered_at, items FROM purchases WHERE id {in $1}";
-    EXISTING = "SELECT order_id, member_id FROM purchases WHERE order_id {in $1}";
+    BY_IDS = "SELECT id, member_id, order_id, purchased_at, amount, currency, status, delivered_at, items FROM purchases WHERE id {in $1}";
+    EXISTING = "SELECT order_id, member_id, id FROM purchases WHERE order_id {in $1}";
     CURRENCIES = "SELECT order_id, currency FROM purchases WHERE order_id {in $1}";
     LAST_BEFORE = "SELECT member_id, MAX(purchased_at) FROM purchases \
         WHERE member_id {in $1} AND status = 'paid' AND purchased_at < $2 GROUP BY member_id";
@@ -22,6 +23,7 @@ statements! {
         next_at = r.next_at FROM {rows $1: id BIGINT, visits BIGINT, tenure_days BIGINT, gap_ms BIGINT, next_at BIGINT} \
         WHERE purchases.id = r.id";
     COUNT = "SELECT COUNT(*) FROM purchases";
+    COUNT_OF = "SELECT COUNT(*) FROM purchases WHERE member_id = $1";
     LATEST = "SELECT MAX(purchased_at) FROM purchases";
 }
 
@@ -53,18 +55,36 @@ pub async fn upsert(tx: &mut Tx, rows: &mut [PurchaseRow], columns: &[&str]) -> 
         row.id = last - index as i64;
     }
     let orders = Texts(rows.iter().map(|row| row.order_id.clone()).collect());
-    let existing: HashMap<String, i64> = query!(fetch_all, (String, i64), tx, EXISTING, orders)?.into_iter().collect();
+    let existing: HashMap<String, (i64, i64)> = query!(fetch_all, (String, i64, i64), tx, EXISTING, orders)?
+        .into_iter()
+        .map(|(order, member, id)| (order, (member, id)))
+        .collect();
     let sql = upsert_sql(columns);
     let changed = query!(fetch_all, (String, i64), tx, &sql, JsonRows::of(rows)?)?;
-    // An order that moved to another member changes both.
-    let members: BTreeSet<i64> =
-        changed.iter().flat_map(|(order, member)| existing.get(order).into_iter().chain([member])).copied().collect();
+    let mut members = BTreeSet::new();
+    let mut elsewhere = Vec::new();
+    for (order, member) in &changed {
+        members.insert(*member);
+        // One that moved to another member changes both.
+        if let Some((before, id)) = existing.get(order).filter(|(before, _)| before != member) {
+            members.insert(*before);
+            elsewhere.push(Moved { from_id: *before, to_id: *member, purchase_id: Some(*id) });
+        }
+    }
     let members: Vec<i64> = members.into_iter().collect();
+    // Holds the members before their messages, as dispatchers do.
+    moved(tx, members, change).await?;
+    // An order's occasion is the order's, whoever it belongs to by now.
+    merging::move_messages(tx, &elsewhere).await?;
+    let inserted = (rows.len() - existing.len()) as u64;
+    Ok(Upserted { inserted, updated: changed.len() as u64 - inserted, erased: 0 })
+}
+
+/// Computes anew what stands beside members whose orders went from one to the other.
+pub(super) async fn moved(tx: &mut Tx, members: Vec<i64>, change: i64) -> Result<()> {
     touch(tx, members.clone(), change).await?;
     dates::keep_first_purchases(tx, &members).await?;
-    write_histories(tx, members).await?;
-    let inserted = (rows.len() - existing.len()) as u64;
-    Ok(Upserted { inserted, updated: changed.len() as u64 - inserted })
+    write_histories(tx, members).await
 }
 
 /// The columns of a [`History`] as they stand in a row, all null for an order that is not valid.
@@ -177,11 +197,17 @@ pub async fn summary(tx: &mut Tx) -> Result<(i64, Option<i64>)> {
     Ok((count, latest))
 }
 
+/// How many orders a member has.
+pub async fn count_of(tx: &mut Tx, member: i64) -> Result<i64> {
+    let (count,): (i64,) = query!(fetch_one, (i64,), tx, COUNT_OF, member)?;
+    Ok(count)
+}
+
 /// Orders by key.
 pub async fn by_ids(tx: &mut Tx, ids: Vec<i64>) -> Result<HashMap<i64, Purchase>> {
-    type Row = (i64, String, i64, i64, String, String, Option<i64>, Option<String>);
+    type Row = (i64, i64, String, i64, i64, String, String, Option<i64>, Option<String>);
     let mut orders = HashMap::new();
-    for (id, order_id, at, amount, currency, status, delivered_at, items) in
+    for (id, member_id, order_id, at, amount, currency, status, delivered_at, items) in
         query!(fetch_all, Row, tx, BY_IDS, Ids(ids))?
     {
         let status = status.parse().map_err(|_| StoreError::Unknown {
@@ -190,7 +216,10 @@ pub async fn by_ids(tx: &mut Tx, ids: Vec<i64>) -> Result<HashMap<i64, Purchase>
             value: status.clone(),
         })?;
         let (purchased_at, delivered_at) = (instant(at), delivered_at.map(instant));
-        orders.insert(id, Purchase { id, order_id, purchased_at, amount, currency, status, delivered_at, items });
+        orders.insert(
+            id,
+            Purchase { id, member_id, order_id, purchased_at, amount, currency, status, delivered_at, items },
+        );
     }
     Ok(orders)
 }

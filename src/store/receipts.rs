@@ -31,7 +31,8 @@ statements! {
         next_at = $3, detail = 'the provider never had it' WHERE id = $1 AND dispatch_no = $2 AND state = 'uncertain'";
     LOCK = "SELECT id FROM members WHERE phone = $1 ORDER BY id {lock}";
     LAST_TO = "SELECT m.id FROM messages m JOIN members b ON b.id = m.member_id \
-        WHERE b.phone = $1 AND m.channel = 'sms' AND m.sent_at IS NOT NULL ORDER BY m.sent_at DESC, m.id LIMIT 1";
+        WHERE b.phone = $1 AND m.channel = 'sms' AND m.sent_at IS NOT NULL \
+        AND EXISTS (SELECT 1 FROM attempts a WHERE a.message_id = m.id AND a.sender = $2) ORDER BY m.sent_at DESC, m.id LIMIT 1";
     LAST_WISH = "SELECT kind FROM events WHERE address = $1 AND kind IN ('opted_out', 'opted_in') AND detail = $2 \
         ORDER BY at DESC, key DESC LIMIT 1";
 }
@@ -130,9 +131,9 @@ pub async fn lock(tx: &mut Tx, number: &str) -> Result<()> {
     Ok(())
 }
 
-/// The last SMS that was sent to the member with this number.
-pub async fn last_to(tx: &mut Tx, number: &str) -> Result<Option<Uuid>> {
-    let found: Option<(Uuid,)> = query!(fetch_optional, (Uuid,), tx, LAST_TO, number)?;
+/// The last SMS that a sender sent to the member with this number.
+pub async fn last_to(tx: &mut Tx, number: &str, sender: &str) -> Result<Option<Uuid>> {
+    let found: Option<(Uuid,)> = query!(fetch_optional, (Uuid,), tx, LAST_TO, number, sender)?;
     Ok(found.map(|(id,)| id))
 }
 

@@ -19,10 +19,15 @@ statements! {
         AND r.reason NOT IN ('unsubscribed', 'opted_out')";
     MARKETING = "SELECT address, reason FROM suppressions WHERE address {in $1} AND purpose = 'marketing'";
     LIFT_OWN = "DELETE FROM suppressions WHERE address {in $1} AND purpose = 'marketing' \
-        AND reason IN ('unsubscribed', 'opted_out')";
+        AND reason IN ('unsubscribed', 'opted_out') AND created_at <= $2";
     OF_ADDRESSES = "SELECT address, purpose FROM suppressions WHERE address {in $1}";
     LIFT = "DELETE FROM suppressions WHERE address = $1 AND purpose = $2 AND reason = $3";
     COUNT = "SELECT COUNT(*) FROM suppressions";
+    OF_ADDRESS = "SELECT purpose, reason FROM suppressions WHERE address = $1 ORDER BY purpose";
+    FORGET = "DELETE FROM suppressions WHERE address {in $1}";
+    WITH_REASON = "SELECT DISTINCT address FROM suppressions WHERE reason = $1";
+    LIST = "SELECT address, purpose, reason, created_at FROM suppressions WHERE (address, purpose) > ($1, $2) \
+        ORDER BY address, purpose LIMIT $3";
 }
 
 /// One suppression.
@@ -54,14 +59,45 @@ pub async fn marketing(tx: &mut Tx, addresses: Vec<String>) -> Result<Vec<(Strin
     Ok(query!(fetch_all, (String, String), tx, MARKETING, Texts(addresses))?)
 }
 
-/// Opens addresses for marketing that their members closed themselves; gives how many.
-pub async fn lift_own(tx: &mut Tx, addresses: Vec<String>) -> Result<u64> {
-    Ok(execute!(tx, LIFT_OWN, Texts(addresses))?)
+/// Opens addresses for marketing that their members closed themselves by an instant; gives how many.
+pub async fn lift_own(tx: &mut Tx, addresses: Vec<String>, by: i64) -> Result<u64> {
+    Ok(execute!(tx, LIFT_OWN, Texts(addresses), by)?)
+}
+
+/// Forgets addresses altogether.
+pub(super) async fn forget(tx: &mut Tx, addresses: Vec<String>) -> Result<()> {
+    execute!(tx, FORGET, Texts(addresses))?;
+    Ok(())
+}
+
+/// The addresses that are closed for a reason.
+pub(super) async fn with_reason(tx: &mut Tx, reason: &str) -> Result<Vec<String>> {
+    Ok(query!(fetch_all, (String,), tx, WITH_REASON, reason)?.into_iter().map(|(address,)| address).collect())
+}
+
+/// A suppression as it is exported.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Listed {
+    pub address: String,
+    pub purpose: String,
+    pub reason: String,
+    pub created_at: i64,
+}
+
+/// Up to `limit` suppressions after one, in order.
+pub async fn list(tx: &mut Tx, after: Option<&Listed>, limit: i64) -> Result<Vec<Listed>> {
+    let (address, purpose) = after.map_or(("", ""), |row| (row.address.as_str(), row.purpose.as_str()));
+    Ok(query!(fetch_all, Listed, tx, LIST, address, purpose, limit)?)
 }
 
 /// The suppressions of some addresses, as (address, purpose).
 pub async fn of_addresses(tx: &mut Tx, addresses: Vec<String>) -> Result<HashSet<(String, String)>> {
     Ok(query!(fetch_all, (String, String), tx, OF_ADDRESSES, Texts(addresses))?.into_iter().collect())
+}
+
+/// For which purposes an address is closed, and why.
+pub async fn of_address(tx: &mut Tx, address: &str) -> Result<Vec<(String, String)>> {
+    Ok(query!(fetch_all, (String, String), tx, OF_ADDRESS, address)?)
 }
 
 /// Takes a suppression back, if it is there for this reason and no other; whether it was.

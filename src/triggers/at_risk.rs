@@ -398,6 +398,7 @@ mod tests {
         let purchased_at = instant(1_700_000_000_000);
         let order = Purchase {
             id: 1,
+            member_id: 1,
             order_id: "o".to_owned(),
             purchased_at,
             amount: 1,

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
 
 use super::pages::Notice;
-use super::{Request, Shared};
+use super::{Client, Request, Shared};
 use crate::inbound::webhook::{Answer, Call};
 
 /// Who receives the calls, by the provider's name.
@@ -17,6 +17,7 @@ pub type Hooks = Arc<dyn Fn(String, Call) -> BoxFuture<'static, Answer> + Send +
 
 pub(super) async fn receive(State(web): Shared, request: Request) -> Response {
     let Some(hooks) = &web.hooks else { return web.notice(Notice::NotFound) };
+    let client = request.extensions().get::<Client>().map(|client| client.0);
     let (parts, body) = request.into_parts();
     let Some(body) = super::read(body).await else { return web.notice(Notice::TooLarge) };
     let path = parts.uri.path();
@@ -33,6 +34,10 @@ pub(super) async fn receive(State(web): Shared, request: Request) -> Response {
         body,
     };
     let answer = hooks(provider, call).await;
+    // Whoever is believed may call as often as messages go out, also from a network of which others are not.
+    if matches!(answer.status, 403 | 404) && client.is_some_and(|client| !web.forged.allows(client)) {
+        return web.notice(Notice::TooMany);
+    }
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, [(header::CONTENT_TYPE, answer.content_type)], Body::from(answer.body)).into_response()
 }

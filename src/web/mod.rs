@@ -1,6 +1,6 @@
 //! The web role: what messages link to, calls of providers, health, and metrics.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,9 +35,14 @@ mod words;
 use hooks::Hooks;
 use limit::Limit;
 use pages::Notice;
+pub use server::Limits;
 
 type Request = axum::http::Request<Body>;
 type Shared = State<Arc<Web>>;
+
+/// Who asks, as far as we can know.
+#[derive(Debug, Clone, Copy)]
+struct Client(IpAddr);
 
 /// The tasks that serve.
 pub type Running = Vec<tokio::task::JoinHandle<()>>;
@@ -62,6 +67,8 @@ pub struct Web {
     queue: Option<Arc<dyn Queue>>,
     hooks: Option<Hooks>,
     limit: Limit,
+    /// Calls to `/hooks/` that are nobody's.
+    forged: Limit,
     ready: health::Known,
     scrapes: tokio::sync::Mutex<scrape::Scrapes>,
 }
@@ -91,9 +98,10 @@ impl Web {
         let mut tx = store.read().await?;
         let tokens = configuration::token_key(&mut tx).await?;
         tx.commit().await?;
-        let (brand, limit) = (settings.brand.clone(), Limit::new(settings.web.rate));
+        let brand = settings.brand.clone();
+        let (limit, forged) = (Limit::new(settings.web.rate), Limit::new(settings.web.rate));
         let (ready, scrapes) = (health::Known::default(), tokio::sync::Mutex::default());
-        Ok(Arc::new(Self { settings, store, clock, brand, tokens, queue, hooks, limit, ready, scrapes }))
+        Ok(Arc::new(Self { settings, store, clock, brand, tokens, queue, hooks, limit, forged, ready, scrapes }))
     }
 
     /// Serves until `shutdown`. Where an address is taken, a web role that was asked for by name fails
@@ -112,7 +120,7 @@ impl Web {
         }
         let mut tasks = vec![tokio::spawn(scrape::keep_up(shutdown.clone()))];
         for (key, address, router, listener) in bound {
-            let shutdown = shutdown.clone();
+            let (limits, shutdown) = (self.limits(), shutdown.clone());
             tasks.push(tokio::spawn(async move {
                 let listener = match listener {
                     Some(listener) => listener,
@@ -121,10 +129,27 @@ impl Web {
                         () = shutdown.cancelled() => return,
                     },
                 };
-                server::serve(listener, router, shutdown).await;
+                server::serve(listener, router, limits, shutdown).await;
             }));
         }
         Ok(tasks)
+    }
+
+    /// What connections may take. Behind a proxy all are the proxy's.
+    pub fn limits(&self) -> Limits {
+        let limits = Limits::default();
+        let of_network = if self.settings.web.trust_forwarded_for { limits.connections } else { limits.of_network };
+        Limits { of_network, ..limits }
+    }
+
+    /// Listens on an address as [`Self::run`] does.
+    pub fn listener(&self, address: SocketAddr) -> std::io::Result<TcpListener> {
+        server::listen(address)
+    }
+
+    /// Serves what faces the internet, until `shutdown`.
+    pub async fn serve(self: &Arc<Self>, listener: TcpListener, limits: Limits, shutdown: CancellationToken) {
+        server::serve(listener, self.public(), limits, shutdown).await;
     }
 
     /// What is served where: the key of the settings, the address, the routes.
@@ -196,10 +221,11 @@ impl IntoResponse for Failed {
 
 /// What every public request goes through: the rate of its network, a time limit, the headers that keep
 /// a page to itself, and a count.
-async fn guard(State(web): Shared, request: Request, next: Next) -> Response {
+async fn guard(State(web): Shared, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     let peer = peer.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
     let client = limit::client(peer, request.headers(), web.settings.web.trust_forwarded_for);
+    request.extensions_mut().insert(Client(client));
     let route = match request.uri().path().split('/').nth(1) {
         Some(known @ ("u" | "p" | "o" | "c" | "hooks" | "health" | "metrics")) => known.to_owned(),
         _ => "other".to_owned(),
@@ -216,7 +242,12 @@ async fn guard(State(web): Shared, request: Request, next: Next) -> Response {
     } else {
         web.notice(Notice::TooMany)
     };
+    let too_many = response.status() == StatusCode::TOO_MANY_REQUESTS;
     let headers = response.headers_mut();
+    if too_many {
+        // Who asks too often asks for another connection first.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
         (header::REFERRER_POLICY, "no-referrer"),
@@ -244,7 +275,7 @@ async fn read(body: Body) -> Option<Vec<u8>> {
 
 async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, BindError> {
     let bound = async {
-        let listener = TcpListener::bind(address).await?;
+        let listener = server::listen(address)?;
         tracing::info!(address = %listener.local_addr()?, key, "listening");
         Ok(listener)
     };

@@ -8,8 +8,9 @@ use crate::domain::Instant;
 use crate::domain::member::Member;
 use crate::domain::message::{Channel, EventKind, Purpose};
 use crate::store::events::{self, About, Event};
+use crate::store::objections::{self, Objection};
 use crate::store::suppressions::{self, Suppression};
-use crate::store::{StoreError, Tx, members};
+use crate::store::{StoreError, Tx, consents, members};
 
 /// How long a pause is.
 pub(super) const PAUSE: Duration = Duration::days(30);
@@ -47,10 +48,13 @@ impl Recipient {
         let (channel, addresses) = addresses(&about, &member);
         let listed = addresses.iter().map(|(_, address)| address.clone()).collect();
         let closed = suppressions::marketing(tx, listed).await?;
+        let objections = objections::of_members(tx, vec![member.id]).await?;
         let position = |channel: Channel| {
             let (_, address) = addresses.iter().find(|(other, _)| *other == channel)?;
+            let objects = objections.contains(&(member.id, channel, Purpose::Marketing));
             let position = match closed.iter().find(|(closed, _)| closed == address) {
                 _ if !member.consents(channel) => Position::Closed,
+                None if objects => Position::Off,
                 None => Position::On,
                 Some((_, reason)) if suppressions::is_own(reason) => Position::Off,
                 Some(_) => Position::Closed,
@@ -66,7 +70,8 @@ impl Recipient {
         self.member.paused_until.filter(|until| now < *until)
     }
 
-    /// Stops marketing by a channel: to where the message went, and to where it would go today.
+    /// Stops marketing by a channel: to where the message went, to where it would go today, and to wherever the member
+    /// can be reached later.
     pub async fn switch_off(&self, tx: &mut Tx, channel: Channel, now: Instant) -> Result<(), StoreError> {
         let row = |address: String| Suppression {
             address,
@@ -76,12 +81,24 @@ impl Recipient {
         };
         let rows: Vec<Suppression> = self.of(channel).into_iter().map(row).collect();
         suppressions::insert(tx, &rows).await?;
+        let objection = Objection {
+            member_id: self.member.id,
+            channel,
+            purpose: Purpose::Marketing,
+            reason: EventKind::Unsubscribed.to_string(),
+            made_at: now.timestamp_millis(),
+        };
+        objections::insert(tx, &[objection]).await?;
         self.note(tx, EventKind::Unsubscribed, channel, now).await
     }
 
     /// Takes back what the member's own wish stopped by a channel, and nothing else.
     pub async fn switch_on(&self, tx: &mut Tx, channel: Channel, now: Instant) -> Result<(), StoreError> {
-        if suppressions::lift_own(tx, self.of(channel)).await? > 0 {
+        let at = now.timestamp_millis();
+        let opened = suppressions::lift_own(tx, self.of(channel), at).await?;
+        let lifted = objections::lift(tx, vec![self.member.id], channel, Purpose::Marketing, at).await?;
+        if opened + lifted > 0 {
+            consents::confirm(tx, vec![self.member.id], channel, "preference page", at).await?;
             self.note(tx, EventKind::OptedIn, channel, now).await?;
         }
         Ok(())

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Shared, Web};
 use crate::catalog::{Catalog, CatalogError};
 use crate::domain::message::Channel;
-use crate::store::{configuration, gauges, suppressions};
+use crate::store::{configuration, gauges, replies, suppressions};
 
 /// How a metric changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +53,13 @@ pub const METRICS: &[(Kind, &str, &str, &str)] = &[
     ),
     (Kind::Counter, "rekindle_events_total", "kind", "what was heard back for the first time"),
     (Kind::Counter, "rekindle_http_requests_total", "route, status", "requests answered"),
+    (
+        Kind::Counter,
+        "rekindle_http_refused_connections_total",
+        "",
+        "connections closed at once, since their network has its share of them open",
+    ),
+    (Kind::Counter, "rekindle_hook_failures_total", "provider", "calls to `/hooks/` without a right signature or key"),
     (Kind::Gauge, "rekindle_ready_messages", "", "planned messages whose time has come, up to 20,000"),
     (Kind::Gauge, "rekindle_lag_seconds", "", "how long the oldest of them has been ready"),
     (Kind::Gauge, "rekindle_queued_messages", "", "messages that wait for a sender"),
@@ -64,10 +71,16 @@ pub const METRICS: &[(Kind, &str, &str, &str)] = &[
         Kind::Gauge,
         "rekindle_alert",
         "alert, about",
-        "1 while a campaign is not scanned or is silent where it is usually not, a server rests, or a pool runs out",
+        "1 while a campaign is not scanned or is silent where it is usually not, a server rests, a pool runs out, or a reply is unread",
     ),
     (Kind::Gauge, "rekindle_gift_codes_left", "pool", "codes left in the pools that live campaigns draw on"),
     (Kind::Gauge, "rekindle_uncertain_messages", "", "messages handed over whose answer was lost"),
+    (
+        Kind::Gauge,
+        "rekindle_unread_replies",
+        "urgent",
+        "what members wrote and nobody has read: nearly an opt-out (yes), or anything else (no)",
+    ),
     (Kind::Gauge, "rekindle_suppressions", "", "addresses closed for a purpose; counted every five minutes"),
 ];
 
@@ -147,6 +160,7 @@ async fn ask_store(web: &Web, scrapes: &mut Scrapes) -> Result<(), CatalogError>
     };
     let found = gauges::read(&mut tx, now, &silent).await?;
     let paused = configuration::all_paused(&mut tx).await?;
+    let unread = replies::unread(&mut tx, now).await?;
     if scrapes.suppressions_at.is_none_or(|at| at.elapsed() > SUPPRESSIONS_FRESH) {
         set("rekindle_suppressions", suppressions::count(&mut tx).await?);
         scrapes.suppressions_at = Some(Instant::now());
@@ -159,6 +173,9 @@ async fn ask_store(web: &Web, scrapes: &mut Scrapes) -> Result<(), CatalogError>
     set("rekindle_in_flight_messages", found.in_flight);
     set("rekindle_held_campaigns", found.held);
     set("rekindle_uncertain_messages", found.uncertain);
+    for (urgent, count) in [("yes", unread.urgent), ("no", unread.all - unread.urgent)] {
+        gauge!("rekindle_unread_replies", "urgent" => urgent).set(count as f64);
+    }
     set("rekindle_paused", i64::from(paused));
     Ok(())
 }

@@ -153,7 +153,7 @@ pub fn members(size: &Size) -> usize {
 }
 
 fn shop_of_dice(size: &Size, seed: u64, from: &str, days: u64) -> Generated {
-    Generated::new(members(size), seed, from, days).with_few_codes()
+    Generated::new(members(size), seed, from, days).with_few_codes().with_objections()
 }
 
 fn end(from: &str, days: u64) -> Instant {

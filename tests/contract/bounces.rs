@@ -8,7 +8,7 @@ use rekindle::domain::token::TokenUse;
 use rekindle::import::Kind;
 use rekindle::inbound::bounces::ingest::{Ingested, ingest};
 use rekindle::inbound::bounces::maildir;
-use rekindle::store::{configuration, suppressions};
+use rekindle::store::{configuration, replies, suppressions};
 use uuid::Uuid;
 
 use crate::support::contract::contract;
@@ -19,6 +19,9 @@ contract! {
     a_signed_return_path_is_believed_once
     a_message_id_is_believed_with_the_address_it_went_to
     a_mailbox_that_stays_full_is_closed_after_days
+    a_domain_that_takes_no_mail_is_closed_on_a_second_day
+    a_services_notification_says_as_much_as_a_report
+    what_a_person_answers_is_kept_and_what_a_program_writes_is_not
     a_complaint_closes_marketing
     a_mail_unsubscribes_like_the_link
     warnings_blocks_and_answers_close_nothing
@@ -128,6 +131,94 @@ pub async fn a_mailbox_that_stays_full_is_closed_after_days(size: Size) {
     assert!(closed(&shop).await.is_empty());
     assert!(take(&shop, &full(20), "2024-05-09T12:00:00Z").await.suppressed);
     assert_eq!(closed(&shop).await, ["marketing", "service"]);
+    shop.close().await;
+}
+
+pub async fn a_domain_that_takes_no_mail_is_closed_on_a_second_day(size: Size) {
+    let (shop, id) = sent(&size).await;
+    let to = format!("bounces+{}@shop.example", token(&shop, TokenUse::Return, id).await);
+    let said = "Domain example.com does not accept mail (nullMX)";
+    let notice = |n: usize, whom: &str| dsn(&to, whom, "5.7.27", said, &format!("{n}@y"));
+    // Twice on one day is once, what was two months ago has passed, and another's address says nothing.
+    for (n, now) in [(1, "2024-03-01T12:00:00Z"), (2, "2024-05-01T12:00:00Z"), (3, "2024-05-01T22:00:00Z")] {
+        let done = take(&shop, &notice(n, "sara@example.com"), now).await;
+        assert_eq!((done.is_new, done.suppressed), (true, false), "{now}");
+    }
+    assert!(!take(&shop, &notice(4, "old@example.net"), "2024-05-02T12:00:00Z").await.suppressed);
+    assert!(closed(&shop).await.is_empty());
+    assert!(take(&shop, &notice(5, "sara@example.com"), "2024-05-02T12:00:00Z").await.suppressed);
+    assert_eq!(closed(&shop).await, ["marketing", "service"]);
+    let mut tx = shop.store().await.read().await.unwrap();
+    let why = suppressions::marketing(&mut tx, vec!["sara@example.com".to_owned()]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(why, [("sara@example.com".to_owned(), "no_mail".to_owned())]);
+    shop.close().await;
+}
+
+pub async fn a_services_notification_says_as_much_as_a_report(size: Size) {
+    let (shop, id) = sent(&size).await;
+    let notification = |message_id: &str| {
+        let bounce = serde_json::json!({
+            "notificationType": "Bounce",
+            "bounce": { "bounceType": "Permanent", "bounceSubType": "General", "bouncedRecipients": [{
+                "emailAddress": "sara@example.com", "action": "failed", "status": "5.1.1",
+                "diagnosticCode": "smtp; 550 5.1.1 user unknown" }] },
+            "mail": { "messageId": "0102-000000", "commonHeaders": { "messageId": message_id } },
+        });
+        format!(
+            "From: no-reply@sns.example\nTo: hello@shop.example\nSubject: Notification\n\n{bounce}\n\n--\nTo stop this, click\n"
+        )
+    };
+    let done = take(&shop, &notification("<x@shop.example>"), NOW).await;
+    assert_eq!((done.message, done.suppressed), (None, false), "anybody can write one");
+    let own = notification(&format!("<{id}@shop.example>"));
+    let done = take(&shop, &own, NOW).await;
+    assert_eq!((done.message, done.is_new, done.suppressed), (Some(id), true, true));
+    assert!(!take(&shop, &own, NOW).await.is_new, "the same mail again");
+    assert_eq!(closed(&shop).await, ["marketing", "service"]);
+    assert_eq!(shop.states().await, ["m1 hello main bounced -"]);
+    shop.close().await;
+}
+
+pub async fn what_a_person_answers_is_kept_and_what_a_program_writes_is_not(size: Size) {
+    let (shop, id) = sent(&size).await;
+    let to = format!("bounces+{}@shop.example", token(&shop, TokenUse::Return, id).await);
+    let mail = |from: &str, to: &str, more: &str, text: &str| {
+        format!("From: {from}\nTo: {to}\nSubject: Re: Hello\n{more}\n{text}\n> Hello Sara, unsubscribe here\n")
+    };
+    let other = "hello@shop.example";
+    let answers = format!("In-Reply-To: <{id}@shop.example>\n");
+    let kept = [
+        mail("Sara <SARA@example.com>", other, "", "please unsubscribe me"),
+        mail("ali@example.net", &to, "", "لطفا لغو کنید"),
+        mail("ali@example.net", other, &answers, "Thank you for the gift"),
+    ];
+    for mail in &kept {
+        for _ in 0..2 {
+            assert!(!take(&shop, mail, NOW).await.suppressed);
+        }
+    }
+    for mail in [
+        mail("stranger@example.net", other, "", "please unsubscribe me"),
+        mail("sara@example.com", other, "List-Id: <news.example>\n", "unsubscribe"),
+        mail("sara@example.com", &to, "Auto-Submitted: auto-replied\n", "I am away; stop"),
+        dsn(&to, "sara@example.com", "2.0.0", "250 ok", "x@y").replace("Action: failed", "Action: delivered"),
+    ] {
+        take(&shop, &mail, NOW).await;
+    }
+    let mut tx = shop.store().await.read().await.unwrap();
+    let found = replies::list(&mut tx, at(NOW)).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut found: Vec<_> = found.into_iter().map(|row| (row.address, row.urgent, row.text)).collect();
+    found.sort();
+    let row = |address: &str, urgent, text: &str| (address.to_owned(), urgent, text.to_owned());
+    let expected = [
+        row("ali@example.net", false, "Re: Hello: Thank you for the gift"),
+        row("ali@example.net", true, "Re: Hello: لطفا لغو کنید"),
+        row("sara@example.com", true, "Re: Hello: please unsubscribe me"),
+    ];
+    assert_eq!(found, expected);
+    assert!(closed(&shop).await.is_empty());
     shop.close().await;
 }
 

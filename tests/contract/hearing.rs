@@ -119,7 +119,7 @@ impl Texting {
 
     /// The answers that wait or were sent, and whether they were taken.
     async fn replies(&self) -> Vec<(String, String)> {
-        rows(self.shop.store().await, "SELECT purpose, text FROM replies ORDER BY created_at, text").await
+        rows(self.shop.store().await, "SELECT purpose, text FROM answers ORDER BY created_at, text").await
     }
 
     async fn count(&self, sql: &str) -> usize {
@@ -253,10 +253,11 @@ pub async fn a_word_stops_the_messages_of_its_line_and_another_brings_them_back(
     tx.commit().await.unwrap();
     assert_eq!(heard.len(), 3);
     assert!(heard.iter().all(|event| event.kind == "opted_out" && event.address.as_deref() == Some(NUMBER)));
-    // Not a word, but words.
+    // Not a word, but words: somebody has to read them.
     let call = "messageid=4&from=09121234567&to=3000&message=please+don%27t+stop+12";
     assert_eq!(texting.hears(NOON, call).await, 200);
     assert_eq!(texting.suppressed().await, [pair("marketing", "opted_out")]);
+    assert_eq!(texting.count("replies WHERE urgent").await, 1);
     // The service line has its own.
     assert_eq!(texting.hears(NOON, "messageid=5&from=00989121234567&to=9000&message=stop").await, 200);
     assert_eq!(texting.suppressed().await, [pair("marketing", "opted_out"), pair("service", "opted_out")]);

@@ -1,12 +1,21 @@
-//! Ten thousand forged webhook calls: genuine ones of each provider with something changed.
+//! Forged webhook calls change nothing and cost little: ten thousand genuine ones of each provider with something
+//! changed, and floods of unsigned ones.
 
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use rekindle::clock::Clock;
 use rekindle::inbound::webhook::{Call, Hooks};
 use rekindle::store::Store;
+use rekindle::web::Web;
 use ring::hmac;
+use tower::ServiceExt;
 
 use crate::support::shop::{PLAIN, Shop, Size, at};
 
@@ -210,25 +219,103 @@ async fn counted(store: &Store, table: &str) -> i64 {
     sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"))).fetch_one(pool).await.unwrap()
 }
 
+/// A shop that hears from a provider.
+async fn hearing(provider: &Provider, more: &str) -> (Hooks, Store, Shop) {
+    crate::hearing_contract::tls();
+    let settings = format!(
+        "{more}sms: {{ sender: {}, base_url: \"http://127.0.0.1:1\", credentials: {{ {} }}, \
+         lines: [{{ number: \"3000\", purpose: marketing }}] }}",
+        provider.name, provider.credentials
+    );
+    let shop = Shop::new(&Size::default(), PLAIN).with_settings(&settings);
+    let file = format!("{}/config/providers/{}.yaml", env!("CARGO_MANIFEST_DIR"), provider.name);
+    shop.write(&format!("providers/{}.yaml", provider.name), std::fs::read(file).unwrap());
+    let app = shop.app(at(NOW)).await;
+    app.store.close().await;
+    let store = shop.store().await.clone();
+    (Hooks::new(store.clone(), Clock::simulated(at(NOW)), shop.settings()), store, shop)
+}
+
+/// What is logged, as text.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn unsigned_calls_cost_no_transaction_and_one_line_of_the_log() {
+    let log = Log::default();
+    let writer = log.clone();
+    let logging = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    let logging = tracing::subscriber::set_default(logging);
+    for provider in PROVIDERS {
+        let (hooks, store, shop) = hearing(provider, "").await;
+        let genuine = (provider.genuine)();
+        assert_eq!(hooks.receive(provider.name, genuine.clone()).await.status, 200);
+        // Whoever needs the store now fails.
+        store.close().await;
+        log.0.lock().unwrap().clear();
+        let unsigned = Call { query: String::new(), headers: Vec::new(), ..genuine.clone() };
+        for _ in 0..1_000 {
+            assert_eq!(hooks.receive(provider.name, unsigned.clone()).await.status, 403);
+        }
+        assert_eq!(hooks.receive("nobody", unsigned).await.status, 404);
+        let said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains("without a right signature or key") && said.contains(provider.name), "{said}");
+        assert_eq!(hooks.receive(provider.name, genuine).await.status, 503, "the provider repeats it");
+        shop.close().await;
+    }
+    drop(logging);
+}
+
+#[tokio::test]
+async fn a_network_that_forges_calls_is_limited_and_a_provider_is_not() {
+    let kavenegar = &PROVIDERS[0];
+    let (hooks, store, shop) = hearing(kavenegar, "web: { rate: 1 }\n").await;
+    let hooks = Arc::new(hooks);
+    let receive: rekindle::web::hooks::Hooks = Arc::new(move |provider, call| {
+        let hooks = Arc::clone(&hooks);
+        Box::pin(async move { hooks.receive(&provider, call).await })
+    });
+    let web = Web::new(shop.settings(), store, Clock::simulated(at(NOW)), None, Some(receive)).await.unwrap();
+    let status = async |from: &str, query: &str| {
+        let peer: SocketAddr = format!("{from}:9").parse().unwrap();
+        let uri = format!("/hooks/kavenegar?{query}");
+        let request = Request::builder().uri(uri).extension(ConnectInfo(peer)).body(Body::empty()).unwrap();
+        let response = web.public().oneshot(request).await.unwrap();
+        let closes = response.headers().get("connection").is_some_and(|value| value == "close");
+        assert_eq!(closes, response.status() == 429);
+        response.status().as_u16()
+    };
+    let genuine = format!("key={KEY}&something=else");
+    let mut forged = Vec::new();
+    for n in 0..30 {
+        forged.push(status(&format!("192.0.2.{n}"), "key=guess").await);
+        // However often the provider itself calls, and wherever from.
+        assert_eq!(status("192.0.2.1", &genuine).await, 200);
+        assert_eq!(status("198.51.100.1", &genuine).await, 200);
+    }
+    assert!(forged[..10].iter().all(|status| *status == 403), "{forged:?}");
+    assert!(forged[20..].iter().all(|status| *status == 429), "{forged:?}");
+    assert_eq!(status("203.0.113.1", "key=guess").await, 403, "another network");
+    shop.close().await;
+}
+
 #[test]
 fn forged_calls_change_nothing() {
-    crate::hearing_contract::tls();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for provider in PROVIDERS {
-        let (hooks, store, shop) = runtime.block_on(async {
-            let settings = format!(
-                "sms: {{ sender: {}, base_url: \"http://127.0.0.1:1\", credentials: {{ {} }}, \
-                 lines: [{{ number: \"3000\", purpose: marketing }}] }}",
-                provider.name, provider.credentials
-            );
-            let shop = Shop::new(&Size::default(), PLAIN).with_settings(&settings);
-            let file = format!("{}/config/providers/{}.yaml", env!("CARGO_MANIFEST_DIR"), provider.name);
-            shop.write(&format!("providers/{}.yaml", provider.name), std::fs::read(file).unwrap());
-            let app = shop.app(at(NOW)).await;
-            app.store.close().await;
-            let store = shop.store().await.clone();
-            (Hooks::new(store.clone(), Clock::simulated(at(NOW)), shop.settings()), store, shop)
-        });
+        let (hooks, store, shop) = runtime.block_on(hearing(provider, ""));
         let genuine = (provider.genuine)();
         let mut runner = TestRunner::new(Config { cases: FORGED_EACH, failure_persistence: None, ..Config::default() });
         let forged = runner.run(&prop::collection::vec(change(), 1..4), |changes| {

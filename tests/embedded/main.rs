@@ -7,6 +7,8 @@ mod agreement_contract;
 mod arrival_contract;
 #[path = "../contract/at_risk.rs"]
 mod at_risk_contract;
+#[path = "../contract/attackers.rs"]
+mod attackers_contract;
 #[path = "../contract/audiences.rs"]
 mod audience_contract;
 #[path = "../contract/bounces.rs"]
@@ -27,6 +29,8 @@ mod hearing_contract;
 mod launching_contract;
 #[path = "../contract/mistakes.rs"]
 mod mistakes_contract;
+#[path = "../contract/people.rs"]
+mod people_contract;
 #[path = "../contract/pipeline.rs"]
 mod pipeline_contract;
 #[path = "../contract/queue.rs"]
@@ -43,21 +47,30 @@ mod support;
 mod web_contract;
 
 mod answers;
+mod attackers;
 mod audiences;
 mod bounces;
+mod connections;
 mod damaged_files;
 mod faults;
 mod gifts;
 mod hooks;
+mod hostile_mailbox;
 mod import;
+mod import_faults;
 mod launching;
 mod layers;
 mod lines;
+mod output;
 mod pipeline;
 mod power;
+mod private_files;
+mod private_logs;
 mod queue;
 mod reasons;
+mod replies;
 mod sending;
 mod signals;
 mod statements;
+mod templates;
 mod web;

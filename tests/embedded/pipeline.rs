@@ -12,6 +12,7 @@ use crate::gifts_contract::gifts_contract;
 use crate::hearing_contract::hearing_contract;
 use crate::launching_contract::launching_contract;
 use crate::mistakes_contract::mistakes_contract;
+use crate::people_contract::people_contract;
 use crate::pipeline_contract::pipeline_contract;
 use crate::reasons_contract::reasons_contract;
 use crate::recovery_contract::recovery_contract;
@@ -32,6 +33,7 @@ changes_contract!(embedded);
 arrival_contract!(embedded);
 reasons_contract!(embedded);
 bounces_contract!(embedded);
+people_contract!(embedded);
 
 async fn embedded<F: Future<Output = ()>>(test: impl FnOnce(Size) -> F) {
     test(Size::default()).await;

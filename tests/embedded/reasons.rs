@@ -17,6 +17,7 @@ fn rule(reason: Reason) -> Option<(&'static str, &'static str)> {
         Reason::NoAddress => ("pipeline", "a_member_without_an_address_gets_nothing"),
         Reason::NoConsent => ("pipeline", "a_member_who_takes_consent_back_gets_nothing"),
         Reason::Suppressed => ("pipeline", "a_suppressed_address_gets_nothing"),
+        Reason::SameAddress => ("people", "who_shares_an_address_gets_one_letter"),
         Reason::HeldOut => ("pipeline", "a_member_of_the_control_group_gets_nothing"),
         Reason::RestDay => ("days", "a_blackout_that_skips_ends_marketing_and_no_service_message"),
         Reason::FrequencyCap => ("pipeline", "the_frequency_cap_keeps_the_more_important_messages"),
@@ -25,6 +26,7 @@ fn rule(reason: Reason) -> Option<(&'static str, &'static str)> {
         Reason::CampaignEnded => ("pipeline", "a_campaign_that_ended_or_is_gone_sends_nothing_more"),
         Reason::Restored => ("mistakes", "what_fell_due_before_a_restored_backup_was_noticed_is_not_sent_again"),
         Reason::RenderFailed => ("pipeline", "a_message_that_cannot_be_rendered_fails_alone"),
+        Reason::Unbuildable => ("reasons", "what_cannot_be_made_into_a_mail_fails_alone_and_asks_no_server"),
         Reason::BadRecipient | Reason::Refused | Reason::MessageRefused | Reason::OurFault => {
             ("reasons", "what_a_provider_refuses_fails_with_its_reason")
         }

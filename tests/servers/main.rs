@@ -7,6 +7,8 @@ mod agreement_contract;
 mod arrival_contract;
 #[path = "../contract/at_risk.rs"]
 mod at_risk_contract;
+#[path = "../contract/attackers.rs"]
+mod attackers_contract;
 #[path = "../contract/audiences.rs"]
 mod audience_contract;
 #[path = "../contract/bounces.rs"]
@@ -27,6 +29,8 @@ mod hearing_contract;
 mod launching_contract;
 #[path = "../contract/mistakes.rs"]
 mod mistakes_contract;
+#[path = "../contract/people.rs"]
+mod people_contract;
 #[path = "../contract/pipeline.rs"]
 mod pipeline_contract;
 #[path = "../contract/queue.rs"]
@@ -42,6 +46,7 @@ mod support;
 #[path = "../contract/web.rs"]
 mod web_contract;
 
+mod attackers;
 mod audiences;
 mod bounces;
 mod faults;

@@ -22,6 +22,7 @@ use crate::gifts_contract::gifts_contract;
 use crate::hearing_contract::hearing_contract;
 use crate::launching_contract::launching_contract;
 use crate::mistakes_contract::mistakes_contract;
+use crate::people_contract::people_contract;
 use crate::pipeline_contract::pipeline_contract;
 use crate::reasons_contract::reasons_contract;
 use crate::recovery_contract::recovery_contract;
@@ -31,6 +32,7 @@ use crate::support::{Database, tidied, until};
 
 agreement_contract!(on_servers);
 pipeline_contract!(on_servers);
+people_contract!(on_postgres);
 launching_contract!(on_postgres);
 hearing_contract!(on_postgres);
 at_risk_contract!(on_servers);

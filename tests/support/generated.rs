@@ -1,11 +1,15 @@
 //! Shops that dice make up: members, orders and campaigns of every trigger.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use chrono::Duration;
 use rekindle::domain::lifetime::{Fit, Model};
+use rekindle::domain::message::Purpose;
 use rekindle::import::Kind;
+use rekindle::store::members;
 use rekindle::store::models::{self, Fitted};
+use rekindle::store::objections::{self, Objection};
 
 use super::features::Feature::{
     AddressCap, Aggregates, AnniversaryOf, Backfill, Collapse, Dates, Gifts, Items, Occasions, Probability, Received,
@@ -53,6 +57,8 @@ pub struct Generated {
     pub occasions: Option<String>,
     /// How many codes each of [`POOLS`] holds.
     pub codes: usize,
+    /// Who objects to marketing by which channel.
+    pub objections: BTreeSet<(String, String)>,
 }
 
 const POOLS: &[&str] = &["spring", "autumn"];
@@ -75,7 +81,18 @@ impl Generated {
         let segments = if Segments.is_on() { segments() } else { Vec::new() };
         // More than anybody can need.
         let codes = if Gifts.is_on() { count * 20 } else { 0 };
-        Self { brand, members, purchases, campaigns, segments, occasions, codes }
+        Self { brand, members, purchases, campaigns, segments, occasions, codes, objections: BTreeSet::new() }
+    }
+
+    /// The same shop, in which some members objected to marketing by a channel.
+    pub fn with_objections(self) -> Self {
+        let count = self.members.lines().count() - 1;
+        let every = |step: usize, channel: &str| {
+            let names = (1..count).filter(move |n| n % step == step / 2).map(|n| format!("m{n}"));
+            names.map(|name| (name, channel.to_owned())).collect::<Vec<_>>()
+        };
+        let objections = every(7, "email").into_iter().chain(every(11, "sms")).collect();
+        Self { objections, ..self }
     }
 
     /// The same shop with fewer codes than messages that bring one.
@@ -112,7 +129,14 @@ impl Generated {
         let occasions = naive::DaysOfYear::from_yaml(self.occasions.as_deref());
         let model = Probability.is_on().then_some(MODEL);
         let pools = POOLS.iter().map(|pool| ((*pool).to_owned(), self.codes)).collect();
-        naive::World { occasions, model, pools, ..naive::World::new(brand, shop, campaigns).with_segments(segments) }
+        let objections = self.objections.clone();
+        naive::World {
+            occasions,
+            model,
+            pools,
+            objections,
+            ..naive::World::new(brand, shop, campaigns).with_segments(segments)
+        }
     }
 
     /// The same as Rekindle has it.
@@ -120,6 +144,19 @@ impl Generated {
         let shop = self.shop_without_members(size).await;
         shop.import(Kind::Members, &self.members).await;
         shop.import(Kind::Purchases, &self.purchases).await;
+        shop.write_store(async |tx| {
+            let names = self.objections.iter().map(|(member, _)| member.clone()).collect();
+            let keys = members::keys(tx, names).await.unwrap();
+            let rows = self.objections.iter().map(|(member, channel)| Objection {
+                member_id: keys[member],
+                channel: channel.parse().unwrap(),
+                purpose: Purpose::Marketing,
+                reason: "unsubscribed".to_owned(),
+                made_at: 0,
+            });
+            objections::insert(tx, &rows.collect::<Vec<_>>()).await.unwrap();
+        })
+        .await;
         shop
     }
 

@@ -6,11 +6,14 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::classify::{Action, Heard, Kind, LARGEST, addressed_to, classify, subject_of};
+use super::classify::{Action, Heard, Kind, LARGEST, addressed_to, classify, letter, subject_of};
 use crate::domain::Instant;
 use crate::domain::message::{Channel, EventKind, Purpose};
+use crate::domain::reply::Words;
 use crate::domain::token::{TokenKey, TokenUse};
 use crate::store::events::{self, About, Event};
+use crate::store::objections::{self, Objection};
+use crate::store::replies::{self, Reply};
 use crate::store::suppressions::{self, Suppression};
 use crate::store::{Store, StoreError, Tx, configuration};
 
@@ -52,6 +55,9 @@ pub async fn ingest(
         None => {
             for row in &heard {
                 done.push(intake.record(&mut tx, row).await?);
+            }
+            if heard.iter().all(|row| row.kind == Kind::NotABounce) {
+                intake.keep(&mut tx, mail).await?;
             }
         }
     }
@@ -99,18 +105,19 @@ impl Intake {
         // Forwarded mail comes back from an address that is not the one we wrote to: the member's own
         // may be alive.
         let is_own = row.recipient.as_deref().is_none_or(|found| found.eq_ignore_ascii_case(&address));
-        let kind = if kind == EventKind::Bounced && !is_own { EventKind::SoftBounced } else { kind };
+        let is_final = matches!(kind, EventKind::Bounced | EventKind::NoMail);
+        let kind = if is_final && !is_own { EventKind::SoftBounced } else { kind };
         let named = row.recipient.as_deref().unwrap_or_default().to_lowercase();
         done.is_new = self.hear(tx, &named, about.id, kind, &address, row.status.as_deref()).await?;
         let (purposes, reason) = match kind {
             EventKind::Bounced => (Purpose::ALL, "bounced"),
             // Whoever reports an offer as spam still gets the receipt of an order.
             EventKind::Complained => (&[Purpose::Marketing][..], "complained"),
-            EventKind::SoftBounced => {
-                if !events::is_given_up(tx, &address, self.now).await? {
+            EventKind::SoftBounced | EventKind::NoMail => {
+                if !events::is_given_up(tx, &address, kind, self.now).await? {
                     return Ok(done);
                 }
-                (Purpose::ALL, "soft_bounced")
+                (Purpose::ALL, kind.as_str())
             }
             _ => return Ok(done),
         };
@@ -136,7 +143,38 @@ impl Intake {
         let Some(address) = about.address.map(|address| address.to_lowercase()) else { return Ok(None) };
         let is_new = self.hear(tx, "unsubscribe", message, EventKind::Unsubscribed, &address, Some("by mail")).await?;
         self.suppress(tx, &address, &[Purpose::Marketing], "unsubscribed").await?;
+        let objection = Objection {
+            member_id: about.member_id,
+            channel: Channel::Email,
+            purpose: Purpose::Marketing,
+            reason: EventKind::Unsubscribed.to_string(),
+            made_at: self.now,
+        };
+        objections::insert(tx, &[objection]).await?;
         Ok(Some(Ingested { kind: Kind::NotABounce, status: None, message: Some(message), is_new, suppressed: true }))
+    }
+
+    /// Keeps what a person wrote, if it answers a mail of ours or a member wrote it: of anything else there
+    /// would be no end.
+    async fn keep(&self, tx: &mut Tx, mail: &[u8]) -> Result<(), StoreError> {
+        let Some(letter) = letter(mail) else { return Ok(()) };
+        let mut is_ours = self.returned.is_some() || !replies::members(tx, vec![letter.from.clone()]).await?.is_empty();
+        for id in letter.answers.iter().filter_map(|id| id.split('@').next()?.parse::<Uuid>().ok()) {
+            is_ours = is_ours || events::about(tx, id, None).await?.is_some();
+        }
+        if !is_ours {
+            return Ok(());
+        }
+        let reply = Reply {
+            key: format!("mail:{}", self.digest),
+            channel: Channel::Email.as_str(),
+            urgent: Words::default().is_nearly_stop(&letter.text),
+            address: letter.from,
+            text: letter.text,
+            at: self.now,
+            heard_at: self.now,
+        };
+        replies::keep(tx, &[reply]).await
     }
 
     /// Records an event; whether it was not known.
@@ -180,6 +218,7 @@ impl Intake {
 const fn event_kind(row: &Heard) -> Option<EventKind> {
     match (row.kind, row.action) {
         (Kind::Hard, Action::Suppress) => Some(EventKind::Bounced),
+        (Kind::Hard, Action::Twice) => Some(EventKind::NoMail),
         (Kind::Hard | Kind::Soft, Action::Count) => Some(EventKind::SoftBounced),
         (Kind::Block, _) => Some(EventKind::Blocked),
         (Kind::Complaint, Action::Suppress) => Some(EventKind::Complained),

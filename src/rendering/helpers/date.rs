@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, RwLock};
 
 use chrono::{DateTime, Datelike, NaiveDate};
-use handlebars::{Context, Handlebars, Helper, HelperResult, Output, RenderContext};
+use handlebars::{Context, Helper, RenderError};
 use icu_calendar::{Date, Iso};
 use icu_datetime::DateTimeFormatter;
 use icu_datetime::fieldsets::YMD;
@@ -14,16 +14,9 @@ use serde_json::Value;
 use super::{fault, parameter, setting};
 use crate::domain::calendar::parse_date;
 
-pub(super) fn date(
-    helper: &Helper<'_>,
-    _: &Handlebars<'_>,
-    context: &Context,
-    _: &mut RenderContext<'_, '_>,
-    out: &mut dyn Output,
-) -> HelperResult {
+pub(super) fn date(helper: &Helper<'_>, context: &Context) -> Result<String, RenderError> {
     let text = match parameter(helper, 0)? {
-        Value::Null => return Ok(()),
-        Value::String(text) if text.is_empty() => return Ok(()),
+        Value::Null => return Ok(String::new()),
         Value::String(text) => text,
         _ => return Err(fault("`date` takes a date or an instant".to_owned())),
     };
@@ -36,15 +29,11 @@ pub(super) fn date(
         Err(_) => match parse_date(text) {
             Ok(date) => date,
             // A birth date without a year, and anything else that is no date, stays as it is.
-            Err(_) => {
-                out.write(text)?;
-                return Ok(());
-            }
+            Err(_) => return Ok(text.clone()),
         },
     };
     let written = localised(date, setting(context, "@locale"), setting(context, "@calendar"));
-    out.write(&written.unwrap_or_else(|| date.to_string()))?;
-    Ok(())
+    Ok(written.unwrap_or_else(|| date.to_string()))
 }
 
 /// A date in words of a language (`fa`) and calendar (`persian`); `None` when they cannot be written.
@@ -63,6 +52,10 @@ fn formatter(locale: &str, calendar: &str) -> Option<Arc<DateTimeFormatter<YMD>>
     }
     let parsed: Locale = key.parse().ok().or_else(|| format!("en-u-ca-{calendar}").parse().ok())?;
     let made = Arc::new(DateTimeFormatter::try_new(parsed.into(), YMD::long()).ok()?);
-    KNOWN.write().ok()?.insert(key, Arc::clone(&made));
+    let mut known = KNOWN.write().ok()?;
+    if known.len() >= super::MOST_LANGUAGES {
+        known.clear();
+    }
+    known.insert(key, Arc::clone(&made));
     Some(made)
 }

@@ -1,6 +1,6 @@
 //! Template helpers: one file each; the list is [`register`].
 
-use handlebars::{Context, Handlebars, Helper, RenderError, RenderErrorReason};
+use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, RenderErrorReason, ScopedJson};
 use serde_json::Value;
 
 mod date;
@@ -10,12 +10,38 @@ mod number;
 
 pub use date::localised;
 
+/// Languages whose ways of writing are kept at hand; members' tags are theirs to make up.
+const MOST_LANGUAGES: usize = 200;
+
+/// Every helper: Handlebars' own, but for `log`, which would write values into the log, and ours.
+pub(super) const NAMES: &[&str] = &[
+    "if", "unless", "each", "with", "lookup", "raw", "eq", "ne", "gt", "gte", "lt", "lte", "and", "or", "not", "len",
+    "date", "default", "money", "number",
+];
+
 /// Makes every helper known to a registry.
 pub(super) fn register(registry: &mut Handlebars<'static>) {
-    registry.register_helper("date", Box::new(date::date));
-    registry.register_helper("default", Box::new(default::default));
-    registry.register_helper("money", Box::new(money::money));
-    registry.register_helper("number", Box::new(number::number));
+    registry.unregister_helper("log");
+    registry.register_helper("date", Box::new(Ours(date::date)));
+    registry.register_helper("default", Box::new(Ours(default::default)));
+    registry.register_helper("money", Box::new(Ours(money::money)));
+    registry.register_helper("number", Box::new(Ours(number::number)));
+}
+
+/// What a helper makes of its parameters. The registry writes it: escaped as every other value where it is
+/// written into HTML, as it is where another helper is given it.
+struct Ours(fn(&Helper<'_>, &Context) -> Result<String, RenderError>);
+
+impl HelperDef for Ours {
+    fn call_inner<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        context: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+    ) -> Result<ScopedJson<'rc>, RenderError> {
+        Ok(ScopedJson::Derived(Value::String((self.0)(helper, context)?)))
+    }
 }
 
 /// A helper's parameter; a variable that does not exist is an error, except among attributes, which

@@ -1,20 +1,14 @@
 //! `{{money AMOUNT CURRENCY}}`: an amount in the member's digits, with the currency's usual name.
 
-use handlebars::{Context, Handlebars, Helper, HelperResult, Output, RenderContext};
+use handlebars::{Context, Helper, RenderError};
 use serde_json::Value;
 
 use super::{fault, number, parameter, setting};
 
-pub(super) fn money(
-    helper: &Helper<'_>,
-    _: &Handlebars<'_>,
-    context: &Context,
-    _: &mut RenderContext<'_, '_>,
-    out: &mut dyn Output,
-) -> HelperResult {
+pub(super) fn money(helper: &Helper<'_>, context: &Context) -> Result<String, RenderError> {
     let (amount, currency) = (parameter(helper, 0)?, parameter(helper, 1)?);
     let amount = match amount {
-        Value::Null => return Ok(()),
+        Value::Null => return Ok(String::new()),
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
         _ => return Err(fault("`money` takes an amount and a currency".to_owned())),
@@ -23,8 +17,7 @@ pub(super) fn money(
     let Some(written) = number::localised(&amount, locale) else {
         return Err(fault("`money` takes an amount and a currency".to_owned()));
     };
-    out.write(&with_currency(&written, currency.as_str().unwrap_or_default(), locale))?;
-    Ok(())
+    Ok(with_currency(&written, currency.as_str().unwrap_or_default(), locale))
 }
 
 /// The few symbols that everybody knows; other currencies by their code.

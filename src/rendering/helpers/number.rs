@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, RwLock};
 
-use handlebars::{Context, Handlebars, Helper, HelperResult, Output, RenderContext};
+use handlebars::{Context, Helper, RenderError};
 use icu_decimal::DecimalFormatter;
 use icu_decimal::input::Decimal;
 use icu_locale_core::Locale;
@@ -11,27 +11,15 @@ use serde_json::Value;
 
 use super::{fault, parameter, setting};
 
-pub(super) fn number(
-    helper: &Helper<'_>,
-    _: &Handlebars<'_>,
-    context: &Context,
-    _: &mut RenderContext<'_, '_>,
-    out: &mut dyn Output,
-) -> HelperResult {
+pub(super) fn number(helper: &Helper<'_>, context: &Context) -> Result<String, RenderError> {
     let text = match parameter(helper, 0)? {
-        Value::Null => return Ok(()),
+        Value::Null => return Ok(String::new()),
+        Value::String(text) if text.is_empty() => return Ok(String::new()),
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
         _ => return Err(fault("`number` takes a number".to_owned())),
     };
-    if text.is_empty() {
-        return Ok(());
-    }
-    match localised(&text, setting(context, "@locale")) {
-        Some(written) => out.write(&written)?,
-        None => return Err(fault("`number` takes a number".to_owned())),
-    }
-    Ok(())
+    localised(&text, setting(context, "@locale")).ok_or_else(|| fault("`number` takes a number".to_owned()))
 }
 
 /// A plain decimal as a language writes it; `None` when it is no decimal.
@@ -49,6 +37,10 @@ fn formatter(locale: &str) -> Option<Arc<DecimalFormatter>> {
     let made = Arc::new(
         DecimalFormatter::try_new(parsed.into(), icu_decimal::options::DecimalFormatterOptions::default()).ok()?,
     );
-    KNOWN.write().ok()?.insert(locale.to_owned(), Arc::clone(&made));
+    let mut known = KNOWN.write().ok()?;
+    if known.len() >= super::MOST_LANGUAGES {
+        known.clear();
+    }
+    known.insert(locale.to_owned(), Arc::clone(&made));
     Some(made)
 }

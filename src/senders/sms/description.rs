@@ -308,7 +308,14 @@ fn operation(value: Value<'_>, place: Place, credentials: &[String]) -> Option<O
 pub(super) fn call(table: &mut Table<'_>, place: Place, credentials: &[String]) -> Option<Operation> {
     let template = |value: Value<'_>| value.parse(|text| Template::parse(text, place, credentials));
     let method = table.get_or("method", Method::Post, |value| value.one_of(Method::WORDS));
-    let url = table.require("url").and_then(template);
+    let url = table.require("url").filter(|value| {
+        let clear = value.text().is_some_and(|text| super::is_in_the_clear(&text));
+        if clear {
+            value.problem("this leads to another machine without TLS; write https://");
+        }
+        !clear
+    });
+    let url = url.and_then(template);
     let headers = table.get_or("headers", Vec::new(), |value| pairs(value, template));
     let basic = table.get("basic").map(|value| {
         let mut basic = value.table()?;

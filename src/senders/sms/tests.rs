@@ -215,7 +215,7 @@ async fn a_space_in_a_token_is_found_before_the_provider_finds_it() {
     let server = answering(431, r#"{"return":{"status":431,"message":"ساختار کد صحیح نمی‌باشد"}}"#).await;
     let outcome = send(&factory(&server.uri()), &pattern(&[("token", "two words")])).await;
     let reply = "the pattern value `token` holds a space or a line break, where none may be".to_owned();
-    assert_eq!(outcome, Outcome::Rejected { reason: Reason::OurFault, reply, suppress: false });
+    assert_eq!(outcome, Outcome::Rejected { reason: Reason::Unbuildable, reply, suppress: false });
     assert!(server.received_requests().await.unwrap().is_empty());
 }
 
@@ -301,7 +301,7 @@ async fn what_is_wrong_with_a_message_is_found_before_anything_goes_out() {
     let factory = SmsFactory::new(kavenegar(), options).unwrap();
     assert!(factory.has_line(Purpose::Marketing) && !factory.has_line(Purpose::Service));
     let check = async |message: &Envelope, expected: &str| match send(&factory, message).await {
-        Outcome::Rejected { reason: Reason::OurFault, reply, suppress: false } => assert_eq!(reply, expected),
+        Outcome::Rejected { reason: Reason::Unbuildable, reply, suppress: false } => assert_eq!(reply, expected),
         other => panic!("{other:?}"),
     };
     check(&pattern(&[]), "the pattern value `token` is missing").await;
@@ -349,9 +349,14 @@ fn settings_that_do_not_fit_the_description_are_refused() {
         |options| options.base_url = Some("ftp://sms.example.com".to_owned()),
         "the base URL of `kavenegar` is not an http(s) address: `ftp` is another protocol",
     );
+    for url in ["http://10.0.0.1", "http://127.0.0.1@sms.example.com", "HTTP:\\\\sms.example.com"] {
+        let options = SmsOptions { base_url: Some(url.to_owned()), ..options("") };
+        let error = SmsFactory::new(kavenegar(), options).err().unwrap().to_string();
+        assert_eq!(error, "the base URL of `kavenegar` leads to another machine without TLS: write https://");
+    }
     let local = |url: &str| factory(url).is_local();
     assert!(local("http://127.0.0.1:8080") && local("http://[::1]:1/") && local("http://localhost"));
-    assert!(!local("https://api.kavenegar.com") && !local("http://10.0.0.1"));
+    assert!(!local("https://api.kavenegar.com"));
     assert!(!format!("{:?}", options("http://x")).contains("s3cret"));
 }
 

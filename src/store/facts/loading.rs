@@ -1,5 +1,7 @@
 //! Reading what a batch's decisions rest on.
 
+use std::collections::HashSet;
+
 use super::{Counted, Heard, Subject, Surroundings, suppression_key};
 use crate::domain::campaign::Campaign;
 use crate::domain::message::Channel;
@@ -7,7 +9,7 @@ use crate::domain::purchase::Placed;
 use crate::domain::{Instant, instant};
 use crate::store::audience_facts::AudienceFacts;
 use crate::store::gifts::{GiftFacts, Stock};
-use crate::store::{Ids, Result, Texts, Tx, members, purchases, query, statements, suppressions};
+use crate::store::{Ids, Result, Texts, Tx, members, objections, purchases, query, statements, suppressions};
 
 statements! {
     COUNTED = "SELECT member_id, id, campaign, channel, COALESCE(sent_at, queued_at) FROM messages WHERE member_id {in $1} \
@@ -23,6 +25,8 @@ statements! {
     THANKED = "SELECT m.member_id, m.campaign, m.step, p.id, p.order_id, p.purchased_at FROM messages m \
         JOIN purchases p ON p.id = m.purchase_id WHERE m.member_id {in $1} AND m.campaign {in $2} \
         AND m.state IN ('queued', 'sending', 'sent', 'uncertain', 'delivered', 'bounced', 'complained')";
+    ASSIGNED = "SELECT member_id, campaign, occasion, step, channel, assigned_at FROM messages WHERE member_id {in $1} \
+        AND campaign {in $2} AND assigned_at IS NOT NULL AND channel IS NOT NULL";
     HEARD = "SELECT m.member_id, m.campaign, m.occasion, m.step, e.kind, MIN(e.at) FROM messages m \
         JOIN events e ON e.message_id = m.id WHERE m.member_id {in $1} AND m.campaign {in $2} \
         AND e.kind IN ('opened', 'clicked') GROUP BY 1, 2, 3, 4, 5";
@@ -63,10 +67,15 @@ impl Surroundings {
             [Channel::Email, Channel::Sms].into_iter().filter_map(|channel| suppression_key(member, channel))
         });
         found.suppressions = suppressions::of_addresses(tx, addresses.collect()).await?;
+        found.objections = objections::of_members(tx, ids).await?;
+        let capped = |subject: &&Subject<'_>| counted_after.is_some() && subject.campaign.limits.counts_for_cap;
+        let shared = subjects.iter().filter(|subject| capped(subject) || subject.campaign.trigger.is_for_everybody());
+        found.load_sharing(tx, unique(&mut shared.map(|subject| subject.member_id))).await?;
         if let Some(after) = counted_after {
-            let capped = subjects.iter().filter(|subject| subject.campaign.limits.counts_for_cap);
+            let capped = subjects.iter().filter(capped);
             found.load_counted(tx, unique(&mut capped.map(|subject| subject.member_id)), counts, after).await?;
         }
+        found.load_assigned(tx, subjects).await?;
         let audiences = subjects
             .iter()
             .filter_map(|subject| Some((&subject.campaign.audience, found.members.get(&subject.member_id)?)));
@@ -77,6 +86,44 @@ impl Surroundings {
         found.load_close_orders(tx, subjects).await?;
         found.gifts = GiftFacts::load(tx, subjects, stock).await?;
         Ok(found)
+    }
+
+    /// Who shares an address with these members.
+    async fn load_sharing(&mut self, tx: &mut Tx, ids: Vec<i64>) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        for (member, email, phone) in members::sharing(tx, ids).await? {
+            for (channel, address) in [(Channel::Email, email), (Channel::Sms, phone)] {
+                if let Some(address) = address {
+                    self.sharing.entry((channel, address.to_lowercase())).or_default().push(member);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whose messages stand for addresses that several members have.
+    async fn load_assigned(&mut self, tx: &mut Tx, subjects: &[Subject<'_>]) -> Result<()> {
+        let (ids, campaigns) = keys(subjects.iter().filter(|subject| subject.campaign.trigger.is_for_everybody()));
+        let asked: HashSet<i64> = ids.into_iter().collect();
+        let shared = self.sharing.values().filter(|members| members.len() > 1);
+        let mut members: Vec<i64> =
+            shared.filter(|members| members.iter().any(|id| asked.contains(id))).flatten().copied().collect();
+        members.sort_unstable();
+        members.dedup();
+        if members.is_empty() {
+            return Ok(());
+        }
+        type Row = (i64, String, String, String, String, i64);
+        for (member, campaign, occasion, step, channel, at) in
+            query!(fetch_all, Row, tx, ASSIGNED, Ids(members), Texts(campaigns))?
+        {
+            if let Ok(channel) = channel.parse() {
+                self.assigned.entry((campaign, occasion, step, channel)).or_default().insert(member, instant(at));
+            }
+        }
+        Ok(())
     }
 
     /// What went out to these members and to those who share an address with them.
@@ -90,14 +137,7 @@ impl Surroundings {
         if ids.is_empty() {
             return Ok(());
         }
-        for (member, email, phone) in members::sharing(tx, ids.clone()).await? {
-            for (channel, address) in [(Channel::Email, email), (Channel::Sms, phone)] {
-                if let Some(address) = address {
-                    self.sharing.entry((channel, address.to_lowercase())).or_default().push(member);
-                }
-            }
-            ids.push(member);
-        }
+        ids.extend(self.sharing.values().flatten());
         ids.sort_unstable();
         ids.dedup();
         type Row = (i64, uuid::Uuid, String, Option<String>, i64);

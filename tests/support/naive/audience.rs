@@ -57,7 +57,11 @@ pub fn admits(rule: &Value, scene: &Scene) -> Option<bool> {
             admits(scene.world.segments.get(name).unwrap_or_else(|| panic!("no segment {name}")), scene)
         }
         Some(("reachable", channel)) => {
-            let can = |channel| scene.member.address(channel).is_some() && scene.member.has_consent(channel);
+            let objects =
+                |channel: &str| scene.world.objections.contains(&(scene.member.id.clone(), channel.to_string()));
+            let can = |channel| {
+                scene.member.address(channel).is_some() && scene.member.has_consent(channel) && !objects(channel)
+            };
             match channel.as_str() {
                 Some("any") => Some(can("email") || can("sms")),
                 Some(channel @ ("email" | "sms")) => Some(can(channel)),
@@ -224,6 +228,7 @@ impl Fact {
                 (other, born) => (born == other).then_some(Ordering::Equal),
             },
             Value::String(text) if is_attribute && date(text).is_some() => Some(date(cell?)?.cmp(&date(text)?)),
+            Value::String(text) if field == "tier" => Some(cell?.to_ascii_lowercase().cmp(&text.to_ascii_lowercase())),
             Value::String(text) if is_attribute || is_one_of(TEXT_FIELDS, field) => Some(cell?.cmp(text)),
             Value::Number(number) if is_attribute || field == "points" => {
                 cell?.parse::<f64>().ok()?.partial_cmp(&number.as_f64()?)

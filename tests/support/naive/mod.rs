@@ -3,7 +3,7 @@
 //! be held against each other.
 //!
 //! Assumptions: the ledger is empty when the first pass begins, all members and orders were imported
-//! before it and none changes, nothing is suppressed, nobody is deleted, and every message that may
+//! before it and none changes, no address is suppressed, nobody is deleted, and every message that may
 //! go goes at once. Input that is not understood panics. Instants are epoch milliseconds.
 
 mod audience;
@@ -18,7 +18,7 @@ mod shop;
 mod tests;
 mod triggers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -43,13 +43,24 @@ pub struct World {
     pub model: Option<Model>,
     /// How many codes each pool holds.
     pub pools: BTreeMap<String, usize>,
+    /// Who objects to marketing by which channel.
+    pub objections: BTreeSet<(String, String)>,
 }
 
 impl World {
     /// Without segments, occasions, a model and codes.
     pub fn new(brand: Brand, shop: Shop, campaigns: Vec<Campaign>) -> World {
         let (segments, occasions) = (BTreeMap::new(), DaysOfYear::default());
-        World { brand, shop, campaigns, segments, occasions, model: None, pools: BTreeMap::new() }
+        World {
+            brand,
+            shop,
+            campaigns,
+            segments,
+            occasions,
+            model: None,
+            pools: BTreeMap::new(),
+            objections: BTreeSet::new(),
+        }
     }
 
     /// With the segments, each a name and the text of its file.

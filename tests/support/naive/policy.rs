@@ -61,6 +61,9 @@ enum Decision {
     Wait(i64),
 }
 
+/// Campaign, occasion, step, channel and address.
+type Place<'a> = (&'a str, String, usize, String, String);
+
 /// The messages, and what was sent so far.
 struct Run<'a> {
     world: &'a World,
@@ -69,6 +72,9 @@ struct Run<'a> {
     sent_to: HashMap<&'a str, Vec<usize>>,
     /// The same by channel and address.
     sent_to_address: HashMap<(String, String), Vec<usize>>,
+    /// Who stands for an address, where everybody has the occasion at once: by campaign, occasion, step, channel and
+    /// address.
+    standing: HashMap<Place<'a>, &'a str>,
     /// The messages of each first step, by campaign, member and occasion.
     first_steps: HashMap<(&'a str, &'a str, String), Vec<usize>>,
     /// How many codes were taken out of each pool.
@@ -127,8 +133,8 @@ impl<'a> Run<'a> {
             first_steps.entry(message.occasion()).or_default().push(index);
         }
         let (sent_to, sent_to_address) = (HashMap::new(), HashMap::new());
-        let (taken, gifted) = (HashMap::new(), BTreeSet::new());
-        Run { world, messages, sent_to, sent_to_address, first_steps, taken, gifted }
+        let (taken, gifted, standing) = (HashMap::new(), BTreeSet::new(), HashMap::new());
+        Run { world, messages, sent_to, sent_to_address, standing, first_steps, taken, gifted }
     }
 
     /// Works at every instant until nothing that fell due in the window waits any more.
@@ -195,9 +201,20 @@ impl<'a> Run<'a> {
 
     /// The dispatcher and the sender look at the message.
     fn decide(&mut self, index: usize, now: i64) {
-        match self.decision(&self.messages[index], now) {
+        let message = &self.messages[index];
+        let member = message.member;
+        let channel = match self.channel_for(message, now) {
+            Ok(channel) => channel,
+            Err(reason) => {
+                self.messages[index].state = State::InLedger(Fate::Ended(reason));
+                return;
+            }
+        };
+        // It came to the question of its arm, and stands for its address whatever follows.
+        let place = message.place(&channel);
+        self.standing.entry(place).or_insert(&member.id);
+        match self.decision(&self.messages[index], channel, now) {
             Decision::Send(channel) => {
-                let member = self.messages[index].member;
                 let address = member.address(&channel).expect("an address");
                 self.sent_to.entry(&member.id).or_default().push(index);
                 self.sent_to_address.entry((channel.clone(), address)).or_default().push(index);
@@ -209,31 +226,48 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The policy: the first reason that holds.
-    fn decision(&self, message: &Message<'a>, now: i64) -> Decision {
+    /// The policy up to the question of the arm: the channel, or the first reason that holds.
+    fn channel_for(&self, message: &Message<'a>, now: i64) -> Result<String, &'static str> {
         let (campaign, member) = (message.campaign, message.member);
-        let zone = member.zone(&self.world.brand);
         if self.began_outside(message) || !self.is_admitted(message, now) {
-            return Decision::Skip("outside_audience");
+            return Err("outside_audience");
         }
         if message.goal_reached(now) {
-            return Decision::Skip("goal_reached");
+            return Err("goal_reached");
         }
         if campaign.send_within.is_some_and(|within| now > message.first_attempt_at(self.world) + within) {
-            return Decision::Skip("too_late");
+            return Err("too_late");
         }
         if self.is_already_greeted(message) {
-            return Decision::Skip("already_greeted");
+            return Err("already_greeted");
         }
         let has_address = |channel: &&String| member.address(channel).is_some();
         let may_write = |channel: &&String| !campaign.is_marketing || member.has_consent(channel);
         let mut with_address = message.channels.iter().filter(has_address).peekable();
         if with_address.peek().is_none() {
-            return Decision::Skip("no_address");
+            return Err("no_address");
         }
-        let Some(channel) = with_address.find(may_write) else {
-            return Decision::Skip("no_consent");
+        let mut allowed = with_address.filter(may_write).peekable();
+        if allowed.peek().is_none() {
+            return Err("no_consent");
+        }
+        let objects = |channel: &&String| {
+            campaign.is_marketing && self.world.objections.contains(&(member.id.clone(), (*channel).clone()))
         };
+        let Some(channel) = allowed.find(|channel| !objects(channel)) else {
+            return Err("suppressed");
+        };
+        let stands = self.standing.get(&message.place(channel));
+        if campaign.leaves_no_trace() && stands.is_some_and(|other| *other != member.id) {
+            return Err("same_address");
+        }
+        Ok(channel.clone())
+    }
+
+    /// The policy after that.
+    fn decision(&self, message: &Message<'a>, channel: String, now: i64) -> Decision {
+        let (campaign, member) = (message.campaign, message.member);
+        let zone = member.zone(&self.world.brand);
         if is_held_out(campaign, &member.id) {
             return Decision::Skip("held_out");
         }
@@ -246,13 +280,13 @@ impl<'a> Run<'a> {
                 return Decision::Wait(open);
             }
         }
-        if self.is_capped(message, channel, now) {
+        if self.is_capped(message, &channel, now) {
             return Decision::Skip("frequency_cap");
         }
         if self.lacks_code(message) {
             return Decision::Skip("gift_unavailable");
         }
-        Decision::Send(channel.clone())
+        Decision::Send(channel)
     }
 
     /// Whether the message needs a code, and its step of the occasion has none, and none is left.
@@ -379,6 +413,11 @@ impl<'a> Message<'a> {
 
     fn step(&self) -> (&'a str, &'a str, String, usize) {
         (&self.campaign.name, &self.member.id, self.occasion_key.clone(), self.step_position)
+    }
+
+    fn place(&self, channel: &str) -> Place<'a> {
+        let address = self.member.address(channel).expect("an address");
+        (&self.campaign.name, self.occasion_key.clone(), self.step_position, channel.to_string(), address)
     }
 
     fn waits(&self) -> bool {

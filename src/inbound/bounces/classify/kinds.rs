@@ -63,7 +63,7 @@ const FAILED: &[&str] = &[
     "teslim edilemeyen",
     // Russian, Japanese, Chinese, Korean, Persian, Arabic, Hebrew
     "недостав", "не доставлен", "не удалось доставить", "невозможно доставить", "ошибка доставки", "доставка",
-    "配信不能", "配信エラー", "配信できません", "送信エラー", "送信失敗", "送信できません", "配達", "未達", "不達", "不着", "届け", "エラー", "退信", "退回",
+    "配信に失敗", "配送失敗", "配送に失敗", "配送不能", "配送エラー", "配送できません", "お届けできません", "宛先不明", "返送", "送信に失敗", "配信できませんでした", "送信できませんでした", "送れませんでした", "配信不能", "配信エラー", "配信できません", "送信エラー", "送信失敗", "送信できません", "配達", "未達", "不達", "不着", "届け", "エラー", "退信", "退回",
     "未送达", "无法投递", "无法送达", "投递失败", "發送失敗", "发送失败", "傳送失敗", "無法傳遞", "寄送失敗", "传递失败", "系统退信", "전달 실패", "배달 실패",
     "전송 실패", "반송", "배달되지", "전달되지", "تحویل", "برگشت", "تعذر التسليم", "لم يتم تسليم", "لم يتم التسليم",
     "לא נמסר", "לא ניתן",
@@ -101,7 +101,8 @@ const OPENINGS: &[&str] = &[
     "could not be delivered to the following", "did not receive this message", "not a valid user here",
     "was automatically rejected", "message from interscan", "has not been delivered:", "non-delivery report",
     "error message below:", "has been returned because", "returned mail follows", "failed addresses follow",
-    "unable to deliver your message", "unable to deliver message",
+    "unable to deliver your message", "unable to deliver message", "<<< rcpt to", ">>> rcpt to", "<<< mail from",
+    ">>> mail from",
 ];
 
 /// Words of a notice that the mail arrived.
@@ -128,7 +129,15 @@ pub(super) fn begins_failed(subject: &str) -> bool {
 
 /// Whether a text begins with a heading that only programs write, whatever list passed it on.
 pub(super) fn begins_as_notice(text: &str) -> bool {
-    const HEADINGS: &[&str] = &["message from interscan", "non-delivery report"];
+    const HEADINGS: &[&str] = &[
+        "message from interscan",
+        "interscan",
+        "non-delivery report",
+        "sent <<< ",
+        "this is the mail delivery agent at",
+        "this is the mail system at",
+        "failure reasons",
+    ];
     let text = text.trim_start_matches(|c: char| !c.is_alphanumeric());
     HEADINGS.iter().any(|heading| text.starts_with(heading))
 }

@@ -68,10 +68,15 @@ impl Mail {
 
     /// The header with its encoded words (RFC 2047) decoded, in lower case.
     pub fn words_of(&self, name: &str) -> String {
+        self.decoded(name).to_lowercase()
+    }
+
+    /// The header with its encoded words decoded.
+    pub fn decoded(&self, name: &str) -> String {
         let raw = format!("Subject: {}\r\n\r\n", self.header(name));
         let parsed = MessageParser::default().parse_headers(raw.as_bytes());
         let decoded = parsed.as_ref().and_then(|message| message.subject()).unwrap_or_else(|| self.header(name));
-        decoded.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+        decoded.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
     /// The text of all parts.

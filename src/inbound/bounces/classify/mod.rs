@@ -1,12 +1,15 @@
 //! What a mail that came back says: pure, bounded, and made for mails that keep no standard. It
-//! reads delivery status notifications (RFC 3464) and feedback reports (RFC 5965), and where there
-//! is none of these, what people are meant to read.
+//! reads delivery status notifications (RFC 3464), feedback reports (RFC 5965) and the notifications of
+//! services that send for shops, and where there is none of these, what people are meant to read.
 
 mod addresses;
 mod complaint;
+mod dialogue;
 mod kinds;
+mod letter;
 mod mail;
 mod notice;
+mod notification;
 mod phrases;
 mod report;
 mod returned;
@@ -17,10 +20,12 @@ use addresses::{address, addresses};
 use complaint::complaint;
 use mail::Mail;
 use notice::sections;
+use notification::notification;
 use report::Recipient;
 use returned::{Returned, texts};
 use verdict::{Evidence, Why, judge};
 
+pub use letter::{Letter, letter};
 pub use mail::LARGEST;
 
 crate::domain::message::words! {
@@ -47,6 +52,8 @@ crate::domain::message::words! {
         Suppress = "suppress",
         /// Several of these over days and it must not be written to.
         Count = "count",
+        /// The domain takes no mail: a second of these on another day and it must not be written to.
+        Twice = "twice",
         None = "none",
     }
 }
@@ -104,7 +111,7 @@ fn careful(mut heard: Vec<Heard>) -> Vec<Heard> {
 }
 
 fn be_careful(row: &mut Heard) {
-    if row.action == Action::Suppress {
+    if matches!(row.action, Action::Suppress | Action::Twice) {
         row.action = Action::Count;
     }
 }
@@ -128,10 +135,13 @@ fn read(mail: &Mail, depth: usize) -> Vec<Heard> {
         return complaint;
     }
     let subject = mail.words_of("subject");
+    if let Some(notified) = notification(mail, &subject) {
+        return notified;
+    }
     let lower = words_of(&text);
     let (said, opened) = kinds::looks_failed(&subject, &lower);
-    let from_daemon = kinds::is_from_daemon(mail);
     let is_answer = kinds::is_answer(&subject);
+    let from_daemon = kinds::is_from_daemon(mail) || said && !is_answer && kinds::begins_as_notice(&lower);
     let auto_reply = kinds::is_auto_reply(mail, &subject, &lower);
     let receipt = mail.part(&["message/disposition-notification"]);
     let rejection = receipt.filter(|part| report::is_rejection(&part.text, &lower));
@@ -268,13 +278,16 @@ fn told(
     let before = &text[..first.unwrap_or(0)];
     let mut heard = Vec::new();
     for (recipient, words) in rows {
-        let about_all = format!("{subject}\n{text}");
+        let about_all = format!(
+            "{}\n{text}",
+            if returned.subject.is_empty() { subject.to_owned() } else { subject.replace(&returned.subject, "") }
+        );
         let notice = if single || words.split_whitespace().count() <= 2 { about_all.as_str() } else { "" };
         let evidence = Evidence { status: "", diagnostic: &words, notice };
         let (mut kind, mut status, mut action) = failed(evidence);
         if !single && (kind, action) == (Kind::Hard, Action::Count) {
             let all = failed(Evidence { notice: before, ..evidence });
-            if all.2 != Action::Suppress {
+            if !matches!(all.2, Action::Suppress | Action::Twice) {
                 (kind, status, action) = all;
             }
         }
@@ -292,13 +305,19 @@ fn told(
 
 fn failed(evidence: Evidence<'_>) -> (Kind, Option<verdict::Status>, Action) {
     let (why, status) = judge(evidence);
-    let (kind, action) = match why {
+    let (kind, action) = follows(why);
+    (kind, Some(status), action)
+}
+
+/// What follows from a reason.
+const fn follows(why: Why) -> (Kind, Action) {
+    match why {
         Why::Dead | Why::NoDomain => (Kind::Hard, Action::Suppress),
+        Why::NoMail => (Kind::Hard, Action::Twice),
         Why::Refused => (Kind::Hard, Action::Count),
         Why::Full | Why::Temporary => (Kind::Soft, Action::Count),
         Why::Blocked => (Kind::Block, Action::None),
-    };
-    (kind, Some(status), action)
+    }
 }
 
 fn only(told: &[(String, String)]) -> Option<String> {

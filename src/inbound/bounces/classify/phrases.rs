@@ -8,6 +8,16 @@ const GAP: usize = 80;
 const LISTS: &[&str] =
     &["spamhaus", "spamcop", "barracudacentral", "sorbs.net", "dnsbl", "uceprotect", "surbl", "uribl"];
 
+/// Names of products that stand in their notices: their words are no reason.
+#[rustfmt::skip]
+const PRODUCTS: &[&str] = &[
+    "unknown address error", // what one gateway says before any answer of the other server
+    "email security", "e-mail security", "mail security", "messaging security", "content security", "security suite",
+    "security gateway", "security appliance", "security.cloud", "internet security", "web security", "virus wall", "viruswall",
+    "spam firewall", "spam & virus firewall", "email firewall", "mail firewall", "mail filter", "e-mail filter", "email filter",
+    "antivirus for", "anti-virus for", "mailsweeper", "mimesweeper",
+];
+
 /// Words before a guess.
 #[rustfmt::skip]
 const MAYBE: &[&str] = &[
@@ -36,8 +46,8 @@ pub(super) fn plain(text: &str) -> String {
         end -= 1;
     }
     let lower = text[..end].to_lowercase().replace(['’', '‘', '´', '`'], "'").replace('_', " ");
-    // What one gateway says before any answer of the other server.
-    let lower = lower.replace("unknown address error", "");
+    let lower =
+        PRODUCTS.iter().fold(lower, |text, name| if text.contains(name) { text.replace(name, "") } else { text });
     let mut out = String::with_capacity(lower.len());
     for word in lower.split_whitespace() {
         if LISTS.iter().any(|list| word.contains(list)) {

@@ -51,7 +51,7 @@ const OF_RECIPIENT: &[&str] = &[
 /// servers forget the one, some put blank lines where none belong.
 pub(super) fn recipients(text: &str) -> Vec<Recipient> {
     let mut groups: Vec<Vec<Field>> = Vec::new();
-    for block in text.replace("\r\n", "\n").split("\n\n") {
+    for block in unbroken(text).split("\n\n") {
         let mut group: Vec<Field> = Vec::new();
         for field in fields(block).into_iter().filter(|(name, _)| OF_RECIPIENT.contains(&name.as_str())) {
             let begins = matches!(field.0.as_str(), "final-recipient" | "original-recipient");
@@ -79,6 +79,23 @@ pub(super) fn recipients(text: &str) -> Vec<Recipient> {
         found.retain(|recipient| recipient.address.is_some() || !recipient.status.is_empty());
     }
     found
+}
+
+/// With `\n` as line ends, and what a server answered in several lines as one field: there are servers
+/// that forget to fold it.
+fn unbroken(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines() {
+        let (code, rest) = line.split_at_checked(3).unwrap_or((line, ""));
+        let is_answer =
+            rest.starts_with(['-', ' ']) && code.starts_with(['4', '5']) && code.bytes().all(|b| b.is_ascii_digit());
+        if is_answer {
+            out.push(' ');
+        }
+        out.push_str(line);
+        out.push('\n');
+    }
+    out
 }
 
 fn names_somebody(group: &[Field]) -> bool {
@@ -141,6 +158,9 @@ mod tests {
         let local = "Final-Recipient: rfc822; sara\nAction: failed\nDiagnostic-Code: smtp; 550 <s@example.com> unknown";
         assert_eq!(read(local), ["s@example.com failed"]);
         assert_eq!(read("Action: failed\nStatus: 5.0.0"), ["- failed 5.0.0"]);
+        let broken =
+            "Final-Recipient: rfc822; s@example.com\nDiagnostic-Code: smtp; 550-mx here: no.\n550 5.1.1 unknown user\n";
+        assert_eq!(recipients(broken)[0].diagnostic, "smtp; 550-mx here: no. 550 5.1.1 unknown user");
         // The end of a line was lost.
         assert_eq!(read("Final-Recipient: rfc822; s@example.comAction: failed\nStatus: 5.1.1"), ["-  5.1.1"]);
     }

@@ -11,6 +11,8 @@ pub(super) struct Returned {
     pub to: Vec<String>,
     /// Who sent it.
     pub from: Vec<String>,
+    /// In lower case: notices quote it, and its words are no reason.
+    pub subject: String,
     /// Whether it came back as a part of the notice.
     pub is_part: bool,
 }
@@ -30,6 +32,7 @@ impl Returned {
         Self {
             message_id: first(&found, "message-id").and_then(message_id),
             to: all(&["to", "x-original-to", "delivered-to", "x-hmxmroriginalrecipient", "x-envelope-to"]),
+            subject: Mail::headers(text.as_bytes()).words_of("subject"),
             from: all(&["from", "sender", "return-path", "reply-to", "x-original-from"]),
             is_part: false,
         }
@@ -161,12 +164,35 @@ fn own_words(text: &str) -> String {
         in_field = is_more || is_name && !TELLING.contains(&name.to_ascii_lowercase().as_str());
         let is_quoted =
             line == ">" || line.strip_prefix("> ").is_some_and(|rest| !(is_list(rest) && rest.contains('@')));
-        if !(in_field || is_quoted) {
+        let lower = line.to_lowercase();
+        if !(in_field || is_quoted || is_seal(&lower) || is_subject(&lower)) {
             own.push_str(line);
             own.push('\n');
         }
     }
     own
+}
+
+/// Whether a line tells the subject of the mail that came back.
+fn is_subject(line: &str) -> bool {
+    #[rustfmt::skip]
+    const STARTS: &[&str] = &[
+        "subject:", "subject was", "the message subject was", "message subject:", "with subject", "with the subject", "betreff:", "objet:", "objet :",
+        "asunto:", "assunto:", "oggetto:", "onderwerp:", "temat:", "konu:", "тема:", "件名", "主题", "主旨", "제목", "موضوع",
+    ];
+    let line = line.trim_start_matches(|c: char| !c.is_alphanumeric());
+    STARTS.iter().any(|start| line.starts_with(start))
+}
+
+/// Whether a line is what a filter writes under every mail that passes it.
+fn is_seal(line: &str) -> bool {
+    #[rustfmt::skip]
+    const SEALS: &[&str] = &[
+        "scanned for", "scanned by", "has been scanned", "was scanned", "checked for virus", "virus-free", "virus free",
+        "free of virus", "free from virus", "no virus", "auf viren geprüft", "analyse antivirus",
+    ];
+    const FINDINGS: &[&str] = &["found", "infected", "contain", "detected", "blocked", "rejected", "refused"];
+    SEALS.iter().any(|seal| line.contains(seal)) && !FINDINGS.iter().any(|word| line.contains(word))
 }
 
 #[cfg(test)]
@@ -195,6 +221,9 @@ mod tests {
 
     #[test]
     fn quotes_and_header_fields_are_not_the_notices_own() {
+        assert_eq!(own_words("no\nThis mail has been scanned for viruses and spam.\n"), "no\n");
+        assert_eq!(own_words("no\n  Subject: Spam-free\nThe message subject was: Security\n"), "no\n");
+        assert_eq!(own_words("It was scanned: a virus was found.\n"), "It was scanned: a virus was found.\n");
         let text = "no\n> 550 unknown\nX-Antispam: spf\n more\nDiagnostic-Code: 550\n full\nsee: it\n";
         assert_eq!(own_words(text), "no\nDiagnostic-Code: 550\n full\nsee: it\n");
     }

@@ -2,6 +2,7 @@
 //! full mailbox and 5.7.1 for an unknown user. A wrong suppression loses a customer, so an address
 //! is dead only where words or a code say so and nothing contradicts.
 
+use super::dialogue::{Command, refused};
 use super::phrases::{asserts, plain, says};
 use super::words;
 
@@ -12,6 +13,8 @@ pub(super) enum Why {
     Dead,
     /// No such domain.
     NoDomain,
+    /// The domain takes no mail, at least today.
+    NoMail,
     /// The mailbox is full.
     Full,
     /// It may work later, or would have.
@@ -45,6 +48,11 @@ pub(super) struct Evidence<'a> {
 
 /// Judges a failure: why, and its enhanced code, found or derived.
 pub(super) fn judge(evidence: Evidence<'_>) -> (Why, Status) {
+    let evidence = Evidence {
+        diagnostic: &without_gloss(evidence.diagnostic),
+        notice: &without_gloss(evidence.notice),
+        ..evidence
+    };
     let said = plain(evidence.diagnostic);
     let notice = plain(evidence.notice);
     let field = enhanced(evidence.status);
@@ -57,14 +65,22 @@ pub(super) fn judge(evidence: Evidence<'_>) -> (Why, Status) {
         || !known.is_empty() && known.iter().all(|status| status.0 == 4),
         |reply| reply < 500 && !known.iter().any(|status| status.0 == 5 && Some(*status) == code),
     );
-    let why = by_words(&said, words::RULES)
+    let command = refused(evidence.diagnostic).or_else(|| refused(evidence.notice));
+    // What a server answered says more than what was written around it.
+    let answered = plain(&answers(if said.is_empty() { evidence.notice } else { evidence.diagnostic }));
+    let why = is_exit_code(evidence.diagnostic)
+        .then_some(Why::Temporary)
+        .or_else(|| by_words(&answered, words::CLEAR))
+        .or_else(|| by_words(&said, words::RULES))
         .or_else(|| by_codes(&known, &notice).filter(|why| !proves(*why) || is_addressed(&known, reply, &said)))
+        .or_else(|| (command != Some(Command::Data) && is_unavailable(&said, &known)).then_some(Why::Dead))
         .or_else(|| by_words(&notice, words::RULES))
         .or_else(|| by_words(&said, words::REFUSED))
         .or_else(|| by_words(&notice, words::REFUSED))
         .unwrap_or(if is_passing { Why::Temporary } else { Why::Refused });
     let why = match why {
-        Why::Dead | Why::NoDomain | Why::Refused if is_passing => Why::Temporary,
+        Why::Dead | Why::NoDomain | Why::NoMail | Why::Refused if is_passing => Why::Temporary,
+        Why::Dead | Why::NoDomain | Why::NoMail | Why::Refused if command == Some(Command::Mail) => Why::Blocked,
         why => why,
     };
     (why, shown(&known, reply, why))
@@ -80,6 +96,37 @@ fn shown(known: &[Status], reply: Option<u16>, why: Why) -> Status {
         None => 5,
     };
     known.iter().find(telling).or_else(|| known.first()).copied().unwrap_or(Status(class, 0, 0))
+}
+
+/// Without what sendmail adds to every 550 that answers RCPT (`550 5.1.1 <sara@example.com>... User unknown`),
+/// where the other server refuses the mail and says nothing of a user.
+fn without_gloss(text: &str) -> std::borrow::Cow<'_, str> {
+    let is_theirs = |line: &str| line.trim_start().starts_with("<<<");
+    let theirs = plain(&text.lines().filter(|line| is_theirs(line)).collect::<Vec<_>>().join("\n"));
+    if theirs.is_empty() || by_words(&theirs, words::VAGUE).is_none() || by_words(&theirs, words::CLEAR).is_some() {
+        return text.into();
+    }
+    let is_gloss = |line: &&str| !is_theirs(line) && line.to_lowercase().trim_end().ends_with("... user unknown");
+    text.lines().filter(|line| !is_gloss(line)).collect::<Vec<_>>().join("\n").into()
+}
+
+/// The lines of a notice in which a server refuses for good.
+fn answers(text: &str) -> String {
+    let is_answer = |line: &&str| reply(line).is_some_and(|code| code >= 500);
+    text.lines().filter(is_answer).collect::<Vec<_>>().join("\n")
+}
+
+/// The words of RFC 5321 for a user that is not there, and those of a gateway that asked a directory. Of a
+/// whole mail they mean anything.
+fn is_unavailable(said: &str, known: &[Status]) -> bool {
+    says(said, "requested action not taken: mailbox unavailable")
+        || says(said, "address rejected") && known.contains(&Status(5, 1, 0))
+}
+
+/// Whether a program that delivers ended badly: by its exit code alone, and not with "no such user".
+fn is_exit_code(diagnostic: &str) -> bool {
+    let code = diagnostic.to_ascii_lowercase().replace(char::is_whitespace, "");
+    code.strip_prefix("x-unix;").and_then(|code| code.parse::<u8>().ok()).is_some_and(|code| code != 67)
 }
 
 fn by_words(text: &str, rules: &[(Why, &[&str])]) -> Option<Why> {
@@ -106,10 +153,7 @@ fn by_codes(known: &[Status], notice: &str) -> Option<Why> {
         return Some(*other);
     }
     let dead = meanings.first().copied()?;
-    match by_words(notice, words::RULES) {
-        Some(other @ (Why::Full | Why::Blocked)) => Some(other),
-        _ => Some(dead),
-    }
+    by_words(notice, words::OTHERWISE).or(Some(dead))
 }
 
 /// What a code means by itself; `None` where servers use it for anything.
@@ -117,12 +161,12 @@ fn meaning(Status(class, subject, detail): Status) -> Option<Why> {
     Some(match (class, subject, detail) {
         (5, 1, 1 | 3 | 6 | 10) | (5, 2, 1) | (5, 7, 13 | 17 | 18) => Why::Dead,
         (5, 1, 2) | (5, 4, 310) => Why::NoDomain,
+        (5, 4, 4) | (5, 7, 27) => Why::NoMail,
         (_, 1, 7 | 8) => Why::Blocked,
         (_, 2, 2) => Why::Full,
         (_, 2, 3) | (_, 3, 4) => Why::Blocked,
         (_, 3, 1 | 2) => Why::Temporary,
-        (5, 4, 0 | 4) => return None,
-        (5, 4, 1) => return None,
+        (5, 4, 0 | 1) => return None,
         (_, 4, _) => Why::Temporary,
         (5, 5, 0) => return None,
         (5, 5, _) | (5, 6, _) | (_, 7, _) => Why::Blocked,
@@ -211,6 +255,9 @@ mod tests {
             check(&format!("5.{detail}"), "", "", Why::Dead);
         }
         check("5.1.2", "", "", Why::NoDomain);
+        for code in ["5.4.4", "5.7.27"] {
+            check(code, "", "", Why::NoMail);
+        }
         for code in ["5.1.7", "5.1.8", "5.2.3", "5.3.4", "5.5.1", "5.6.0", "5.7.1", "5.7.26", "5.7.515", "4.7.1"] {
             check(code, "", "", Why::Blocked);
         }
@@ -232,5 +279,60 @@ mod tests {
         check("", "", "The user was not found: user unknown", Why::Dead);
         check("", "550 no", "", Why::Refused);
         check("", "", "<<< 421 busy 4.3.2", Why::Temporary);
+    }
+
+    #[test]
+    fn what_is_refused_after_mail_from_is_about_the_sender() {
+        let check = |status: &str, diagnostic: &str, notice: &str, expected: Why| {
+            let (why, _) = judge(Evidence { status, diagnostic, notice });
+            assert_eq!(why, expected, "{status} | {diagnostic} | {notice}");
+        };
+        let unknown = "smtp; 550 5.1.1 User unknown";
+        check("5.1.1", unknown, "host mx said: 550 5.1.1 User unknown (in reply to MAIL FROM command)", Why::Blocked);
+        check("5.1.1", unknown, ">>> MAIL From:<b@shop.example>\n<<< 550 5.1.1 User unknown", Why::Blocked);
+        check("5.1.1", unknown, ">>> RCPT To:<s@example.com>\n<<< 550 5.1.1 User unknown", Why::Dead);
+        check("", "550 no such domain (in reply to MAIL FROM command)", "", Why::Blocked);
+        check("5.0.0", "smtp; 550 no", "after MAIL FROM:<b@shop.example>: 550 no", Why::Blocked);
+        check("", "<<< 550 Access denied\n550 5.1.1 s@example.com... User unknown", "", Why::Blocked);
+        check("", "<<< 550 Unknown user\n550 5.1.1 s@example.com... User unknown", "", Why::Dead);
+        check("4.1.8", "smtp; 450 later (in reply to MAIL FROM command)", "", Why::Blocked);
+        check("5.2.2", "smtp; 552 mailbox full (in reply to MAIL FROM command)", "", Why::Full);
+    }
+
+    #[test]
+    fn what_a_server_answered_says_more_than_what_is_written_around_it() {
+        let check = |status: &str, diagnostic: &str, notice: &str, expected: Why| {
+            let (why, _) = judge(Evidence { status, diagnostic, notice });
+            assert_eq!(why, expected, "{status} | {diagnostic} | {notice}");
+        };
+        check("5.5.0", "", "We could not deliver it for policy reasons or others:\n550 unknown user", Why::Dead);
+        check("", "s@example.com\n550 unknown user\nAsk the spam filter's administrator, or try later.", "", Why::Dead);
+        check("5.1.1", "", "This is the agent at Symantec Email Security.cloud.", Why::Dead);
+        check("5.1.1", "x-unix; procmail: Couldn't create \"/var/mail/s\"", "", Why::Temporary);
+        check("5.1.1", "", "procmail: Couldn't create \"/var/mail/s\"", Why::Temporary);
+        check("5.1.1", "smtp; 550 5.1.1 You are not allowed to post to this mailing list", "", Why::Blocked);
+        check("5.1.1", "", "Only members may post: this is a members-only list.", Why::Blocked);
+        check("5.5.0", "smtp; 550 Requested action not taken: mailbox unavailable", "", Why::Dead);
+        check(
+            "5.5.0",
+            "smtp; 550 Requested action not taken: mailbox unavailable (in reply to end of DATA command)",
+            "",
+            Why::Refused,
+        );
+        check("5.1.0", "smtp; 550 5.1.0 Address rejected.", "", Why::Dead);
+        check("5.7.1", "smtp; 550 5.7.1 Address rejected.", "", Why::Blocked);
+        check("5.5.0", "smtp; 550 5.5.0 Boite du destinataire archivee. Archived recipient. LPN007_420", "", Why::Dead);
+        check("5.1.1", "X-Unix; 255", "", Why::Temporary);
+        check("5.1.1", "X-Unix; 67", "", Why::Dead);
+        check("5.4.1", "smtp; 550 5.4.1 Recipient address rejected: Access denied. AS(201806281)", "", Why::Dead);
+        check("5.4.1", "smtp; 550 5.4.1 Recipient address rejected: Access denied", "", Why::Refused);
+        for diagnostic in [
+            "X-Postfix; Domain x.example does not accept mail (nullMX)",
+            "smtp; 556 5.1.10 Recipient address has null MX",
+            "dns; no MX record found for x.example",
+        ] {
+            check("5.1.2", diagnostic, "", Why::NoMail);
+        }
+        check("5.7.27", "smtp; 550 5.7.27 Sender address has null MX", "", Why::Blocked);
     }
 }

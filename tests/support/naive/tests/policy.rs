@@ -22,7 +22,7 @@ fn the_channel_needs_an_address_and_for_marketing_consent() {
         all.replace(" c main", "").replace(" 2024-12-20T10:00", "")
     };
     assert_eq!(who("reach: first"), "a email, b sms, c no_consent");
-    assert_eq!(who("reach: all"), "a email, a sms, b no_consent, b sms, c no_address, c no_consent");
+    assert_eq!(who("reach: all"), "a email, a sms, b no_consent, b same_address, c no_address, c no_consent");
     assert_eq!(who("purpose: service"), "a email, b email, c email");
     assert_eq!(who("purpose: service\nexperiment: { holdout: 100% }"), "a held_out, b held_out, c held_out");
 }
@@ -121,12 +121,13 @@ fn on_a_rest_day_marketing_waits_or_is_skipped() {
 
 #[test]
 fn an_address_has_its_share_whoever_lives_there() {
-    let members = "a,,,,,,,Home@x.y,true,+98 912,true\nb,,,,,,,home@X.y,true,,\nc,,,,,,,c@x.y,true,,\n";
+    let members = "a,,J,,,,,Home@x.y,true,+98 912,true\nb,,J,,,,,home@X.y,true,,\nc,,J,,,,,c@x.y,true,,\n";
+    let members = members.replace('J', "2024-01-05T09:00:00Z");
     let letters = |cap: usize| {
-        let at = ["first", "second", "third"].into_iter().zip(["10:00", "11:00", "12:00"]);
-        let letters = at.map(|(name, at)| named(name, &format!("{{ kind: broadcast, at: 2024-01-05T{at} }}"), ""));
+        let delays = ["first", "second", "third"].into_iter().zip(["1h", "2h", "3h"]);
+        let letters = delays.map(|(name, delay)| named(name, &format!("{{ kind: welcome, delay: {delay} }}"), ""));
         let brand = brand(&format!("frequency_cap: {{ messages: {cap}, per: 7d }}"));
-        let mut world = world(&shop(members, ""), letters);
+        let mut world = world(&shop(&members, ""), letters);
         world.brand = brand;
         let fates = fates(&world, &[years()]);
         let sent = fates.iter().filter(|line| line.contains(" email "));
