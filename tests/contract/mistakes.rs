@@ -89,11 +89,11 @@ async fn parked(shop: &Shop) -> (i64, i64) {
 
 pub async fn what_waits_for_a_person_stands_in_nobodys_way(size: Size) {
     let shop = Shop::new(&size, PLAIN);
-    let crowd = "trigger: { kind: broadcast, at: 2024-05-01T10:00:00Z }\nchannels: [email]\nlimits: { ceiling: 100, late: always }";
+    let crowd = "trigger: { kind: broadcast, at: 2024-05-01T10:00:00Z }\nchannels: [email]\nlimits: { ceiling: 100, late: always }\naudience: { field: tier, eq: gold }";
     shop.campaign("crowd", crowd);
     shop.campaign("hello", "trigger: { kind: welcome }\nlimits: { ceiling: 100000 }");
-    let rows: String = (0..1_200).map(|n| format!("c{n},c{n}@example.com,true\n")).collect();
-    shop.import(Kind::Members, format!("external_id,email,email_consent\n{rows}")).await;
+    let rows: String = (0..1_200).map(|n| format!("c{n},c{n}@example.com,true,gold\n")).collect();
+    shop.import(Kind::Members, format!("external_id,email,email_consent,tier\n{rows}")).await;
     let mut sent = 0;
     let mut goes_on = async |now: &str, more: usize, waiting: i64| {
         sent += more;
