@@ -28,7 +28,7 @@ fn members(cells: &[&str]) -> String {
     let head = "external_id,email,phone,first_name,email_consent,sms_consent,joined_at,attributes.a,attributes.b,\
         attributes.c,attributes.d,attributes.e\n";
     let row = |(n, cell): (usize, &&str)| {
-        let (n, more) = (n + 1, if cell.is_empty() { ",,,,".to_owned() } else { vec![*cell; 5].join(",") });
+        let (n, more) = (n + 1, if cell.is_empty() { ",,,,".to_owned() } else { [*cell; 5].join(",") });
         format!("m{n},m{n}@example.com,+98912123456{n},Sara{n},true,true,2024-05-02T10:00:00Z,{more}\n")
     };
     head.to_owned() + &cells.iter().enumerate().map(row).collect::<String>()

@@ -458,7 +458,10 @@ fn ten_thousand_mutated_templates_and_hostile_members_write_no_html() {
                     match dice.below(5) {
                         0 => text.replace_range(from..to.min(text.ceil_char_boundary(from + 12)), ""),
                         1 => text.insert_str(from, &TEMPLATES[dice.below(5) as usize].repeat(dice.below(3) as usize)),
-                        2 => text.insert_str(to, &text[from..to].to_owned()),
+                        2 => {
+                            let piece = text[from..to].to_owned();
+                            text.insert_str(to, &piece);
+                        }
                         _ => text.insert_str(from, dice.pick::<&str>(PIECES)),
                     }
                 }
