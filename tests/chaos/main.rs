@@ -1,6 +1,7 @@
-//! Chaos: thousands of messages through several processes on PostgreSQL, RabbitMQ and SMTP, all of
-//! which are killed, paused, cut off and silenced by dice. In the end the mail server's ledger is held
-//! against the store: nothing lost, nothing doubled beyond what is recorded as uncertain.
+//! Chaos: thousands of messages through several processes on PostgreSQL, RabbitMQ, SMTP and an SMS provider, all
+//! of which are killed, paused, cut off and silenced by dice. In the end the ledgers of mail server and provider
+//! are held against the store: nothing lost, nothing doubled beyond what is recorded as uncertain, and no mail
+//! to an address that policy did not judge.
 //! `./scripts/chaos` runs it; it starts servers of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "its report")]
