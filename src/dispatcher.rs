@@ -190,7 +190,7 @@ impl Dispatcher<'_> {
 
     /// Records which dispatches the queue has, and puts the others back.
     async fn record(&self, confirmed: &[Dispatch], refused: &[Dispatch]) -> Result<(), StoreError> {
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.begin_relaxed().await?;
         if !confirmed.is_empty() {
             messages::confirm(&mut tx, confirmed, CONFIRMED_LEASE).await?;
         }

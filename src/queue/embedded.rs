@@ -38,7 +38,7 @@ impl Embedded {
     }
 
     async fn insert(&self, envelopes: &[Envelope]) -> Result<Vec<Uuid>, StoreError> {
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.begin_relaxed().await?;
         for envelope in envelopes {
             let bytes = payload::encode(envelope);
             let channel = envelope.channel().as_str();
@@ -141,7 +141,7 @@ impl Taker {
     }
 
     async fn record(&self, settled: &[(Tag, Settle)]) -> Result<(), StoreError> {
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.begin_relaxed().await?;
         for (tag, settle) in settled {
             let Some((message, dispatch_no)) = row(*tag) else { continue };
             match settle {
@@ -221,7 +221,7 @@ impl Consumer for Taker {
 /// Takes up to `limit` items, and sets aside what cannot be handled.
 async fn take_items(store: Store, channel: Channel, limit: usize) -> Result<Vec<Delivery>, StoreError> {
     loop {
-        let mut tx = store.begin().await?;
+        let mut tx = store.begin_relaxed().await?;
         let millis = TAKEN_FOR.as_millis() as i64;
         let items = queue_items::take(&mut tx, channel.as_str(), limit as i64, millis).await?;
         let mut deliveries = Vec::with_capacity(items.len());

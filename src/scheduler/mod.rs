@@ -174,7 +174,7 @@ impl<'a> Scan<'a> {
     }
 
     async fn mark(&mut self) -> Result<(), StoreError> {
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.begin_relaxed().await?;
         if self.leads(&mut tx).await? {
             configuration::mark_scanning(&mut tx, &self.campaign.name, &self.id).await?;
         }
@@ -198,7 +198,7 @@ impl<'a> Scan<'a> {
         let mut tx = self.store.read().await?;
         let ranked = backfill::ranked(&mut tx, catalog, campaign, starts).await?;
         tx.commit().await?;
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.begin_relaxed().await?;
         if !self.leads(&mut tx).await? || !configuration::mark_backfilled(&mut tx, &campaign.name).await? {
             return Ok(());
         }
@@ -307,7 +307,7 @@ impl<'a> Scan<'a> {
     }
 
     async fn withdraw(&mut self, outside: Vec<&NewMessage>) -> Result<(), StoreError> {
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.begin_relaxed().await?;
         if self.leads(&mut tx).await? {
             messages::withdraw(&mut tx, outside).await?;
         }
@@ -315,7 +315,7 @@ impl<'a> Scan<'a> {
     }
 
     async fn insert_rows(&mut self, rows: &[NewMessage]) -> Result<(), StoreError> {
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.begin_relaxed().await?;
         if self.leads(&mut tx).await? {
             self.done.inserted += messages::insert(&mut tx, rows).await?;
         }
@@ -341,7 +341,7 @@ impl<'a> Scan<'a> {
 
     async fn end(&mut self, cursor: Option<(Cursor, Cursor)>) -> Result<(), StoreError> {
         let name = &self.campaign.name;
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.begin_relaxed().await?;
         if self.leads(&mut tx).await? {
             if let Some((from, to)) = cursor
                 && from != to

@@ -291,7 +291,7 @@ impl Intake {
             .iter()
             .map(|delivery| Wanted { wanted: delivery.envelope.message, wanted_no: delivery.envelope.dispatch_no })
             .collect();
-        let mut tx = role.store.begin().await?;
+        let mut tx = role.store.begin_relaxed().await?;
         let catalog = Catalog::current(&mut tx, &role.settings, known.as_ref()).await?;
         *known = Some(Arc::clone(&catalog));
         let claimed = claims::claim(&mut tx, &wanted, token, LEASE).await?;

@@ -73,7 +73,9 @@ impl Running {
                 batch.push(more);
             }
             // Outcomes must not be lost: the servers have acted on them.
-            while let Err(error) = within(self.write_ends(&batch)).await {
+            // Those that follow at once make these durable with them.
+            let more = !ends.is_empty();
+            while let Err(error) = within(self.write_ends(&batch, more)).await {
                 trouble.met(&error);
                 tokio::time::sleep(again_after(&error)).await;
             }
@@ -87,14 +89,14 @@ impl Running {
         }
     }
 
-    async fn write_ends(&self, batch: &[Ended]) -> Result<(), StoreError> {
+    async fn write_ends(&self, batch: &[Ended], relaxed: bool) -> Result<(), StoreError> {
         let finished: Vec<&Finished> = batch.iter().filter_map(|ended| ended.finished.as_ref()).collect();
         if finished.is_empty() {
             return Ok(());
         }
         let mut suppress: Vec<Suppression> = batch.iter().flat_map(|ended| ended.suppress.iter().cloned()).collect();
         let bounces: Vec<Event> = batch.iter().filter_map(|ended| ended.soft_bounce.clone()).collect();
-        let mut tx = self.store.begin().await?;
+        let mut tx = if relaxed { self.store.begin_relaxed().await? } else { self.store.begin().await? };
         let moved = claims::finish(&mut tx, &finished, self.clock.now()).await?;
         // What is recorded a second time has given its places back the first time.
         let moved = |ended: &&Ended| ended.finished.as_ref().is_some_and(|row| moved.contains(&row.id));

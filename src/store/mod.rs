@@ -232,6 +232,11 @@ const SESSION: &[(&str, &str)] = &[
 /// How long a database may take to let somebody in.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
+/// How a transaction of SQLite begins. One that reads first and writes later would fail when another wrote between.
+/// `FULL` syncs the log at the commit, with all that was committed before; `NORMAL` leaves that to a later one.
+const DURABLE: &str = "PRAGMA synchronous = FULL; BEGIN IMMEDIATE";
+const RELAXED: &str = "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE";
+
 /// The member store and the ledger of messages.
 #[derive(Debug, Clone)]
 pub enum Store {
@@ -258,7 +263,6 @@ impl Store {
             let options = SqliteConnectOptions::new()
                 .filename(path)
                 .journal_mode(SqliteJournalMode::Wal)
-                // A power cut must not undo what was committed: servers have acted on it.
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(Duration::from_secs(30))
                 .foreign_keys(true)
@@ -328,12 +332,21 @@ impl Store {
         }
     }
 
-    /// Starts a transaction that may write.
+    /// Starts a transaction that may write. What it commits survives a power cut.
     pub async fn begin(&self) -> Result<Tx> {
+        self.begin_with(DURABLE).await
+    }
+
+    /// The same, where a power cut soon after the commit may undo it: what comes back is what was before, and nobody
+    /// has acted on it yet. The next commit that is durable makes all before it durable, too. On PostgreSQL each is.
+    pub async fn begin_relaxed(&self) -> Result<Tx> {
+        self.begin_with(RELAXED).await
+    }
+
+    async fn begin_with(&self, sqlite: &'static str) -> Result<Tx> {
         Ok(match self {
             Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
-            // A transaction that reads first and writes later would fail when another wrote between.
-            Self::Sqlite(pool) => Tx::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Sqlite(pool) => Tx::Sqlite(pool.begin_with(sqlite).await?),
         })
     }
 
