@@ -224,9 +224,11 @@ CREATE TABLE planned (
     due_at     BIGINT NOT NULL,
     campaign   TEXT NOT NULL,
     turn       BIGINT NOT NULL,
-    member     BYTEA NOT NULL   -- the external id: of two who share an address, who goes first
+    member     BYTEA NOT NULL,  -- the external id: of two who share an address, who goes first
+    parked     BOOLEAN NOT NULL DEFAULT FALSE -- out of the way: its campaign was held or paused when its turn came
 );
-CREATE INDEX planned_order ON planned (next_at, priority DESC, due_at, campaign, turn, member, message_id);
+CREATE INDEX planned_order ON planned (next_at, priority DESC, due_at, campaign, turn, member, message_id) WHERE NOT parked;
+CREATE INDEX planned_parked ON planned (campaign, next_at) WHERE parked;
 
 -- The messages whose state is `queued`: narrow rows for what changes on the way from the dispatcher
 -- to the outcome. Without a claim it waits in the queue; with one a sender has it; with `started_at`
@@ -245,6 +247,7 @@ CREATE TABLE under_way (
 CREATE TABLE attempts (
     message_id  UUID NOT NULL,
     dispatch_no BIGINT NOT NULL,
+    channel     TEXT NOT NULL,
     sender      TEXT NOT NULL,
     started_at  BIGINT NOT NULL,
     finished_at BIGINT NOT NULL,
@@ -266,6 +269,7 @@ CREATE TABLE events (
     message_id UUID,
     kind       TEXT NOT NULL,
     at         BIGINT NOT NULL,
+    channel    TEXT NOT NULL, -- by which the message went that it is about: it may have taken another one by now
     address    TEXT,
     detail     TEXT
 );
@@ -291,7 +295,8 @@ CREATE TABLE answers (
     purpose    TEXT NOT NULL,
     text       TEXT NOT NULL,
     created_at BIGINT NOT NULL,
-    taken_at   BIGINT
+    taken_at   BIGINT,
+    only_by    TEXT -- who may have it already, and takes it only once
 );
 CREATE INDEX answers_open ON answers (created_at) WHERE taken_at IS NULL;
 

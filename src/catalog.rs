@@ -16,6 +16,7 @@ use crate::domain::member::Brand;
 use crate::domain::message::{Channel, Content};
 use crate::domain::sms::SmsSize;
 use crate::domain::token::TokenKey;
+use crate::files::read_below;
 use crate::rendering::headers::Origin;
 use crate::rendering::{RenderError, Renderer, Variables};
 use crate::senders::sms::Provider;
@@ -129,15 +130,23 @@ fn collect(
         Err(error) => return problems.push(file_problem(folder, format!("cannot read this folder: {error}"))),
     };
     for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+        // Of editors, and of mounted folders whose files are links into them.
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
+            continue;
+        }
         if path.is_dir() {
-            collect(root, &path, endings, files, problems);
+            if path.is_symlink() {
+                problems.push(file_problem(&path, "it is a link to a folder, which is not followed"));
+            } else {
+                collect(root, &path, endings, files, problems);
+            }
             continue;
         }
         let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
         if !endings.iter().any(|ending| name.ends_with(ending)) {
             continue;
         }
-        match std::fs::read_to_string(&path) {
+        match read_below(root, &path) {
             Ok(text) => drop(files.insert(name, text)),
             Err(error) => problems.push(file_problem(&path, format!("cannot read this file: {error}"))),
         }

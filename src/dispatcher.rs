@@ -46,6 +46,8 @@ pub struct Dispatched {
     pub deferred: u64,
     /// Ended by policy.
     pub ended: u64,
+    /// Put out of the way: their campaigns are paused or held.
+    pub parked: u64,
     /// Whether the bound on what is in the queue stopped it.
     pub full: bool,
     /// Those of the step before that went to the queue meanwhile.
@@ -85,6 +87,13 @@ impl Dispatcher<'_> {
         Ok(Dispatched { published: batch.len() as u64, ..done })
     }
 
+    /// Puts what is prepared back, unpublished.
+    pub async fn give_back(&mut self) -> Result<(), DispatchError> {
+        let batch = std::mem::take(&mut self.prepared);
+        let refused: Vec<Dispatch> = batch.iter().map(dispatch).collect();
+        Ok(within(self.record(&[], &refused)).await?)
+    }
+
     /// Publishes what is prepared, and prepares nothing more.
     pub async fn finish(&mut self) -> Result<(), DispatchError> {
         let batch = std::mem::take(&mut self.prepared);
@@ -104,9 +113,11 @@ impl Dispatcher<'_> {
             return Ok((Dispatched { full: true, ..Dispatched::default() }, Vec::new()));
         }
         let (now, due_before) = (self.clock.now(), self.due_before);
-        let batch = messages::take_planned(&mut tx, now, due_before, &catalog.silent(), BATCH.min(room)).await?;
+        let (batch, parked) =
+            messages::take_planned(&mut tx, now, due_before, &catalog.silent(), BATCH.min(room)).await?;
         if batch.is_empty() {
-            return Ok((Dispatched::default(), Vec::new()));
+            tx.commit().await?;
+            return Ok((Dispatched { parked, ..Dispatched::default() }, Vec::new()));
         }
         let mut ids: Vec<i64> = batch.iter().map(|message| message.member_id).collect();
         let shares = |message: &Message| {
@@ -157,6 +168,7 @@ impl Dispatcher<'_> {
             queued: queued.len() as u64,
             deferred,
             ended: decided.len() as u64 - deferred,
+            parked,
             ..Dispatched::default()
         };
         Ok((done, envelopes))
@@ -169,10 +181,8 @@ impl Dispatcher<'_> {
         }
         let published = self.queue.publish(envelopes).await;
         let taken: HashSet<Uuid> = published.iter().flatten().copied().collect();
-        let (confirmed, refused): (Vec<Dispatch>, Vec<Dispatch>) = envelopes
-            .iter()
-            .map(|envelope| Dispatch { id: envelope.message, dispatch_no: envelope.dispatch_no })
-            .partition(|dispatch| taken.contains(&dispatch.id));
+        let (confirmed, refused): (Vec<Dispatch>, Vec<Dispatch>) =
+            envelopes.iter().map(dispatch).partition(|dispatch| taken.contains(&dispatch.id));
         within(self.record(&confirmed, &refused)).await?;
         published?;
         Ok(())
@@ -265,11 +275,7 @@ impl Dispatcher<'_> {
             .step_index(&message.step)
             .map(|index| &campaign.steps[index])
             .ok_or_else(|| missing("the step is gone"))?;
-        let to = match (self.redirect, channel) {
-            (None, _) => address,
-            (Some(redirect), Channel::Email) => &redirect.email,
-            (Some(redirect), Channel::Sms) => &redirect.phone,
-        };
+        let to = self.redirect.map_or(address, |redirect| redirect.address(channel));
         let content = render(catalog, campaign, &step.content, (channel, to), message, around, gift.as_ref())?;
         Ok(Envelope {
             v: ENVELOPE_VERSION,
@@ -279,10 +285,16 @@ impl Dispatcher<'_> {
             campaign: campaign.name.clone(),
             purpose: campaign.purpose,
             to: to.to_owned(),
+            meant_for: self.redirect.map(|_| address.to_owned()),
             only: None,
             content,
         })
     }
+}
+
+/// Which dispatch an envelope is of.
+const fn dispatch(envelope: &Envelope) -> Dispatch {
+    Dispatch { id: envelope.message, dispatch_no: envelope.dispatch_no }
 }
 
 /// What a message of a known member to an address says.

@@ -8,6 +8,7 @@ pub mod dispatcher;
 pub mod document;
 pub mod domain;
 pub mod fallback;
+pub mod files;
 pub mod import;
 pub mod inbound;
 pub mod model;

@@ -10,13 +10,13 @@ mod sms;
 mod web;
 
 pub use bounces::{Bounces, Imap, Then};
-pub use brand::parse_locale;
 pub use servers::{Dkim, DomainRule, DomainRules, Encryption, Smtp};
 pub use sms::{Replies, Sms, SmsProvider, Uncertain};
 pub use web::{MetricsListen, Web};
 
 use crate::document::{Document, Environment, Problem, Problems, Table, Value};
 use crate::domain::member::Brand;
+use crate::domain::message::Channel;
 use crate::domain::{address, phone};
 
 /// Everything an operator sets.
@@ -82,6 +82,16 @@ pub struct Email {
 pub struct Redirect {
     pub email: String,
     pub phone: String,
+}
+
+impl Redirect {
+    /// Where everything of a channel goes.
+    pub fn address(&self, channel: Channel) -> &str {
+        match channel {
+            Channel::Email => &self.email,
+            Channel::Sms => &self.phone,
+        }
+    }
 }
 
 /// Why settings cannot be used.

@@ -15,11 +15,13 @@ use std::time::Duration;
 
 use metrics::counter;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, CatalogError, Files};
 use crate::clock::Clock;
 use crate::dispatcher::{DispatchError, Dispatcher};
 use crate::document::Problems;
+use crate::files;
 use crate::queue::embedded::Embedded;
 use crate::queue::rabbitmq::RabbitMq;
 use crate::queue::{Queue, QueueError};
@@ -79,6 +81,8 @@ pub struct App {
     pub settings: Arc<Settings>,
     pub store: Store,
     pub clock: Clock,
+    /// Ends a pass or an import where it can go on later.
+    pub stop: CancellationToken,
     /// Holds the embedded store for this process alone.
     _lock: Option<File>,
 }
@@ -91,7 +95,7 @@ impl App {
             Apply::Auto => store.migrate().await?,
             Apply::Manual => store.require_migrated().await?,
         }
-        Ok(Self { settings, store, clock, _lock: None })
+        Ok(Self { settings, store, clock, stop: CancellationToken::new(), _lock: None })
     }
 
     /// Opens the store to send from it. An embedded store has one such process at a time.
@@ -200,9 +204,9 @@ fn lock_embedded(path: &std::path::Path) -> Result<File, AppError> {
     let file = path.with_extension("lock");
     let refused = |reason: String| AppError::Refused(format!("cannot lock {}: {reason}", file.display()));
     if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder).map_err(|error| refused(error.to_string()))?;
+        files::folder(folder).map_err(|error| refused(error.to_string()))?;
     }
-    let lock = File::create(&file).map_err(|error| refused(error.to_string()))?;
+    let lock = files::keep(&file, false).map_err(|error| refused(error.to_string()))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(std::fs::TryLockError::WouldBlock) => Err(AppError::Refused(format!(

@@ -37,6 +37,8 @@ pub struct Passed {
     pub uncertain: u64,
     /// Messages that wait when the pass ends: for their time, a retry, or a campaign that is held.
     pub waiting: u64,
+    /// Whether somebody stopped it before it was done.
+    pub stopped: bool,
 }
 
 impl App {
@@ -46,12 +48,13 @@ impl App {
         let mut work = Work::start(self).await?;
         let result = async {
             let catalog = self.applied(None).await?;
+            let now = self.clock.now();
             let mut tx = self.store.begin().await?;
-            replies::forget(&mut tx, self.clock.now()).await?;
+            replies::forget(&mut tx, now).await?;
             tx.commit().await?;
-            work.passed.planned +=
-                scheduler::scan(&self.store, &catalog, &self.clock, self.clock.now()).await?.inserted;
-            fallback::pass(&self.store, &catalog, self.clock.now()).await?;
+            let scan = async { Ok(scheduler::scan(&self.store, &catalog, &self.clock, now).await?.inserted) };
+            work.passed.planned += self.unless_stopped(scan).await?;
+            self.unless_stopped(async { Ok(fallback::pass(&self.store, &catalog, now).await?) }).await?;
             told(&work.passed);
             work.drain(self, &catalog, None, told).await
         }
@@ -71,11 +74,11 @@ impl App {
         let result = async {
             let catalog = self.applied(None).await?;
             let mut start = from;
-            while start < to {
+            while start < to && !self.stop.is_cancelled() {
                 let end = (start + chrono::Duration::days(1)).min(to);
                 self.clock.set(start);
-                let scanned = scheduler::scan_window(&self.store, &catalog, &self.clock, start, end).await?;
-                work.passed.planned += scanned.inserted;
+                let scan = scheduler::scan_window(&self.store, &catalog, &self.clock, start, end);
+                work.passed.planned += self.unless_stopped(async { Ok(scan.await?.inserted) }).await?;
                 work.step_through(self, &catalog, end, to, told).await?;
                 start = end;
             }
@@ -84,6 +87,16 @@ impl App {
         }
         .await;
         work.stop(self, result).await
+    }
+
+    /// Works until it is done or somebody stops the pass. For what a killed process may leave as well, and the
+    /// next pass goes on with.
+    async fn unless_stopped(&self, work: impl Future<Output = Result<u64, AppError>>) -> Result<u64, AppError> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Ok(0),
+            done = work => done,
+        }
     }
 }
 
@@ -130,7 +143,7 @@ impl Work {
         due_before: Instant,
         told: &(dyn Fn(&Passed, Instant) + Sync),
     ) -> Result<(), AppError> {
-        loop {
+        while !app.stop.is_cancelled() {
             let mut tx = app.store.read().await?;
             let next = messages::next_planned(&mut tx, until, due_before, &catalog.silent()).await?;
             let silenced = configuration::all_paused(&mut tx).await?;
@@ -139,6 +152,8 @@ impl Work {
             app.clock.set(at.max(app.clock.now()));
             self.drain(app, catalog, Some(due_before), &|passed| told(passed, at)).await?;
         }
+        self.passed.stopped = true;
+        Ok(())
     }
 
     /// Dispatches and sends until nothing that was due before `due_before` is ready, and nothing queued or
@@ -155,7 +170,7 @@ impl Work {
         let mut recovered_at = tokio::time::Instant::now();
         let progress = Arc::clone(&self.pulse.progress);
         let mut woken = std::pin::pin!(progress.notified());
-        loop {
+        while !app.stop.is_cancelled() {
             // Asked before dispatching: what was under way may have come back to be dispatched.
             let under_way = app.in_queue().await?;
             let done = dispatcher.step(catalog).await?;
@@ -163,6 +178,9 @@ impl Work {
             self.passed.ended += done.ended;
             self.passed.deferred += done.deferred;
             told(&self.passed);
+            if done.parked > 0 {
+                continue;
+            }
             if done.taken > 0 && done.taken < BATCH.unsigned_abs() {
                 // That was everything: only outcomes can make more of it.
                 dispatcher.finish().await?;
@@ -172,7 +190,7 @@ impl Work {
             if done.taken == 0 && under_way == 0 && !done.full {
                 return Ok(());
             }
-            loop {
+            while !app.stop.is_cancelled() {
                 woken.set(progress.notified());
                 woken.as_mut().enable();
                 let waiting = app.in_queue().await?;
@@ -190,5 +208,8 @@ impl Work {
                 }
             }
         }
+        // What the senders have in hand they finish or give back.
+        self.passed.stopped = true;
+        Ok(dispatcher.give_back().await?)
     }
 }

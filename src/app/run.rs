@@ -274,7 +274,7 @@ impl App {
                     fell_back_at = Some(tokio::time::Instant::now());
                 }
                 let done = dispatcher.step(&catalog).await?;
-                Ok::<bool, AppError>(done.taken > 0 || done.published > 0)
+                Ok::<bool, AppError>(done.taken > 0 || done.published > 0 || done.parked > 0)
             };
             match step.await {
                 Ok(busy) => {

@@ -45,9 +45,10 @@ impl Bounces {
     pub(super) async fn execute(self, session: &Session) -> Result {
         match self {
             Self::Classify(command) => command.execute(session),
-            // Whatever is wrong here, the mail must not be lost.
+            // Whatever is wrong here, the mail must not be lost: what is taken a second time changes nothing.
             Self::Ingest(command) => {
-                command.execute(session).await.map_err(|error| CommandError::TryAgain(error.to_string()))
+                let done = session.stop.or(command.execute(session)).await;
+                done.map_err(|error| CommandError::TryAgain(error.to_string()))
             }
         }
     }
@@ -58,10 +59,12 @@ impl Ingest {
         if self.imap {
             return work_off_mailbox(session).await;
         }
-        let mail = match &self.file {
+        let file = self.file.clone();
+        let mail = tokio::task::spawn_blocking(move || match &file {
             Some(path) => std::fs::File::open(path).and_then(whole),
             None => whole(std::io::stdin().lock()),
-        };
+        });
+        let mail = mail.await.map_err(std::io::Error::other).flatten();
         let mail = mail.map_err(|error| CommandError::Other(format!("cannot read the mail: {error}")))?;
         let app = session.open().await?;
         let done = ingest(&app.store, &mail, self.recipient.as_deref(), app.clock.now()).await?;

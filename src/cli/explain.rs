@@ -26,7 +26,7 @@ const AFTER: Duration = Duration::days(400);
 #[derive(Debug, clap::Args)]
 pub(super) struct Explain {
     /// The member's external id.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = super::member_id)]
     member: String,
     /// Only this campaign.
     #[arg(long, value_name = "NAME")]
@@ -259,6 +259,7 @@ const fn because(reason: Reason) -> &'static str {
         Reason::CampaignEnded => "the campaign is over or no longer configured",
         Reason::Restored => "the store was restored from a backup, and it may have gone out before",
         Reason::RenderFailed => "its template could not be rendered for this member",
+        Reason::Unbuildable => "no message that can be sent could be made of it; nobody was asked to take it",
         Reason::BadRecipient => "the server does not know the recipient",
         Reason::Refused => "the server refused it as a matter of policy",
         Reason::MessageRefused => "the server refused its content or size",
@@ -271,11 +272,11 @@ fn show(member: &str, all: &[Explained]) -> Result {
     output::say(&format!("Member {member}"))?;
     for explained in all {
         output::say(&format!("\n{} ({}, {})", explained.campaign, explained.trigger, explained.status))?;
-        output::say(&format!("  counts from {}", explained.counts_from))?;
+        output::say(&format!("  counts from {}", output::one_line(&explained.counts_from)))?;
         output::say(if explained.in_audience { "  in the audience:" } else { "  not in the audience:" })?;
         for line in &explained.audience {
             let mark = if line.holds { "✓" } else { "✗" };
-            let value = line.value.as_ref().map(|value| format!(" ({value})")).unwrap_or_default();
+            let value = line.value.as_ref().map(|value| format!(" ({})", output::one_line(value))).unwrap_or_default();
             output::say(&format!("  {}{mark} {}{value}", "  ".repeat(line.depth + 1), line.term))?;
         }
         if let Some(Backfill { begins_at, occasion, was_due_at, because }) = &explained.backfill {
@@ -295,7 +296,8 @@ fn show(member: &str, all: &[Explained]) -> Result {
                 row.local_time, row.step, row.occasion, row.state
             ))?;
             for heard in &row.heard {
-                let detail = heard.detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
+                let detail =
+                    heard.detail.as_ref().map(|detail| format!(" ({})", output::one_line(detail))).unwrap_or_default();
                 output::say(&format!("    {}  {}{detail}", heard.local_time, heard.kind))?;
             }
         }

@@ -36,7 +36,7 @@ pub(super) enum Gifts {
         #[arg(long, value_name = "NAME")]
         campaign: Option<String>,
         /// Only this member's, by external id.
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", value_parser = super::member_id)]
         member: Option<String>,
         /// Only codes of this pool.
         #[arg(long, value_name = "NAME")]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
-use super::output::{self, Format, Progress, complain, grouped};
+use super::output::{self, Format, Progress, complain, counted, grouped};
 use super::{CommandError, Result, Session};
 use crate::app::App;
 use crate::import::{self, Imported, Kind};
@@ -19,6 +19,9 @@ pub(super) enum Import {
     Purchases(File),
     /// Addresses that must not be written to: `address` and any of purpose, reason.
     Suppressions(File),
+    /// What was said about consent, with when, where and by what words: `external_id`, `channel`, `given`, `at`, `source`,
+    /// and if you like `evidence`.
+    Consents(File),
 }
 
 #[derive(Debug, clap::Args)]
@@ -36,6 +39,7 @@ impl Import {
             Self::Members(file) => (Kind::Members, "members", file),
             Self::Purchases(file) => (Kind::Purchases, "purchases", file),
             Self::Suppressions(file) => (Kind::Suppressions, "suppressions", file),
+            Self::Consents(file) => (Kind::Consents, "consents", file),
         };
         let rejects = rejects.unwrap_or_else(|| file.with_extension("rejects.csv"));
         let app = session.open().await?;
@@ -54,12 +58,30 @@ pub(super) fn report(format: Format, what: &str, done: &Imported, rejects: &Path
             grouped(done.updated),
             grouped(done.unchanged),
             grouped(done.rejected)
-        ))?,
+        ))
+        .and_then(|()| remarks(done))?,
         Format::Json | Format::Csv => output::json(done)?,
     }
     if done.rejected > 0 {
         complain(&format!("The rejected rows and their reasons are in {}.", rejects.display()));
         return Err(CommandError::Silent);
+    }
+    Ok(())
+}
+
+/// What is not said by the counts of rows.
+fn remarks(done: &Imported) -> Result {
+    if done.repeated > 0 {
+        let rows = counted(done.repeated as usize, "row");
+        output::say(&format!("{rows} repeated the id of a row before; the later one counts."))?;
+    }
+    if done.erased > 0 {
+        let rows = counted(done.erased as usize, "row");
+        output::say(&format!("{rows} named somebody who was erased; nothing of them is stored."))?;
+    }
+    if done.withdrawn > 0 {
+        let consents = counted(done.withdrawn as usize, "consent");
+        output::say(&format!("{consents} ended by the \"no\" of a rejected row."))?;
     }
     Ok(())
 }
@@ -74,6 +96,7 @@ pub(super) async fn import(app: &App, kind: Kind<'_>, what: &str, file: &Path, r
         clock: &app.clock,
         file,
         rejects: rejects.to_owned(),
+        stop: &app.stop,
     };
     let done = import.run(kind, &mut |bytes| progress.at(bytes)).await;
     progress.finish();

@@ -21,7 +21,7 @@ pub(super) struct Messages {
     #[arg(long, value_name = "NAME")]
     campaign: Option<String>,
     /// Only this member's.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = super::member_id)]
     member: Option<String>,
     /// Only those in this state: planned, queued, sending, sent, failed, uncertain, skipped,
     /// held_out, cancelled …

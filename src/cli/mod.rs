@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::document::Problems;
 use crate::domain::Instant;
 use crate::domain::calendar::parse_instant;
+use crate::domain::text::{ascii_digits, clean};
 use crate::import::ImportError;
 use crate::settings::{Settings, SettingsError, environment};
 use crate::store::StoreError;
@@ -38,8 +39,10 @@ mod restored;
 mod run;
 mod segments;
 mod status;
+mod stop;
 
 use output::Format;
+use stop::Stop;
 
 /// Rekindle brings a shop's customers back: it finds the moments that matter, sends each member one
 /// personal message, and never the same one twice.
@@ -139,6 +142,8 @@ enum CommandError {
     /// The message was printed already.
     #[error("")]
     Silent,
+    #[error("stopped by a signal; what was begun is finished or undone, and the same command goes on from there")]
+    Stopped,
 }
 
 type Result<T = ()> = std::result::Result<T, CommandError>;
@@ -147,6 +152,7 @@ type Result<T = ()> = std::result::Result<T, CommandError>;
 struct Session {
     config: PathBuf,
     format: Format,
+    stop: Stop,
 }
 
 impl Session {
@@ -156,12 +162,18 @@ impl Session {
 
     /// The store, for reading and importing.
     async fn open(&self) -> Result<App> {
-        Ok(App::open(self.settings()?, Clock::System).await?)
+        Ok(self.stoppable(App::open(self.settings()?, Clock::System).await?))
+    }
+
+    /// Lets signals stop what the program does.
+    fn stoppable(&self, mut app: App) -> App {
+        app.stop = self.stop.token.clone();
+        app
     }
 }
 
 /// Parses the command line, runs the command, and gives the exit code: 0, 1 for an error, 2 for
-/// wrong usage.
+/// wrong usage, 130 or 143 where Ctrl-C or SIGTERM ended it before it was done.
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -181,7 +193,15 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(execute(arguments)) {
+    let (done, stopped) = runtime.block_on(async {
+        match Stop::listen(arguments.command.only_reads()) {
+            Ok(stop) => (execute(arguments, stop.clone()).await, stop.code()),
+            Err(error) => (Err(error), 0),
+        }
+    });
+    // Nobody waits for a read of stdin that never ends.
+    runtime.shutdown_background();
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read the output closed it, like `head`.
         Err(CommandError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
@@ -189,42 +209,89 @@ pub fn main() -> ExitCode {
             if !matches!(error, CommandError::Silent) {
                 output::complain(&error.to_string());
             }
-            // EX_TEMPFAIL of sysexits.h.
-            if matches!(error, CommandError::TryAgain(_)) { ExitCode::from(75) } else { ExitCode::FAILURE }
+            match error {
+                // EX_TEMPFAIL of sysexits.h.
+                CommandError::TryAgain(_) => ExitCode::from(75),
+                CommandError::Stopped | CommandError::Import(ImportError::Stopped { .. }) => ExitCode::from(stopped),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
 
-async fn execute(arguments: Arguments) -> Result {
-    let session = Session { config: arguments.config, format: arguments.format };
-    match arguments.command {
-        Command::Demo(command) => command.execute(&session).await,
-        Command::Check => check::execute(&session).await,
-        Command::Dkim => dkim::execute(&session),
-        Command::Migrate => migrate::execute(&session).await,
-        Command::Campaigns(command) => command.execute(&session).await,
-        Command::Segments(command) => command.execute(&session).await,
-        Command::Gifts(command) => command.execute(&session).await,
-        Command::Import(command) => command.execute(&session).await,
-        Command::Model(command) => command.execute(&session).await,
-        Command::Plan(command) => command.execute(&session).await,
-        Command::Explain(command) => command.execute(&session).await,
-        Command::Preview(command) => command.execute(&session).await,
-        Command::Once(command) => command.execute(&session).await,
-        Command::Run(command) => command.execute(&session).await,
-        Command::Restored(command) => command.execute(&session).await,
-        Command::Bounces(command) => command.execute(&session).await,
-        Command::Members(command) => command.execute(&session).await,
-        Command::Export(command) => command.execute(&session).await,
-        Command::Replies(command) => command.execute(&session).await,
-        Command::Messages(command) => command.execute(&session).await,
-        Command::Status => status::execute(&session).await,
+impl Command {
+    /// Whether it may end at any moment.
+    const fn only_reads(&self) -> bool {
+        matches!(
+            self,
+            Self::Check
+                | Self::Dkim
+                | Self::Plan(_)
+                | Self::Explain(_)
+                | Self::Preview(_)
+                | Self::Messages(_)
+                | Self::Export(_)
+                | Self::Members(members::Members::Show { .. })
+                | Self::Status
+                | Self::Bounces(bounces::Bounces::Classify(_))
+        )
+    }
+
+    /// Whether it ends by itself where it can go on later; the others are whole or undone.
+    const fn stops_by_itself(&self) -> bool {
+        matches!(
+            self,
+            Self::Run(_)
+                | Self::Once(_)
+                | Self::Demo(_)
+                | Self::Import(_)
+                | Self::Gifts(gifts::Gifts::Import { .. })
+                | Self::Bounces(_)
+        )
+    }
+}
+
+async fn execute(arguments: Arguments, stop: Stop) -> Result {
+    let by_itself = arguments.command.stops_by_itself();
+    let session = Session { config: arguments.config, format: arguments.format, stop: stop.clone() };
+    let command = answer(arguments.command, &session);
+    if by_itself { command.await } else { stop.or(command).await }
+}
+
+async fn answer(command: Command, session: &Session) -> Result {
+    match command {
+        Command::Demo(command) => command.execute(session).await,
+        Command::Check => check::execute(session).await,
+        Command::Dkim => dkim::execute(session),
+        Command::Migrate => migrate::execute(session).await,
+        Command::Campaigns(command) => command.execute(session).await,
+        Command::Segments(command) => command.execute(session).await,
+        Command::Gifts(command) => command.execute(session).await,
+        Command::Import(command) => command.execute(session).await,
+        Command::Model(command) => command.execute(session).await,
+        Command::Plan(command) => command.execute(session).await,
+        Command::Explain(command) => command.execute(session).await,
+        Command::Preview(command) => command.execute(session).await,
+        Command::Once(command) => command.execute(session).await,
+        Command::Run(command) => command.execute(session).await,
+        Command::Restored(command) => command.execute(session).await,
+        Command::Bounces(command) => command.execute(session).await,
+        Command::Members(command) => command.execute(session).await,
+        Command::Export(command) => command.execute(session).await,
+        Command::Replies(command) => command.execute(session).await,
+        Command::Messages(command) => command.execute(session).await,
+        Command::Status => status::execute(session).await,
     }
 }
 
 /// Reads an instant of the command line: RFC 3339, or a date or time on the brand's clock.
 fn instant_of(text: &str, settings: &Settings, name: &str) -> Result<Instant> {
     parse_instant(text, settings.brand.timezone).map_err(|error| CommandError::Other(format!("{name}: {error}")))
+}
+
+/// Reads a member's id as an import does, so that the two are the same.
+fn member_id(text: &str) -> std::result::Result<String, String> {
+    Ok(ascii_digits(&clean(text)))
 }
 
 /// An instant as JSON and CSV write it.

@@ -37,7 +37,7 @@ impl Once {
                 if to <= from {
                     return Err(CommandError::Other("--to is not after --from".to_owned()));
                 }
-                let app = App::open_to_send(settings, Clock::simulated(from)).await?;
+                let app = session.stoppable(App::open_to_send(settings, Clock::simulated(from)).await?);
                 let progress =
                     std::sync::Mutex::new(Progress::new("sending", (to - from).num_hours().unsigned_abs().max(1)));
                 let passed = app
@@ -57,11 +57,12 @@ impl Once {
                     Some(at) => Clock::simulated(instant_of(at, &settings, "--at")?),
                     None => Clock::System,
                 };
-                let app = App::open_to_send(settings, clock).await?;
+                let app = session.stoppable(App::open_to_send(settings, clock).await?);
                 app.once(&|_| {}).await?
             }
         };
-        report(session, &passed)
+        report(session, &passed)?;
+        if passed.stopped { Err(CommandError::Stopped) } else { Ok(()) }
     }
 }
 

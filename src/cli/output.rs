@@ -1,5 +1,7 @@
-//! What commands print: tables for people, JSON and CSV for programs, progress on a terminal.
+//! What commands print: tables for people, JSON and CSV for programs, progress on a terminal. Whatever a name or a
+//! text holds, nothing that is printed here steers a terminal, and no cell of CSV is a formula.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -7,6 +9,7 @@ use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
 use super::Result;
+use crate::domain::text::{guarded, is_direction};
 
 /// How data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -18,19 +21,45 @@ pub(super) enum Format {
 
 /// Prints lines for people.
 pub(super) fn say(text: &str) -> Result {
-    writeln!(std::io::stdout().lock(), "{text}")?;
+    writeln!(std::io::stdout().lock(), "{}", lines(text))?;
     Ok(())
+}
+
+/// A text of several lines with what would steer a terminal, or turn the text around, written out.
+fn lines(text: &str) -> Cow<'_, str> {
+    written_out(
+        text,
+        |c| c != '\n' && c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c),
+        |c| match c {
+            '\t' => "    ".to_owned(),
+            _ => c.escape_unicode().to_string(),
+        },
+    )
+}
+
+/// The same for a value that stands within a line.
+pub(super) fn one_line(text: &str) -> Cow<'_, str> {
+    written_out(text, |c| c.is_control() || is_direction(c), |c| c.escape_default().to_string())
+}
+
+fn written_out(text: &str, is_harmful: impl Fn(char) -> bool, write: impl Fn(char) -> String) -> Cow<'_, str> {
+    if !text.contains(&is_harmful) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(|c| if is_harmful(c) { write(c) } else { c.to_string() }).collect())
 }
 
 /// Prints to stderr.
 pub(super) fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", lines(text));
 }
 
 /// Prints one value as JSON.
 pub(super) fn json<T: Serialize>(value: &T) -> Result {
     let text = serde_json::to_string_pretty(value).map_err(std::io::Error::other)?;
-    say(&text)
+    // Strings are the only place for such signs, and JSON has its own way to write them.
+    let harmful = |c: char| c != '\n' && c.is_control() || is_direction(c);
+    say(&written_out(&text, harmful, |c| format!("\\u{:04x}", u32::from(c))))
 }
 
 /// Prints rows in a format. `columns` are what people and spreadsheets see; JSON has every field.
@@ -47,7 +76,9 @@ pub(super) fn rows<T: Serialize>(
             let header = writer.write_record(columns);
             header.map_err(std::io::Error::other)?;
             for item in items {
-                writer.write_record(cells(item)).map_err(std::io::Error::other)?;
+                let cells = cells(item);
+                let cells = cells.iter().map(|cell| lines(&guarded(cell)).into_owned());
+                writer.write_record(cells).map_err(std::io::Error::other)?;
             }
             writer.flush()?;
             Ok(())
@@ -58,6 +89,7 @@ pub(super) fn rows<T: Serialize>(
 
 /// Prints an aligned table; columns of numbers are aligned right.
 pub(super) fn table(columns: &[&str], rows: &[Vec<String>]) -> Result {
+    let rows: Vec<Vec<Cow<'_, str>>> = rows.iter().map(|row| row.iter().map(|cell| one_line(cell)).collect()).collect();
     let width = |text: &str| text.width();
     let numeric = |index: usize| {
         rows.iter().all(|row| row.get(index).is_some_and(|cell| cell.chars().all(|c| c.is_ascii_digit() || c == ',')))
@@ -88,8 +120,8 @@ pub(super) fn table(columns: &[&str], rows: &[Vec<String>]) -> Result {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", line(columns.to_vec()))?;
     writeln!(out, "{}", widths.iter().map(|w| "─".repeat(*w)).collect::<Vec<_>>().join("──"))?;
-    for row in rows {
-        writeln!(out, "{}", line(row.iter().map(String::as_str).collect()))?;
+    for row in &rows {
+        writeln!(out, "{}", line(row.iter().map(AsRef::as_ref).collect()))?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `preview CAMPAIGN --member ID`.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use chrono::Duration;
@@ -23,7 +24,7 @@ pub(super) struct Preview {
     /// The campaign's name.
     campaign: String,
     /// The member's external id.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = super::member_id)]
     member: String,
     /// On this channel [default: the first on which the member has an address].
     #[arg(long, value_name = "CHANNEL")]
@@ -59,7 +60,8 @@ impl Preview {
                     None => "",
                 },
             };
-            std::fs::write(file, text)
+            crate::files::create(file)
+                .and_then(|mut out| out.write_all(text.as_bytes()))
                 .map_err(|error| CommandError::Other(format!("cannot write {}: {error}", file.display())))?;
         }
         if let Some(to) = to {
@@ -156,6 +158,7 @@ fn local(member: &Member, catalog: &Catalog, at: crate::domain::Instant) -> Stri
 pub(super) fn shown(content: &Content, campaign: &Campaign) -> String {
     match content {
         Content::Email { from, to_name, subject, text, .. } => {
+            let [from, to_name, subject] = [from, to_name, subject].map(|value| output::one_line(value));
             format!("From:    {from}\nTo:      {to_name}\nSubject: {subject}\n\n{text}")
         }
         Content::Sms { forms } => {
@@ -171,8 +174,10 @@ pub(super) fn shown(content: &Content, campaign: &Campaign) -> String {
                         format!("SMS ({}){by}\n\n{text}\n\n{segments}{remark}\n", campaign.purpose)
                     }
                     SmsWords::Pattern { template, values } => {
-                        let values: String =
-                            values.iter().map(|(name, value)| format!("\n  {name}: {value}")).collect();
+                        let values: String = values
+                            .iter()
+                            .map(|(name, value)| format!("\n  {name}: {}", output::one_line(value)))
+                            .collect();
                         format!("SMS ({}){by}, the pattern {template}{values}\n", campaign.purpose)
                     }
                 }
@@ -220,6 +225,7 @@ async fn send(
         campaign: campaign.name.clone(),
         purpose: campaign.purpose,
         to,
+        meant_for: None,
         only: None,
         content,
     };

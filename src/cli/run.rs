@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
-
-use super::{CommandError, Result, Session};
+use super::{Result, Session};
 use crate::app::{App, Rehearsed, Role};
 use crate::clock::Clock;
 use crate::domain::Instant;
@@ -51,18 +48,11 @@ impl Run {
             App::open_to_send(settings, Clock::System).await?
         };
         let app = Arc::new(app);
-        let shutdown = CancellationToken::new();
-        let stop =
-            |kind| signal(kind).map_err(|error| CommandError::Other(format!("cannot listen for signals: {error}")));
-        let (mut terminate, mut interrupt) = (stop(SignalKind::terminate())?, stop(SignalKind::interrupt())?);
+        let shutdown = session.stop.token.clone();
         let stopping = shutdown.clone();
         tokio::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+            stopping.cancelled().await;
             tracing::info!("stopping: nothing new is taken, what is under way is finished");
-            stopping.cancel();
         });
         if self.dry_run {
             tracing::info!("a dry run: nothing is sent, nothing changes");

@@ -215,7 +215,7 @@ fn show(status: &Status) -> Result {
             _ => "is being tried again".to_owned(),
         };
         let what = if rests.name.starts_with(paces::MAILBOX) { "bounces" } else { "sender" };
-        output::say(&format!("{what:13} {} {until}: {}", rests.name, rests.reply))?;
+        output::say(&format!("{what:13} {} {until}: {}", rests.name, output::one_line(&rests.reply)))?;
     }
     output::say(&format!("uncertain     {} attempts, ever", number(status.uncertain_attempts)))?;
     for uncertain in &status.latest_uncertain {

@@ -222,7 +222,8 @@ pub fn parse_time(text: &str) -> Result<NaiveTime, String> {
 /// Reads an IANA zone name.
 pub fn parse_zone(text: &str) -> Result<Tz, String> {
     let text = text.trim();
-    text.parse().map_err(|_| {
+    let same = |zone: &&Tz| zone.name().eq_ignore_ascii_case(&text.replace(' ', "_"));
+    text.parse().ok().or_else(|| chrono_tz::TZ_VARIANTS.iter().find(same).copied()).ok_or_else(|| {
         let near = chrono_tz::TZ_VARIANTS
             .iter()
             .map(|zone| (strsim::damerau_levenshtein(text, zone.name()), zone.name()))
@@ -249,6 +250,20 @@ pub fn parse_date(text: &str) -> Result<NaiveDate, String> {
     let at = MonthDay { month: month.min(99) as u8, day: day.min(99) as u8 };
     from_calendar(year.into(), at, calendar)
         .ok_or_else(|| format!("`{text}` does not exist in the {calendar} calendar"))
+}
+
+/// Reads a date of somebody's life as [`parse_date`] does, but none before 1900: what programs write for no date.
+pub fn parse_life_date(text: &str) -> Result<NaiveDate, String> {
+    let date = parse_date(text)?;
+    if date.year() < 1900 { Err(format!("`{text}` is before 1900")) } else { Ok(date) }
+}
+
+/// Refuses what cannot have happened, by a zone's clock: before 1970, or after tomorrow.
+pub fn happened(at: Instant, now: Instant, zone: Tz) -> Result<Instant, &'static str> {
+    if at.timestamp() < 0 {
+        return Err("is before 1970");
+    }
+    if local_date(zone, at) > local_date(zone, now) + Duration::days(1) { Err("is in the future") } else { Ok(at) }
 }
 
 /// Reads an instant (RFC 3339), or a local date or date-time in `zone`; the date may be Persian.

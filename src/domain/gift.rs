@@ -3,6 +3,7 @@
 
 use chrono::NaiveDate;
 
+use super::cell;
 use super::message::words;
 use crate::document::{Table, Value};
 
@@ -141,6 +142,9 @@ pub fn parse_pool(text: &str) -> Result<String, String> {
 /// Reads a coupon's code: what a member can type, without spaces.
 pub fn parse_code(text: &str) -> Result<String, String> {
     let code = text.trim();
+    if !code.is_empty() && cell::parse_key(code).is_err() {
+        return Err("this is no code, but what a spreadsheet or a database made of one".to_owned());
+    }
     if code.is_empty() || code.chars().count() > 64 {
         return Err("a code has 1 to 64 letters".to_owned());
     }

@@ -82,12 +82,25 @@ pub enum BirthDate {
     Yearless(MonthDay),
 }
 
+/// Reads the name of an attribute: letters, digits, `_` and `-`, first a letter; in lower case, however it is
+/// written. Other signs would be a path into the attributes to one database or the other.
+pub fn parse_attribute(text: &str) -> Result<String, String> {
+    let name = super::text::tidy(&super::text::clean(text)).to_lowercase();
+    let fits = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '\u{200c}');
+    if name.starts_with(char::is_alphabetic) && name.chars().all(fits) && name.chars().count() <= 64 {
+        return Ok(name);
+    }
+    Err(format!(
+        "`{text}` cannot be the name of an attribute; write letters, digits, _ and -, first a letter, at most 64"
+    ))
+}
+
 impl BirthDate {
     /// Reads a date of either calendar, or `--MM-DD`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let plain = super::text::ascii_digits(text.trim()).replace('/', "-");
         let Some(rest) = plain.strip_prefix("--") else {
-            return super::calendar::parse_date(&plain).map(Self::Full);
+            return super::calendar::parse_life_date(&plain).map(Self::Full);
         };
         let wrong = || format!("`{text}` is not a birth date; write 1990-05-21, 1369/02/31 or --05-21");
         let (month, day) = rest.split_once('-').ok_or_else(wrong)?;

@@ -138,6 +138,8 @@ words! {
         Restored = "restored",
         /// The content could not be rendered for this member.
         RenderFailed = "render_failed",
+        /// It cannot be made into what a server takes; none was asked.
+        Unbuildable = "unbuildable",
         /// The server does not know the recipient.
         BadRecipient = "bad_recipient",
         /// The server refused the sender or the message for a reason of policy.
@@ -214,6 +216,9 @@ pub struct Envelope {
     pub purpose: Purpose,
     /// The e-mail address, or the phone number in E.164.
     pub to: String,
+    /// The member's own address, by which policy judged, where `to` is another (`redirect_all_to`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meant_for: Option<String>,
     /// Who may have the message already, and takes it only once: nobody else is given it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<String>,

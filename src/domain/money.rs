@@ -1,5 +1,15 @@
 //! Money in minor units with its currency (ISO 4217).
 
+use super::number::{self, Number};
+
+/// The currencies in use (ISO 4217).
+const CURRENCIES: &str = "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP \
+    BYN BZD CAD CDF CHF CLF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD \
+    GNF GTQ GYD HKD HNL HRK HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP \
+    LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK \
+    PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SLL SOS SRD SSP STN SVC SYP SZL THB TJS TMT \
+    TND TOP TRY TTD TWD TZS UAH UGX USD UYI UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG ZWL";
+
 /// How many decimals a currency has. ISO 4217 gives most currencies two.
 pub fn decimals(currency: &str) -> u32 {
     match currency {
@@ -13,8 +23,10 @@ pub fn decimals(currency: &str) -> u32 {
 /// A currency code: three letters, upper case.
 pub fn parse_currency(text: &str) -> Result<String, String> {
     let code = text.trim().to_ascii_uppercase();
-    if code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase()) {
+    if CURRENCIES.split(' ').any(|known| known == code) {
         Ok(code)
+    } else if ["IRT", "TOM", "TMN"].contains(&code.as_str()) {
+        Err(format!("`{text}` has no ISO 4217 code; write amounts in rial (ten for a toman), and IRR"))
     } else {
         Err(format!("`{text}` is not a currency; write its ISO 4217 code, such as IRR or EUR"))
     }
@@ -22,31 +34,15 @@ pub fn parse_currency(text: &str) -> Result<String, String> {
 
 /// Reads an amount in major units (`29.33`, `1,250,000`, `۱۲۵۰۰۰`) into minor units.
 pub fn parse_amount(text: &str, currency: &str) -> Result<i64, String> {
-    let wrong = || format!("`{text}` is not an amount; write it like 29.33");
-    let plain: String =
-        super::text::ascii_digits(text.trim()).chars().map(|c| if c == '٫' { '.' } else { c }).collect();
-    let plain = if grouped(&plain) { plain.replace([',', '٬'], "") } else { plain };
-    if plain.starts_with('-') {
+    let digits = decimals(currency) as usize;
+    let Number { is_negative, whole, fraction } = number::parse(text, digits)?;
+    if is_negative {
         return Err(format!("`{text}` is negative; write refunds with `status` refunded"));
     }
-    let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
-    let digits = decimals(currency) as usize;
-    let fraction = fraction.trim_end_matches('0');
     if fraction.len() > digits {
         return Err(format!("`{text}` has more than the {digits} decimals of {currency}"));
     }
-    if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
-        return Err(wrong());
-    }
-    format!("{whole}{fraction:0<digits$}").parse().map_err(|_| wrong())
-}
-
-/// Whether every group separator stands before exactly three digits.
-fn grouped(text: &str) -> bool {
-    let whole = text.split('.').next().unwrap_or_default();
-    let mut groups = whole.split([',', '٬']);
-    let first = groups.next().unwrap_or_default();
-    (1..=3).contains(&first.trim_start_matches('-').len()) && groups.all(|g| g.len() == 3)
+    format!("{whole}{fraction:0<digits$}").parse().map_err(|_| format!("`{text}` is too much to be an amount"))
 }
 
 /// Minor units as a plain decimal in major units; no decimals when they are all zero.
@@ -76,10 +72,34 @@ mod tests {
             ("500", "JPY", 500),
             ("0.125", "KWD", 125),
             ("0", "USD", 0),
+            ("1,250.50", "EUR", 125_050),
+            ("12.5", "EUR", 1250),
+            ("1.500", "KWD", 1500),
         ] {
             assert_eq!(parse_amount(text, currency), Ok(minor), "{text}");
         }
-        for text in ["", "-5", "1.234", "abc", "1,2", ".5", "12,34.5", "99999999999999999999", "1.2.3", "NaN"] {
+        for code in ["usd", " IRR ", "Eur"] {
+            assert!(parse_currency(code).is_ok(), "{code}");
+        }
+        for code in ["", "euro", "IRT", "XYZ", "€"] {
+            assert!(parse_currency(code).is_err(), "{code}");
+        }
+        for text in [
+            "1.500",
+            "980.000",
+            "2.450.000",
+            "1,500",
+            "",
+            "-5",
+            "1.234",
+            "abc",
+            "1,2",
+            ".5",
+            "12,34.5",
+            "99999999999999999999",
+            "1.2.3",
+            "NaN",
+        ] {
             assert!(parse_amount(text, "USD").is_err(), "{text}");
         }
         assert_eq!(display(2933, "USD"), "29.33");

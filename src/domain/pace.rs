@@ -66,6 +66,13 @@ impl Meter {
         Ok(())
     }
 
+    /// Gives the place back that was taken last: nothing goes there.
+    pub fn give_back(&mut self) {
+        for span in &mut self.spans {
+            span.went.pop_back();
+        }
+    }
+
     /// Whether nothing it remembers matters any more.
     pub fn is_idle(&self, now: Duration) -> bool {
         self.queue_end <= now
@@ -140,6 +147,17 @@ mod tests {
         assert_eq!(meter.take(ms(6_000)), Err(ms(59_000)));
         assert!(!meter.is_idle(ms(7_000)));
         assert!(meter.is_idle(ms(90_000)));
+    }
+
+    #[test]
+    fn a_place_that_is_given_back_is_free_again() {
+        let mut meter = Meter::new(rate(Some(1), Some(2)));
+        for at in [0, 10, 20] {
+            assert_eq!(meter.take(ms(at)), Ok(()));
+            meter.give_back();
+        }
+        assert_eq!(meter.take(ms(30)), Ok(()));
+        assert_eq!(meter.take(ms(40)), Err(ms(990)));
     }
 
     proptest! {

@@ -15,12 +15,19 @@ impl Rows for Coupons<'_> {
     type Row = Coupon;
     const REQUIRED: &'static [&'static str] = &["code"];
     const OPTIONAL: &'static [&'static str] = &["pool"];
+    const KEYS: &'static [&'static str] = &["code"];
 
-    fn decode(&self, cells: &Cells<'_>) -> Result<Coupon, String> {
-        let code = parse_code(cells.require("code")?).map_err(|reason| format!("code: {reason}"))?;
-        let pool = cells.parse("pool", parse_pool)?.or_else(|| self.pool.map(str::to_owned));
-        let pool = pool.ok_or("no pool is named; add the column `pool`, or say --pool NAME")?;
-        Ok(Coupon { code, pool })
+    fn decode(&self, cells: &Cells<'_>) -> Option<Coupon> {
+        let code = cells.require("code", parse_code);
+        let pool = match cells.get("pool") {
+            Some(_) => cells.parse("pool", parse_pool),
+            None => self.pool.map(str::to_owned),
+        };
+        if pool.is_none() && cells.get("pool").is_none() {
+            let reason = "no pool is named; add the column `pool`, or say --pool NAME".to_owned();
+            cells.problems.borrow_mut().push(reason);
+        }
+        Some(Coupon { code: code?, pool: pool? })
     }
 
     fn key(row: &Coupon) -> &str {
@@ -38,6 +45,6 @@ impl Rows for Coupons<'_> {
             Some((index, format!("the code is in the pool `{pool}` already")))
         };
         let bad = rows.iter().enumerate().filter_map(elsewhere).collect();
-        Ok((Upserted { inserted, updated: 0 }, bad))
+        Ok((Upserted { inserted, ..Upserted::default() }, bad))
     }
 }

@@ -1,26 +1,50 @@
-//! Imports: CSV files of members, purchases, suppressions and coupon codes, streamed in batches. Good rows are
+//! Imports: CSV files of members, purchases, suppressions, consents and coupon codes, streamed in batches. Good rows are
 //! kept, bad ones go to the rejects file with line and reason. Importing a file twice changes nothing.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
-use csv::{ByteRecord, ReaderBuilder};
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::domain::member::Brand;
+use crate::domain::cell;
+use crate::domain::member::{Brand, parse_attribute};
+use crate::domain::message::Channel;
+use crate::domain::text::{clean, unguarded};
 use crate::store::members::Upserted;
 use crate::store::{Store, StoreError};
 
+mod consents;
 mod coupons;
 mod members;
 mod purchases;
+mod records;
+mod rejects;
 mod suppressions;
+
+use records::{Record, Records};
+use rejects::{Reject, Rejects};
 
 /// Rows written in one transaction.
 const BATCH: usize = 2_000;
+
+/// Bytes of the file from which a batch is written before it has so many rows.
+const HEAVY: usize = 8 << 20;
+
+/// Columns of a file.
+const MOST_COLUMNS: usize = 1_000;
+
+/// Characters of a cell: names and ids, and what may be a text.
+const LONGEST_WORD: usize = 200;
+const LONGEST_TEXT: usize = 10_000;
+
+/// Rows whose ids are remembered, to say that one stands twice.
+const REMEMBERED: usize = 3_500_000;
 
 /// How long after each other a batch is tried again.
 const AGAIN: [Duration; 5] = [
@@ -37,6 +61,7 @@ pub enum Kind<'a> {
     Members,
     Purchases,
     Suppressions,
+    Consents,
     Coupons {
         /// That of the rows that name none.
         pool: Option<&'a str>,
@@ -51,6 +76,12 @@ pub struct Imported {
     pub updated: u64,
     pub unchanged: u64,
     pub rejected: u64,
+    /// Rows with the id of an earlier row of the file; the later one counts. Known of the first 3,500,000 ids.
+    pub repeated: u64,
+    /// Consents that rejected rows took back: a readable "no" counts, whatever is wrong with its row.
+    pub withdrawn: u64,
+    /// Rows about somebody who was erased: nothing of them is stored.
+    pub erased: u64,
 }
 
 /// Why an import cannot begin or go on. What was read before stays imported.
@@ -63,6 +94,13 @@ pub enum ImportError {
     Header { file: String, reason: String },
     #[error("cannot write rejected rows to {file}: {reason}")]
     Rejects { file: String, reason: String },
+    /// Somebody asked it to.
+    #[error(
+        "stopped before line {line} of {file}: {} rows were read, {} of them new, {} changed, {} rejected; \
+         import the file again for the rest",
+        .done.rows, .done.inserted, .done.updated, .done.rejected
+    )]
+    Stopped { file: String, line: u64, done: Imported },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -73,15 +111,10 @@ pub struct Import<'a> {
     pub brand: &'a Brand,
     pub clock: &'a Clock,
     pub file: &'a Path,
-    /// Where bad rows go; created with the first of them.
+    /// Where bad rows go; created with the first of them. What an earlier import left there is removed.
     pub rejects: PathBuf,
-}
-
-/// A row that is not imported.
-struct Reject {
-    line: u64,
-    reason: String,
-    raw: Vec<u8>,
+    /// Ends it after the batch that is being written.
+    pub stop: &'a CancellationToken,
 }
 
 /// The columns of a file, checked against those of its kind.
@@ -100,29 +133,80 @@ impl Columns {
     }
 }
 
-/// The cells of one row, by column.
-struct Cells<'r> {
-    columns: &'r Columns,
-    row: Vec<&'r str>,
+/// The cells of one row, by column, and what is wrong with them. All are cleaned in the same way.
+struct Cells<'c> {
+    columns: &'c Columns,
+    /// Empty where the cell is, or cannot be read.
+    row: Vec<String>,
+    problems: RefCell<Vec<String>>,
 }
 
-impl<'r> Cells<'r> {
-    /// The trimmed cell; `None` where it is empty or the file has no such column.
-    fn get(&self, name: &str) -> Option<&'r str> {
-        let cell = self.row.get(self.columns.index(name)?)?.trim();
-        (!cell.is_empty()).then_some(cell)
+impl<'c> Cells<'c> {
+    /// Of a damaged row those before the damage.
+    fn new<R: Rows>(columns: &'c Columns, record: &[Vec<u8>]) -> Self {
+        let mut problems = Vec::new();
+        let read = |(name, bytes): (&String, &Vec<u8>)| {
+            read_cell(bytes, R::KEYS.contains(&name.as_str()), longest::<R>(name)).unwrap_or_else(|reason| {
+                problems.push(format!("{name}{reason}"));
+                String::new()
+            })
+        };
+        let row = columns.names.iter().zip(record).map(read).collect();
+        Self { columns, row, problems: RefCell::new(problems) }
     }
 
-    /// A cell that must not be empty.
-    fn require(&self, name: &str) -> Result<&'r str, String> {
-        self.get(name).ok_or_else(|| format!("{name} is empty"))
+    /// The cell; `None` where it is empty or the file has no such column.
+    fn get(&self, name: &str) -> Option<&str> {
+        self.row.get(self.columns.index(name)?).map(String::as_str).filter(|cell| !cell.is_empty())
     }
 
     /// A cell that `parse` understands.
-    fn parse<T>(&self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<T>, String> {
-        self.get(name).map(|cell| parse(cell).map_err(|reason| format!("{name}: {reason}"))).transpose()
+    fn parse<T>(&self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let parsed = parse(self.get(name)?);
+        parsed.map_err(|reason| self.problem(name, &reason)).ok()
+    }
+
+    /// The same of a cell that must not be empty.
+    fn require<T>(&self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let is_about = |rest: &str| rest.starts_with([' ', ':']);
+        let is_known = |problem: &String| problem.strip_prefix(name).is_some_and(is_about);
+        if self.get(name).is_none() && !self.problems.borrow().iter().any(is_known) {
+            self.problems.borrow_mut().push(format!("{name} is empty"));
+        }
+        self.parse(name, parse)
+    }
+
+    fn problem(&self, name: &str, reason: &str) {
+        self.problems.borrow_mut().push(format!("{name}: {reason}"));
     }
 }
+
+/// A cell's text, or what follows its column's name in the reason. What only says that there is nothing is empty, but
+/// no key; what a spreadsheet has spoilt cannot be read.
+fn read_cell(bytes: &[u8], is_key: bool, longest: usize) -> Result<String, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| " is not UTF-8; save the file as CSV in UTF-8")?;
+    let text = clean(unguarded(text.trim()));
+    if text.contains(char::is_control) {
+        return Err(if text.contains('\0') { " holds a zero byte" } else { " holds a control character" }.to_owned());
+    }
+    if text.len() > longest && text.chars().count() > longest {
+        return Err(format!(" is longer than {longest} characters"));
+    }
+    if let Some(what) = cell::slip(&text) {
+        return Err(format!(": `{text}` {what}"));
+    }
+    if !is_key && cell::is_nothing(&text) {
+        return Ok(String::new());
+    }
+    Ok(text.into_owned())
+}
+
+fn longest<R: Rows>(name: &str) -> usize {
+    if R::TEXTS.contains(&name) || name.starts_with(ATTRIBUTES) { LONGEST_TEXT } else { LONGEST_WORD }
+}
+
+/// How the columns of a member's attributes begin.
+const ATTRIBUTES: &str = "attributes.";
 
 /// What differs between kinds of files.
 trait Rows {
@@ -131,88 +215,159 @@ trait Rows {
     const REQUIRED: &'static [&'static str];
     /// Columns that it may have.
     const OPTIONAL: &'static [&'static str];
-    /// Whether columns of any other name may follow this prefix.
-    const FREE_PREFIX: Option<&'static str> = None;
-    /// Decodes a row.
-    fn decode(&self, cells: &Cells<'_>) -> Result<Self::Row, String>;
+    /// Columns that say which thing a row is about.
+    const KEYS: &'static [&'static str];
+    /// Columns that may hold more than a few words.
+    const TEXTS: &'static [&'static str] = &[];
+    /// Whether it may have columns of attributes.
+    const HAS_ATTRIBUTES: bool = false;
+    /// Decodes a row; `None`, or a problem of the cells, where it cannot be taken.
+    fn decode(&self, cells: &Cells<'_>) -> Option<Self::Row>;
     /// What must stand only once in a batch.
     fn key(row: &Self::Row) -> &str;
+    /// What a second row of the same file repeats.
+    fn identity(row: &Self::Row) -> String {
+        Self::key(row).to_owned()
+    }
+    /// The consents that a row takes back, though it cannot be taken.
+    fn withdrawn(&self, _cells: &Cells<'_>) -> Vec<(String, Channel)> {
+        Vec::new()
+    }
     /// Writes a batch; rows that turn out bad are given back by position, with the reason.
     async fn write(
         &self,
         rows: Vec<Self::Row>,
         columns: &Columns,
     ) -> Result<(Upserted, Vec<(usize, String)>), StoreError>;
+    /// Writes what could only be written once the whole file was read.
+    async fn finish(&self, _columns: &Columns) -> Result<Upserted, StoreError> {
+        Ok(Upserted::default())
+    }
+    /// Takes consents back; gives how many were given.
+    async fn withdraw(&self, _consents: &[(String, Channel)]) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+}
+
+/// What is to be written next.
+struct Batch<Row> {
+    rows: Vec<Row>,
+    /// Where each stands, and how.
+    places: Vec<(u64, Vec<u8>)>,
+    weight: usize,
+    keys: HashSet<String>,
+    withdrawn: Vec<(String, Channel)>,
+}
+
+impl<Row> Batch<Row> {
+    fn is_full(&self) -> bool {
+        self.rows.len() >= BATCH || self.withdrawn.len() >= BATCH || self.weight > HEAVY
+    }
+}
+
+/// The ids that stood in the file before, as hashes.
+#[derive(Default)]
+struct Seen {
+    hashes: HashSet<u64>,
+    hasher: RandomState,
+}
+
+impl Seen {
+    fn holds(&mut self, id: &str) -> bool {
+        let hash = self.hasher.hash_one(id);
+        if self.hashes.len() < REMEMBERED { !self.hashes.insert(hash) } else { self.hashes.contains(&hash) }
+    }
 }
 
 impl Import<'_> {
     /// Imports the file. `progress` is told how many bytes of it were read.
     pub async fn run(&self, kind: Kind<'_>, progress: &mut (dyn FnMut(u64) + Send)) -> Result<Imported, ImportError> {
+        let (store, brand, now) = (self.store, self.brand, self.clock.now());
         match kind {
             Kind::Members => {
-                let now = self.clock.now().timestamp_millis();
-                self.stream(members::Members { store: self.store, brand: self.brand, now }, progress).await
+                self.stream(members::Members { store, brand, now, names: Mutex::default() }, progress).await
             }
-            Kind::Purchases => {
-                self.stream(purchases::Purchases { store: self.store, brand: self.brand }, progress).await
-            }
-            Kind::Coupons { pool } => self.stream(coupons::Coupons { store: self.store, pool }, progress).await,
-            Kind::Suppressions => {
-                let now = self.clock.now().timestamp_millis();
-                self.stream(suppressions::Suppressions { store: self.store, brand: self.brand, now }, progress).await
-            }
+            Kind::Purchases => self.stream(purchases::Purchases { store, brand, now }, progress).await,
+            Kind::Coupons { pool } => self.stream(coupons::Coupons { store, pool }, progress).await,
+            Kind::Suppressions => self.stream(suppressions::Suppressions { store, brand, now }, progress).await,
+            Kind::Consents => self.stream(consents::Consents { store, brand, now }, progress).await,
         }
     }
 
     async fn stream<R: Rows>(&self, rows: R, progress: &mut (dyn FnMut(u64) + Send)) -> Result<Imported, ImportError> {
         let name = self.file.display().to_string();
         let unreadable =
-            |error: &dyn std::fmt::Display| ImportError::Unreadable { file: name.clone(), reason: error.to_string() };
-        let file = File::open(self.file).map_err(|error| unreadable(&error))?;
-        let mut reader =
-            ReaderBuilder::new().flexible(true).has_headers(false).from_reader(WithoutMark::new(BufReader::new(file)));
-        let mut record = ByteRecord::new();
-        if !reader.read_byte_record(&mut record).map_err(|error| unreadable(&error))? {
-            return Err(ImportError::Header {
-                file: name,
-                reason: "the file is empty; its first line names the columns".to_owned(),
-            });
-        }
-        let columns = header::<R>(&record).map_err(|reason| ImportError::Header { file: name.clone(), reason })?;
+            |error: std::io::Error| ImportError::Unreadable { file: name.clone(), reason: error.to_string() };
+        let mut records = Records::new(File::open(self.file).map_err(unreadable)?);
+        let mut rejects = Rejects::begin(&self.rejects, self.file)?;
+        let first = records.next(None).map_err(unreadable)?.unwrap_or_default();
+        let columns = header::<R>(first).map_err(|reason| ImportError::Header { file: name.clone(), reason })?;
         let mut done = Imported::default();
-        let mut rejects = Rejects { file: &self.rejects, writer: None };
-        let mut batch: Vec<(R::Row, u64, Vec<u8>)> = Vec::with_capacity(BATCH);
-        let mut keys = HashSet::new();
-        loop {
-            let more = match reader.read_byte_record(&mut record) {
-                Ok(more) => more,
-                Err(error) => return Err(unreadable(&error)),
+        let mut seen = Seen::default();
+        let mut batch = Batch {
+            rows: Vec::with_capacity(BATCH),
+            places: Vec::with_capacity(BATCH),
+            weight: 0,
+            keys: HashSet::new(),
+            withdrawn: Vec::new(),
+        };
+        let ended = loop {
+            let record = match records.next(Some(columns.names.len())) {
+                Ok(Some(record)) => record,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(unreadable(error)),
             };
-            if !more {
-                break;
-            }
-            let line = record.position().map_or(0, csv::Position::line);
-            if record.len() == 1 && record[0].iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
             done.rows += 1;
-            match decode(&rows, &columns, &record) {
-                Ok(row) => {
-                    if keys.contains(R::key(&row)) || batch.len() == BATCH {
-                        self.flush(&rows, &columns, &mut batch, &mut done, &mut rejects).await?;
-                        keys.clear();
-                        progress(reader.position().byte());
-                    }
-                    keys.insert(R::key(&row).to_owned());
-                    batch.push((row, line, raw(&record)));
+            let Judged { row, withdrawn, reason } = judge(&rows, &columns, &record);
+            let touched = row.iter().map(R::key).chain(withdrawn.iter().map(|(id, _)| id.as_str()));
+            let repeats = touched.filter(|key| batch.keys.contains(*key)).count() > 0;
+            if repeats || batch.is_full() {
+                if let Err(error) = self.flush(&rows, &columns, &mut batch, &mut done, &mut rejects).await {
+                    break Err(error);
                 }
-                Err(reason) => rejects.add(Reject { line, reason, raw: raw(&record) }, &mut done)?,
+                progress(records.position());
+                if self.stop.is_cancelled() {
+                    let rows = done.rows - 1;
+                    let done = Imported {
+                        rows,
+                        unchanged: rows - done.rejected - done.erased - done.inserted - done.updated,
+                        ..done
+                    };
+                    break Err(ImportError::Stopped { file: name.clone(), line: record.line, done });
+                }
             }
-        }
-        self.flush(&rows, &columns, &mut batch, &mut done, &mut rejects).await?;
-        progress(reader.position().byte());
-        rejects.finish()?;
-        done.unchanged = done.rows - done.rejected - done.inserted - done.updated;
+            batch.keys.extend(withdrawn.iter().map(|(id, _)| id.clone()));
+            batch.withdrawn.extend(withdrawn);
+            if let Some(row) = row {
+                done.repeated += u64::from(seen.holds(&R::identity(&row)));
+                batch.keys.insert(R::key(&row).to_owned());
+                batch.weight += record.raw.len();
+                batch.rows.push(row);
+                batch.places.push((record.line, record.raw));
+            } else if let Err(error) = rejects.add(Reject { line: record.line, reason, raw: record.raw }) {
+                break Err(error);
+            } else {
+                done.rejected += 1;
+            }
+        };
+        let ended = match ended {
+            Ok(()) => self.flush(&rows, &columns, &mut batch, &mut done, &mut rejects).await,
+            failed => failed,
+        };
+        let ended = match ended {
+            Ok(()) => again(async || rows.finish(&columns).await)
+                .await
+                .map(|last| {
+                    done.inserted += last.inserted;
+                    done.updated += last.updated;
+                })
+                .map_err(ImportError::from),
+            failed => failed,
+        };
+        progress(records.position());
+        // Whatever stopped the import, the rows that were set aside by then are there.
+        rejects.finish().and(ended)?;
+        done.unchanged = done.rows - done.rejected - done.erased - done.inserted - done.updated;
         Ok(done)
     }
 
@@ -220,66 +375,112 @@ impl Import<'_> {
         &self,
         rows: &R,
         columns: &Columns,
-        batch: &mut Vec<(R::Row, u64, Vec<u8>)>,
+        batch: &mut Batch<R::Row>,
         done: &mut Imported,
         rejects: &mut Rejects<'_>,
     ) -> Result<(), ImportError> {
-        if batch.is_empty() {
+        batch.keys.clear();
+        batch.weight = 0;
+        let withdrawn = std::mem::take(&mut batch.withdrawn);
+        if !withdrawn.is_empty() {
+            done.withdrawn += again(async || rows.withdraw(&withdrawn).await).await?;
+        }
+        let decoded = std::mem::take(&mut batch.rows);
+        let mut places = std::mem::take(&mut batch.places);
+        if decoded.is_empty() {
             return Ok(());
         }
-        let mut decoded = Vec::with_capacity(batch.len());
-        let mut places = Vec::with_capacity(batch.len());
-        for (row, line, raw) in batch.drain(..) {
-            decoded.push(row);
-            places.push((line, raw));
-        }
-        let (upserted, bad) = write(rows, decoded, columns).await?;
+        let (upserted, bad) = again(async || rows.write(decoded.clone(), columns).await).await?;
         done.inserted += upserted.inserted;
         done.updated += upserted.updated;
+        done.erased += upserted.erased;
         for (index, reason) in bad {
             let (line, raw) = std::mem::take(&mut places[index]);
-            rejects.add(Reject { line, reason, raw }, done)?;
+            rejects.add(Reject { line, reason, raw })?;
+            done.rejected += 1;
         }
         Ok(())
     }
 }
 
-/// Writes a batch; again where another transaction was in the way, or the database was away for a moment. Writing
-/// it twice, should the answer to a commit be lost, changes nothing.
-async fn write<R: Rows>(
-    rows: &R,
-    batch: Vec<R::Row>,
-    columns: &Columns,
-) -> Result<(Upserted, Vec<(usize, String)>), StoreError> {
-    for again in AGAIN {
-        match rows.write(batch.clone(), columns).await {
+/// What a row brings: itself, or the reason why it is set aside and the consents that it takes back all the same.
+struct Judged<Row> {
+    row: Option<Row>,
+    withdrawn: Vec<(String, Channel)>,
+    reason: String,
+}
+
+fn judge<R: Rows>(rows: &R, columns: &Columns, record: &Record) -> Judged<R::Row> {
+    let cells = Cells::new::<R>(columns, &record.cells);
+    let set_aside = |withdrawn, reason| Judged { row: None, withdrawn, reason };
+    if let Some(fault) = &record.fault {
+        return set_aside(rows.withdrawn(&cells), fault.clone());
+    }
+    if record.cells.len() != columns.names.len() {
+        // Nobody knows which cell is which.
+        let reason = format!("the row has {} columns, the header {}", record.cells.len(), columns.names.len());
+        return set_aside(Vec::new(), reason);
+    }
+    match rows.decode(&cells) {
+        Some(row) if cells.problems.borrow().is_empty() => {
+            Judged { row: Some(row), withdrawn: Vec::new(), reason: String::new() }
+        }
+        _ => {
+            let withdrawn = rows.withdrawn(&cells);
+            set_aside(withdrawn, cells.problems.take().join("; "))
+        }
+    }
+}
+
+/// Writes; again where another transaction was in the way, or the database was away for a moment. Writing twice,
+/// should the answer to a commit be lost, changes nothing.
+async fn again<T>(mut write: impl AsyncFnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    for wait in AGAIN {
+        match write().await {
             Err(error) if error.is_transient() => {
                 tracing::warn!(%error, "a batch of the import is tried again");
-                tokio::time::sleep(again).await;
+                tokio::time::sleep(wait).await;
             }
             done => return done,
         }
     }
-    rows.write(batch, columns).await
+    write().await
 }
 
-fn header<R: Rows>(record: &ByteRecord) -> Result<Columns, String> {
-    if std::str::from_utf8(record.as_slice()).is_err() {
-        return Err("the header is not UTF-8; save the file as CSV in UTF-8".to_owned());
+fn header<R: Rows>(record: Record) -> Result<Columns, String> {
+    if record.line == 0 {
+        return Err("the file is empty; its first line names the columns".to_owned());
     }
-    let names: Vec<String> =
-        record.iter().map(|cell| String::from_utf8_lossy(cell).trim().to_ascii_lowercase()).collect();
-    for (index, name) in names.iter().enumerate() {
-        let free = R::FREE_PREFIX.is_some_and(|prefix| name.len() > prefix.len() && name.starts_with(prefix));
-        if !free && !R::REQUIRED.contains(&name.as_str()) && !R::OPTIONAL.contains(&name.as_str()) {
-            if names.len() == 1 && name.contains([';', '\t']) {
+    if let Some(fault) = record.fault {
+        return Err(fault);
+    }
+    if record.cells.len() > MOST_COLUMNS {
+        return Err(format!("the file has {} columns; at most {MOST_COLUMNS} can be read", record.cells.len()));
+    }
+    let mut names = Vec::new();
+    for cell in &record.cells {
+        let text = std::str::from_utf8(cell).ok().filter(|text| !text.contains('\0'));
+        let text = text.ok_or("the header is not UTF-8; save the file as CSV in UTF-8")?;
+        names.push(clean(text).to_lowercase());
+    }
+    if names.iter().all(String::is_empty) && names.len() == 1 {
+        return Err("the file is empty; its first line names the columns".to_owned());
+    }
+    for index in 0..names.len() {
+        let name = names[index].clone();
+        let attribute = name.strip_prefix(ATTRIBUTES).filter(|rest| R::HAS_ATTRIBUTES && !rest.is_empty());
+        if let Some(attribute) = attribute {
+            let attribute = parse_attribute(attribute).map_err(|reason| format!("the column `{name}`: {reason}"))?;
+            names[index] = format!("{ATTRIBUTES}{attribute}");
+        } else if !R::REQUIRED.contains(&name.as_str()) && !R::OPTIONAL.contains(&name.as_str()) {
+            if names.len() == 1 && record.raw.iter().any(|byte| matches!(byte, b';' | b'\t')) {
                 return Err("the columns are not separated by commas; save the file as CSV with commas".to_owned());
             }
-            let free = R::FREE_PREFIX.map(|_| "attributes.*");
+            let free = R::HAS_ATTRIBUTES.then_some("attributes.*");
             let known: Vec<&str> = R::REQUIRED.iter().chain(R::OPTIONAL).copied().chain(free).collect();
-            return Err(format!("unknown column `{name}`; {}", crate::document::expected(name, &known)));
+            return Err(format!("unknown column `{name}`; {}", crate::document::expected(&name, &known)));
         }
-        if names[..index].contains(name) {
+        if names[..index].contains(&names[index]) {
             return Err(format!("the column `{name}` stands here twice"));
         }
     }
@@ -289,98 +490,4 @@ fn header<R: Rows>(record: &ByteRecord) -> Result<Columns, String> {
         }
     }
     Ok(Columns { names })
-}
-
-fn decode<R: Rows>(rows: &R, columns: &Columns, record: &ByteRecord) -> Result<R::Row, String> {
-    if record.len() != columns.names.len() {
-        return Err(format!("the row has {} columns, the header {}", record.len(), columns.names.len()));
-    }
-    let mut row = Vec::with_capacity(record.len());
-    for (index, cell) in record.iter().enumerate() {
-        let text = std::str::from_utf8(cell)
-            .map_err(|_| format!("{} is not UTF-8; save the file as CSV in UTF-8", columns.names[index]))?;
-        if text.contains('\0') {
-            return Err(format!("{} holds a zero byte", columns.names[index]));
-        }
-        row.push(text);
-    }
-    rows.decode(&Cells { columns, row })
-}
-
-/// The row as CSV again, for the rejects file.
-fn raw(record: &ByteRecord) -> Vec<u8> {
-    let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
-    // Writing to memory does not fail.
-    let _ = writer.write_byte_record(record);
-    writer.into_inner().unwrap_or_default()
-}
-
-/// The rejects file: `line,reason,row`.
-struct Rejects<'a> {
-    file: &'a Path,
-    writer: Option<csv::Writer<File>>,
-}
-
-impl Rejects<'_> {
-    fn add(&mut self, reject: Reject, done: &mut Imported) -> Result<(), ImportError> {
-        done.rejected += 1;
-        let failed = |error: &dyn std::fmt::Display| ImportError::Rejects {
-            file: self.file.display().to_string(),
-            reason: error.to_string(),
-        };
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            None => {
-                let mut writer = csv::Writer::from_path(self.file).map_err(|error| failed(&error))?;
-                writer.write_record(["line", "reason", "row"]).map_err(|error| failed(&error))?;
-                self.writer.insert(writer)
-            }
-        };
-        let row = String::from_utf8_lossy(&reject.raw);
-        writer.write_record([&reject.line.to_string(), &reject.reason, row.trim_end()]).map_err(|error| failed(&error))
-    }
-
-    fn finish(&mut self) -> Result<(), ImportError> {
-        match &mut self.writer {
-            Some(writer) => writer.flush().map_err(|error| ImportError::Rejects {
-                file: self.file.display().to_string(),
-                reason: error.to_string(),
-            }),
-            None => Ok(()),
-        }
-    }
-}
-
-/// A reader that skips the byte-order mark with which spreadsheets begin a file.
-struct WithoutMark<R> {
-    inner: R,
-    begun: bool,
-}
-
-impl<R: Read> WithoutMark<R> {
-    const fn new(inner: R) -> Self {
-        Self { inner, begun: false }
-    }
-}
-
-impl<R: Read> Read for WithoutMark<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        if self.begun {
-            return self.inner.read(buffer);
-        }
-        self.begun = true;
-        let mut first = [0_u8; 3];
-        let mut have = 0;
-        while have < 3 {
-            match self.inner.read(&mut first[have..])? {
-                0 => break,
-                count => have += count,
-            }
-        }
-        let start = if first == [0xef, 0xbb, 0xbf] { &[] } else { &first[..have] };
-        // The caller's buffer is larger than three bytes: csv reads in blocks.
-        let mut rest = &mut buffer[..];
-        rest.write_all(start)?;
-        if start.is_empty() { self.inner.read(buffer) } else { Ok(start.len()) }
-    }
 }

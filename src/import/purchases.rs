@@ -2,12 +2,17 @@
 
 use std::collections::HashMap;
 
+use super::members::moment;
 use super::{Cells, Columns, Rows};
-use crate::domain::calendar::parse_instant;
+use crate::domain::Instant;
+use crate::domain::calendar::local_date;
+use crate::domain::cell::parse_key;
+use crate::domain::gift::parse_code;
 use crate::domain::member::Brand;
 use crate::domain::money::{parse_amount, parse_currency};
 use crate::domain::purchase::OrderStatus;
-use crate::domain::text::{ascii_digits, tidy};
+use crate::domain::text::tidy;
+use crate::store::erasure::{self, Named};
 use crate::store::members::{self, Upserted};
 use crate::store::purchases::{self, OPTIONAL_COLUMNS, PurchaseRow};
 use crate::store::{Store, StoreError};
@@ -15,6 +20,7 @@ use crate::store::{Store, StoreError};
 pub(super) struct Purchases<'a> {
     pub store: &'a Store,
     pub brand: &'a Brand,
+    pub now: Instant,
 }
 
 /// A row whose member is not looked up yet.
@@ -26,34 +32,53 @@ pub(super) struct Unresolved {
     amount: String,
 }
 
+impl Purchases<'_> {
+    /// An order or its delivery may be planned, but not years ahead.
+    fn moment(&self, cell: &str) -> Result<Instant, String> {
+        moment(cell, self.brand, self.now + chrono::Duration::days(366))
+    }
+
+    /// Not before the day of the order.
+    fn delivered_at(&self, cell: &str, purchased_at: Option<Instant>) -> Result<Instant, String> {
+        let (at, zone) = (self.moment(cell)?, self.brand.timezone);
+        match purchased_at {
+            Some(purchased_at) if local_date(zone, at) < local_date(zone, purchased_at) => {
+                Err(format!("`{cell}` is before the order was made"))
+            }
+            _ => Ok(at),
+        }
+    }
+}
+
 impl Rows for Purchases<'_> {
     type Row = Unresolved;
     const REQUIRED: &'static [&'static str] = &["order_id", "member_external_id", "purchased_at", "amount"];
     const OPTIONAL: &'static [&'static str] = &["currency", "status", "delivered_at", "items", "coupon_code"];
 
-    fn decode(&self, cells: &Cells<'_>) -> Result<Unresolved, String> {
-        let order_id = ascii_digits(cells.require("order_id")?);
-        let member = ascii_digits(cells.require("member_external_id")?);
-        let instant = |name| cells.parse(name, |cell| parse_instant(cell, self.brand.timezone));
-        let currency = cells.parse("currency", parse_currency)?.unwrap_or_else(|| self.brand.currency.clone());
-        cells.require("purchased_at")?;
-        let amount = cells.require("amount")?.to_owned();
+    const KEYS: &'static [&'static str] = &["order_id", "member_external_id"];
+    const TEXTS: &'static [&'static str] = &["items"];
+
+    fn decode(&self, cells: &Cells<'_>) -> Option<Unresolved> {
+        let order_id = cells.require("order_id", parse_key);
+        let member = cells.require("member_external_id", parse_key);
+        let purchased_at = cells.require("purchased_at", |cell| self.moment(cell));
+        let delivered_at = cells.parse("delivered_at", |cell| self.delivered_at(cell, purchased_at));
+        let currency = cells.parse("currency", parse_currency).unwrap_or_else(|| self.brand.currency.clone());
+        let amount = cells.require("amount", |cell| Ok(cell.to_owned()));
+        let status = cells.parse("status", |cell| cell.to_ascii_lowercase().parse::<OrderStatus>());
         let row = PurchaseRow {
             id: 0,
-            order_id,
+            order_id: order_id?,
             member_id: 0,
-            purchased_at: instant("purchased_at")?.map_or(0, |at| at.timestamp_millis()),
+            purchased_at: purchased_at?.timestamp_millis(),
             amount: 0,
             currency,
-            status: cells
-                .parse("status", |cell| cell.to_ascii_lowercase().parse::<OrderStatus>())?
-                .unwrap_or(OrderStatus::Paid)
-                .as_str(),
-            delivered_at: instant("delivered_at")?.map(|at| at.timestamp_millis()),
+            status: status.unwrap_or(OrderStatus::Paid).as_str(),
+            delivered_at: delivered_at.map(|at| at.timestamp_millis()),
             items: cells.get("items").map(tidy),
-            coupon_code: cells.get("coupon_code").map(str::to_owned),
+            coupon_code: cells.parse("coupon_code", parse_code),
         };
-        Ok(Unresolved { member, row, amount })
+        Some(Unresolved { member: member?, row, amount: amount? })
     }
 
     fn key(row: &Unresolved) -> &str {
@@ -73,9 +98,14 @@ impl Rows for Purchases<'_> {
         } else {
             HashMap::new()
         };
+        let named: Vec<_> = rows.iter().map(|row| vec![Named::Id(&row.member)]).collect();
+        let erased = erasure::erased(&mut tx, &named).await?;
         let mut good = Vec::with_capacity(rows.len());
         let mut bad = Vec::new();
         for (index, Unresolved { member, mut row, amount }) in rows.into_iter().enumerate() {
+            if erased[index] {
+                continue;
+            }
             let Some(id) = known.get(&member) else {
                 bad.push((index, format!("there is no member `{member}`; import members first")));
                 continue;
@@ -98,6 +128,7 @@ impl Rows for Purchases<'_> {
             purchases::upsert(&mut tx, &mut good, &columns.present(OPTIONAL_COLUMNS)).await?
         };
         tx.commit().await?;
-        Ok((upserted, bad))
+        let erased = erased.into_iter().filter(|erased| *erased).count() as u64;
+        Ok((Upserted { erased, ..upserted }, bad))
     }
 }

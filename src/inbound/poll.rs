@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::domain::message::{Content, ENVELOPE_VERSION, Envelope, Purpose, SmsWords};
 use crate::domain::sms::{Line, line_for};
 use crate::senders::sms::{Found, Receipted, Received, SmsFactory};
-use crate::senders::{Outcome, SenderFactory};
+use crate::senders::{Blame, Outcome, SenderFactory};
 use crate::settings::{Settings, Uncertain};
 use crate::store::answers::{self, Answer};
 use crate::store::receipts::{self, Lost};
@@ -231,11 +231,13 @@ impl Poller {
         let waiting = answers::take(&mut tx, now, now - ANSWER_WITHIN).await?;
         tx.commit().await?;
         for answer in waiting {
-            let outcome = sender.open().send(&self.envelope(&answer)).await;
+            let mut sender = sender.open();
+            let outcome = sender.send(&self.envelope(&answer)).await;
             match outcome {
                 Outcome::Retry { .. } | Outcome::Pause { .. } | Outcome::Later { .. } => {
+                    let lost = matches!(outcome, Outcome::Retry { blame: Blame::Lost, .. });
                     let mut tx = self.store.begin().await?;
-                    answers::give_back(&mut tx, &answer.key).await?;
+                    answers::give_back(&mut tx, &answer.key, lost.then(|| sender.name())).await?;
                     tx.commit().await?;
                 }
                 Outcome::Rejected { reply: why, .. } | Outcome::Uncertain { reply: why } => {
@@ -265,7 +267,8 @@ impl Poller {
             campaign: "reply".to_owned(),
             purpose,
             to,
-            only: None,
+            meant_for: None,
+            only: answer.only_by.clone(),
             content,
         }
     }

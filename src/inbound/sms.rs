@@ -62,7 +62,7 @@ impl Heard<'_> {
             let Some(called) = receipt.reference.as_ref().or(receipt.message.as_ref()) else { continue };
             let mut about = None;
             if let Some(own) = receipt.message.as_ref().and_then(|own| own.parse().ok()) {
-                about = events::about(tx, own).await?.filter(|about| about.channel.as_deref() == Some("sms"));
+                about = events::about(tx, own, Some(Channel::Sms)).await?;
             }
             let mut given = self.given(tx, about.as_ref()).await?;
             if given == Given::Never {
@@ -70,7 +70,7 @@ impl Heard<'_> {
                 if let Some(reference) = &receipt.reference
                     && let Some(id) = events::by_reference(tx, name, reference).await?
                 {
-                    about = events::about(tx, id).await?;
+                    about = events::about(tx, id, Some(Channel::Sms)).await?;
                     given = self.given(tx, about.as_ref()).await?;
                 }
             }
@@ -83,6 +83,7 @@ impl Heard<'_> {
                 message_id: about.as_ref().map(|about| about.id),
                 kind: kind.to_string(),
                 at: now,
+                channel: Channel::Sms.to_string(),
                 address: blocked.clone(),
                 detail: Some(receipt.status.clone()),
             };
@@ -158,6 +159,7 @@ impl Heard<'_> {
                 message_id: about,
                 kind: kind.to_string(),
                 at,
+                channel: Channel::Sms.to_string(),
                 address: Some(number.to_owned()),
                 detail: Some(purpose.to_string()),
             };
@@ -183,6 +185,7 @@ impl Heard<'_> {
                     purpose: purpose.to_string(),
                     text: text.clone(),
                     created_at: now.timestamp_millis(),
+                    only_by: None,
                 };
                 answers::insert(tx, &[answer]).await?;
             }

@@ -106,6 +106,7 @@ mod tests {
             campaign: "welcome".to_owned(),
             purpose: Purpose::Marketing,
             to: "a@example.com".to_owned(),
+            meant_for: None,
             only: None,
             content: Content::Email {
                 from: "Shop <hello@example.com>".to_owned(),

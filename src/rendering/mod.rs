@@ -17,6 +17,7 @@ pub mod headers;
 mod helpers;
 mod html;
 pub mod links;
+mod names;
 mod parse;
 mod pattern;
 pub mod sample;
@@ -83,6 +84,7 @@ impl Renderer {
         let mut renderer = Self { html: registry(true), plain: registry(false), names, patterns, broken };
         let mut problems = Vec::new();
         for (path, text) in files {
+            problems.extend(names::problems(folder, path, text));
             if path.ends_with(".yaml") {
                 renderer.add_pattern(folder, path, text, &mut problems);
                 continue;

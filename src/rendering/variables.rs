@@ -32,7 +32,7 @@ use crate::domain::calendar::local_date;
 use crate::domain::gift::Gift;
 use crate::domain::member::{Brand, Member, Track};
 use crate::domain::purchase::Purchase;
-use crate::domain::text::persian_digits;
+use crate::domain::text::{clean, persian_digits};
 use crate::domain::token::TokenKey;
 
 /// Every variable with a fixed name, for suggestions.
@@ -109,8 +109,13 @@ impl Variables<'_> {
 
     /// First and last name.
     pub fn full_name(&self) -> String {
-        let names = [&self.member.first_name, &self.member.last_name];
-        names.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" ")
+        [&self.member.first_name, &self.member.last_name]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .map(clean)
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     /// The HTML of the message, as far as it is tracked.
@@ -120,7 +125,8 @@ impl Variables<'_> {
 
     pub(super) fn context(&self) -> Context {
         let member = self.member;
-        let text = |value: &Option<String>| Value::from(value.as_deref().unwrap_or_default());
+        // Nothing that a member is called adds a line to a message.
+        let text = |value: &Option<String>| Value::from(clean(value.as_deref().unwrap_or_default()));
         let zone = member.zone(self.brand);
         let order = self.order;
         let mut values = json!({

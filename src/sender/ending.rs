@@ -21,6 +21,7 @@ impl Running {
             message_id: None,
             kind: EventKind::SoftBounced.to_string(),
             at: self.clock.now().timestamp_millis(),
+            channel: Channel::Email.to_string(),
             address: Some(work.envelope.to.to_lowercase()),
             detail: None,
         }
@@ -112,6 +113,7 @@ impl Running {
             id: message.id,
             claim,
             dispatch_no: message.dispatch_no,
+            channel: self.channel,
             sender: self.factory.name().to_owned(),
             state,
             reason: None,

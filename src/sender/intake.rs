@@ -11,7 +11,7 @@ use tokio::time::Instant as Monotonic;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{BACKOFF, LEASE, Receipt, Running, Work};
+use super::{BACKOFF, LEASE, Places, Receipt, Running, Work};
 use crate::catalog::{Catalog, CatalogError};
 use crate::domain::Instant;
 use crate::domain::campaign::Reach;
@@ -56,14 +56,29 @@ pub(super) enum Probe {
     UnderWay,
 }
 
-/// A message that may be sent, the token of its claim, and whether another channel stands behind it.
-type Claimed = (Message, Uuid, bool);
-
-/// A message that may go, and the places of today that it needs.
-type Admitted = (Claimed, Vec<Daily>);
+/// A message that may be sent.
+struct Claimed {
+    message: Message,
+    /// Whether another channel stands behind it.
+    falls_back: bool,
+    /// The places of today that it has.
+    places: Places,
+}
 
 /// A day in milliseconds.
 const DAY: i64 = 24 * 3_600_000;
+
+/// Where `redirect_all_to` differs between dispatcher and sender, they would hand a message to each other
+/// without end.
+const REDIRECTED: Duration = Duration::from_secs(60);
+
+/// A message that may go as far as policy is asked, and the numbers a day that hold for it.
+struct Allowed<'a> {
+    message: Message,
+    falls_back: bool,
+    envelope: &'a Envelope,
+    daily: Vec<Daily>,
+}
 
 /// Why the intake starts over.
 #[derive(Debug, thiserror::Error)]
@@ -237,14 +252,15 @@ impl Intake {
             }
         };
         trouble.over();
-        let mut work: HashMap<Uuid, Claimed> = claimed.into_iter().map(|claimed| (claimed.0.id, claimed)).collect();
+        let key = |claimed: &Claimed| (claimed.message.id, claimed.message.dispatch_no);
+        let mut work: HashMap<_, Claimed> = claimed.into_iter().map(|claimed| (key(&claimed), claimed)).collect();
         let mut settled = Vec::new();
         let mut passed = Vec::new();
         for Delivery { tag, envelope } in deliveries {
-            match work.remove(&envelope.message) {
-                Some((message, claim, falls_back)) => {
+            match work.remove(&(envelope.message, envelope.dispatch_no)) {
+                Some(Claimed { message, falls_back, places }) => {
                     let receipt = Receipt { consumer: self.consumer, tag };
-                    passed.push(Work { envelope, message, claim, receipt, falls_back });
+                    passed.push(Work { envelope, message, claim: token, receipt, falls_back, places });
                 }
                 // Another copy has it, or policy ended it: the store knows.
                 None => settled.push((tag, Settle::Acknowledge)),
@@ -282,6 +298,8 @@ impl Intake {
         if claimed.len() < wanted.len() {
             self.notice_older_store(&mut tx, &wanted).await?;
         }
+        let key = |envelope: &Envelope| (envelope.message, envelope.dispatch_no);
+        let envelopes: HashMap<_, &Envelope> = deliveries.iter().map(|d| (key(&d.envelope), &d.envelope)).collect();
         let around = catalog.surroundings(&mut tx, &claimed, now, Stock::Settled).await?;
         let silent = self.silent(&mut tx, &catalog).await?;
         let (mut pass, mut finished, mut released) = (Vec::new(), Vec::new(), Vec::new());
@@ -302,11 +320,15 @@ impl Intake {
                     let falls_back = campaign.is_some_and(|campaign| {
                         campaign.reach == Reach::Fallback && reaches_without(&facts, channel, campaign.purpose)
                     });
-                    match deliveries.iter().find(|d| d.envelope.message == message.id).map(|d| self.admit(&d.envelope))
-                    {
-                        Some(Ok(wanted)) => pass.push(((message, token, falls_back), wanted)),
-                        Some(Err(wait)) => finished.push(role.later(&message, token, wait)),
-                        None => {}
+                    let Some(envelope) = envelopes.get(&(message.id, message.dispatch_no)) else { continue };
+                    let address = around.members.get(&message.member_id).and_then(|member| member.address(channel));
+                    match self.aims(envelope, address) {
+                        Ok(()) => {
+                            let daily = self.daily(envelope);
+                            pass.push(Allowed { message, falls_back, envelope, daily });
+                        }
+                        Err(Duration::ZERO) => finished.push(blank(State::Planned)),
+                        Err(wait) => finished.push(role.later(&message, token, wait)),
                     }
                 }
                 // Reachable on another channel by now: dispatch renders it anew.
@@ -317,7 +339,7 @@ impl Intake {
                 Decision::Skip(reason) => finished.push(Finished { reason: Some(reason), ..blank(end_state(reason)) }),
             }
         }
-        let pass = self.of_today(&mut tx, pass, &mut finished, now).await?;
+        let pass = self.admitted(&mut tx, pass, token, &mut finished, now).await?;
         if !finished.is_empty() {
             claims::finish(&mut tx, &finished.iter().collect::<Vec<_>>(), now).await?;
         }
@@ -349,57 +371,82 @@ impl Intake {
         Ok(())
     }
 
-    /// Whether a message may go now: the places of today that it needs, or how long to wait.
-    fn admit(&self, envelope: &Envelope) -> Result<Vec<Daily>, Duration> {
-        if self.role.clock.is_simulated() {
-            return Ok(Vec::new());
-        }
-        let mut wanted = Vec::new();
-        for admission in [self.role.pace.admit(envelope), self.role.factory.admit(envelope)] {
-            match admission {
-                Admission::Go(daily) => wanted.extend(daily),
-                Admission::Wait(wait) => return Err(wait),
-            }
-        }
-        Ok(wanted)
+    /// Whether a message goes where policy has just looked. The member's address may have changed since it was
+    /// dispatched: then it is dispatched anew, at once.
+    fn aims(&self, envelope: &Envelope, address: Option<&str>) -> Result<(), Duration> {
+        let is = |known: &str, address: &str| known.to_lowercase() == address.to_lowercase();
+        let meant_for = envelope.meant_for.as_deref().unwrap_or(&envelope.to);
+        let Some(address) = address.filter(|address| is(meant_for, address)) else { return Err(Duration::ZERO) };
+        let redirect = self.role.settings.redirect_all_to.as_ref();
+        let to = redirect.map_or(address, |redirect| redirect.address(envelope.channel()));
+        if is(&envelope.to, to) { Ok(()) } else { Err(REDIRECTED) }
     }
 
-    /// Those for which today still has room; the others wait for tomorrow.
-    async fn of_today(
+    /// The numbers a day that hold for a message.
+    fn daily(&self, envelope: &Envelope) -> Vec<Daily> {
+        if self.role.clock.is_simulated() {
+            return Vec::new();
+        }
+        self.role.pace.daily(envelope).into_iter().chain(self.role.factory.daily(envelope)).collect()
+    }
+
+    /// Whether a message may go now, or how long to wait. It takes a place in the rates only where each has one.
+    fn admit(&self, envelope: &Envelope) -> Result<(), Duration> {
+        if self.role.clock.is_simulated() {
+            return Ok(());
+        }
+        if let Admission::Wait(wait) = self.role.pace.admit(envelope) {
+            return Err(wait);
+        }
+        match self.role.factory.admit(envelope) {
+            Admission::Go => Ok(()),
+            Admission::Wait(wait) => {
+                self.role.pace.give_back(envelope);
+                Err(wait)
+            }
+        }
+    }
+
+    /// Those that go now. The others wait, for a place in the rates or for tomorrow, and take no place of anything.
+    async fn admitted(
         &self,
         tx: &mut Tx,
-        admitted: Vec<Admitted>,
+        allowed: Vec<Allowed<'_>>,
+        token: Uuid,
         finished: &mut Vec<Finished>,
         now: Instant,
     ) -> Result<Vec<Claimed>, StoreError> {
-        let mut wanted: BTreeMap<Daily, i64> = BTreeMap::new();
-        for daily in admitted.iter().flat_map(|(.., wanted)| wanted) {
-            *wanted.entry(daily.clone()).or_default() += 1;
-        }
-        let mut room: HashMap<String, i64> = HashMap::new();
-        if !wanted.is_empty() {
-            let rows: Vec<paces::Wanted> = wanted
-                .iter()
-                .map(|(daily, wanted)| paces::Wanted { name: daily.name.clone(), wanted: *wanted })
-                .collect();
-            let day = now.timestamp_millis().div_euclid(DAY);
-            let taken: HashMap<String, i64> = paces::take(tx, day, &rows).await?.into_iter().collect();
-            for (daily, wanted) in wanted {
-                let before = taken.get(&daily.name).copied().unwrap_or(wanted) - wanted;
-                room.insert(daily.name, i64::from(daily.most) - before);
+        let day = now.timestamp_millis().div_euclid(DAY);
+        let tomorrow = Duration::from_millis((DAY - now.timestamp_millis().rem_euclid(DAY)).unsigned_abs());
+        let rows = |counts: &BTreeMap<String, i64>| -> Vec<paces::Wanted> {
+            counts.iter().map(|(name, wanted)| paces::Wanted { name: name.clone(), wanted: *wanted }).collect()
+        };
+        let daily = allowed.iter().flat_map(|allowed| &allowed.daily);
+        let mut room: HashMap<String, i64> = daily.map(|daily| (daily.name.clone(), daily.most.into())).collect();
+        let mut going: BTreeMap<String, i64> = room.keys().map(|name| (name.clone(), 0)).collect();
+        if !going.is_empty() {
+            // None yet: nobody else counts there until it is clear who goes.
+            for (name, taken) in paces::take(tx, day, &rows(&going)).await? {
+                *room.entry(name).or_default() -= taken;
             }
         }
-        let mut pass = Vec::with_capacity(admitted.len());
-        for (claimed, wanted) in admitted {
-            let fits = wanted.iter().all(|daily| room.get(&daily.name).is_some_and(|left| *left > 0));
-            if fits {
-                wanted.iter().for_each(|daily| *room.entry(daily.name.clone()).or_default() -= 1);
-                pass.push(claimed);
-            } else {
-                let left = DAY - now.timestamp_millis().rem_euclid(DAY);
-                let (message, token, _) = claimed;
-                finished.push(self.role.later(&message, token, Duration::from_millis(left.unsigned_abs())));
+        let mut pass = Vec::with_capacity(allowed.len());
+        for Allowed { message, falls_back, envelope, daily } in allowed {
+            let is_over = daily.iter().any(|daily| room.get(&daily.name).is_none_or(|left| *left <= 0));
+            if let Err(wait) = if is_over { Err(tomorrow) } else { self.admit(envelope) } {
+                finished.push(self.role.later(&message, token, wait));
+                continue;
             }
+            let names: Vec<String> = daily.into_iter().map(|daily| daily.name).collect();
+            for name in &names {
+                *room.entry(name.clone()).or_default() -= 1;
+                *going.entry(name.clone()).or_default() += 1;
+            }
+            pass.push(Claimed { message, falls_back, places: Places { day, names } });
+        }
+        going.retain(|_, count| *count > 0);
+        if !going.is_empty() {
+            paces::take(tx, day, &rows(&going)).await?;
         }
         Ok(pass)
     }

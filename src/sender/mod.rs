@@ -74,6 +74,8 @@ pub struct SenderRole {
 struct Running {
     role: SenderRole,
     pace: Pace,
+    /// Nothing more is begun.
+    stopping: CancellationToken,
 }
 
 impl std::ops::Deref for Running {
@@ -91,6 +93,15 @@ struct Work {
     receipt: Receipt,
     /// Whether another channel takes the message should this one fail for good.
     falls_back: bool,
+    places: Places,
+}
+
+/// The places of a day that a message has taken, by name; they go back where no server was handed anything.
+#[derive(Debug, Default)]
+struct Places {
+    /// Since 1970, UTC.
+    day: i64,
+    names: Vec<String>,
 }
 
 /// Which delivery of which consumer: a tag means nothing to another consumer.
@@ -113,12 +124,16 @@ struct Ended {
     suppress: Vec<Suppression>,
     /// The mailbox was full.
     soft_bounce: Option<Event>,
+    /// Those that it did not need after all.
+    unused: Places,
     receipt: Receipt,
 }
 
 impl Ended {
-    fn new(finished: Option<Finished>, receipt: Receipt) -> Self {
-        Self { finished, suppress: Vec::new(), soft_bounce: None, receipt }
+    /// Nothing was handed to anybody.
+    fn unsent(finished: Option<Finished>, work: Work) -> Self {
+        let Work { places: unused, receipt, .. } = work;
+        Self { finished, suppress: Vec::new(), soft_bounce: None, unused, receipt }
     }
 }
 
@@ -130,12 +145,13 @@ struct Reports {
 }
 
 impl SenderRole {
-    /// Works until `shutdown`: then takes nothing more, finishes what is under way, and returns.
+    /// Works until `shutdown`: then takes nothing more, finishes what servers have begun to take, gives the rest
+    /// back, and returns.
     pub async fn run(self, shutdown: CancellationToken) {
         // What is sent on a simulated clock goes no further than this machine, and time there is not the servers'.
         let real = self.channel == Channel::Email && !self.settings.email.smtp.is_empty() && !self.clock.is_simulated();
         let rules = if real { self.settings.email.domains.clone() } else { DomainRules::default() };
-        let role = Arc::new(Running { pace: Pace::new(rules), role: self });
+        let role = Arc::new(Running { pace: Pace::new(rules), role: self, stopping: shutdown.clone() });
         let connections = role.factory.connections().max(1);
         let (work_in, work_out) = mpsc::channel::<Work>(intake::ahead(connections));
         let (starts_in, starts_out) = mpsc::channel::<Asked>(connections * CHUNK);
@@ -209,6 +225,14 @@ impl Running {
             if chunk.is_empty() {
                 break;
             }
+            if self.stopping.is_cancelled() {
+                chunk.extend(self.pace.unpark());
+                for work in chunk {
+                    let back = self.blank(&work.message, work.claim, State::Planned);
+                    let _ = reports.ends.send(Ended::unsent(Some(back), work)).await;
+                }
+                continue;
+            }
             let started = Monotonic::now();
             let chunk = self.enter(chunk, &reports).await;
             let chunk = chunk.into_iter().map(|work| (sender.traceable(&work.envelope), work)).collect();
@@ -216,7 +240,7 @@ impl Running {
                 let to = work.envelope.to.clone();
                 let ended = match may {
                     true => self.send(sender.as_mut(), work, started, &pause).await,
-                    false => Ended::new(None, work.receipt),
+                    false => Ended::unsent(None, work),
                 };
                 parked.extend(self.pace.leave(&to));
                 let _ = reports.ends.send(ended).await;
@@ -234,7 +258,7 @@ impl Running {
                 Entry::Parked => {}
                 Entry::Closed(work, wait) => {
                     let later = self.later(&work.message, work.claim, wait);
-                    let _ = reports.ends.send(Ended::new(Some(later), work.receipt)).await;
+                    let _ = reports.ends.send(Ended::unsent(Some(later), work)).await;
                 }
             }
         }
@@ -267,16 +291,16 @@ impl Running {
     ) -> Ended {
         if started.elapsed() > PATIENCE {
             let finished = self.put_back(&work, Duration::ZERO, "the server was slow with others".to_owned());
-            return Ended::new(Some(finished), work.receipt);
+            return Ended::unsent(Some(finished), work);
         }
         let paused_until = *pause.borrow();
         if let Some(left) = paused_until.checked_duration_since(Monotonic::now()) {
             let finished = self.put_back(&work, left, "the sender pauses".to_owned());
-            return Ended::new(Some(finished), work.receipt);
+            return Ended::unsent(Some(finished), work);
         }
         if let Some(left) = self.pace.rests(&work.envelope) {
             let finished = self.put_back(&work, left, "the recipient's domain wants less".to_owned());
-            return Ended::new(Some(finished), work.receipt);
+            return Ended::unsent(Some(finished), work);
         }
         let (channel, name) = (self.channel.as_str(), self.factory.name().to_owned());
         let began = Monotonic::now();
@@ -296,6 +320,7 @@ impl Running {
             }
         }
         let full = matches!(outcome, Outcome::Retry { blame: Blame::Mailbox, .. });
+        let unsent = matches!(outcome, Outcome::Pause { .. } | Outcome::Later { .. });
         let (mut finished, suppress) = self.finished(&work, outcome);
         finished.address = Some(work.envelope.to.clone());
         if work.falls_back && finished.state == State::Failed {
@@ -303,6 +328,7 @@ impl Running {
         }
         finished.sender = sender.name().to_owned();
         let soft_bounce = (full && self.settings.redirect_all_to.is_none()).then(|| self.soft_bounce(&work));
-        Ended { finished: Some(finished), suppress, soft_bounce, receipt: work.receipt }
+        let unused = if unsent { work.places } else { Places::default() };
+        Ended { finished: Some(finished), suppress, soft_bounce, unused, receipt: work.receipt }
     }
 }

@@ -41,7 +41,6 @@ pub(super) struct Pace {
 
 struct Domain {
     meter: Meter,
-    per_day: Option<u32>,
     connections: Option<usize>,
     breaker: Breaker,
     reply: String,
@@ -85,7 +84,6 @@ impl Pace {
         let rule = rule.unwrap_or_default();
         let domain = domains.entry(name.to_owned()).or_insert_with(|| Domain {
             meter: Meter::new(rule.rate),
-            per_day: rule.rate.per_day,
             connections: rule.connections,
             breaker: Breaker::default(),
             reply: String::new(),
@@ -95,17 +93,28 @@ impl Pace {
         Some(act(domain, now))
     }
 
+    /// The number a day that holds for a message's domain.
+    pub fn daily(&self, envelope: &Envelope) -> Option<Daily> {
+        let name = domain_of(envelope)?;
+        let most = self.rules.of(&name)?.rate.per_day?;
+        Some(Daily { name: format!("{DOMAIN}{name}"), most })
+    }
+
     /// Whether a message may be taken on, and takes its place in the rate if so.
     pub fn admit(&self, envelope: &Envelope) -> Admission {
-        let Some(name) = domain_of(envelope) else { return Admission::Go(None) };
+        let Some(name) = domain_of(envelope) else { return Admission::Go };
         let admitted = self.with(&name, false, |domain, now| match domain.breaker.left(now) {
             Some(left) => Admission::Wait(left),
-            None => match domain.meter.take(now) {
-                Ok(()) => Admission::Go(domain.per_day.map(|most| Daily { name: format!("{DOMAIN}{name}"), most })),
-                Err(wait) => Admission::Wait(wait),
-            },
+            None => domain.meter.take(now).map_or_else(Admission::Wait, |()| Admission::Go),
         });
-        admitted.unwrap_or(Admission::Go(None))
+        admitted.unwrap_or(Admission::Go)
+    }
+
+    /// Gives back the place in the rate that [`Pace::admit`] took: the message does not go now.
+    pub fn give_back(&self, envelope: &Envelope) {
+        if let Some(name) = domain_of(envelope) {
+            self.with(&name, false, |domain, _| domain.meter.give_back());
+        }
     }
 
     /// Goes in to the domain of a message, if there is a place.
@@ -148,6 +157,11 @@ impl Pace {
             domain.parked.pop_front()
         })
         .flatten()
+    }
+
+    /// All that wait for a free place.
+    pub fn unpark(&self) -> Vec<Work> {
+        self.domains().values_mut().flat_map(|domain| domain.parked.drain(..)).collect()
     }
 
     /// Takes note of what a message came to.

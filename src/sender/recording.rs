@@ -1,6 +1,6 @@
 //! The two recorders, which write for all connections: that attempts begin, and how they end.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::ending::closed_to;
-use super::{Asked, BACKOFF, Ended, LEAST, Receipt, Running};
+use super::{Asked, BACKOFF, Ended, LEAST, Places, Receipt, Running};
 use crate::domain::message::{EventKind, Purpose, Reason, State};
 use crate::store::claims::{self, Finished, Starting};
 use crate::store::events::{self, Event};
 use crate::store::suppressions::{self, Suppression};
-use crate::store::{StoreError, Tx, within};
+use crate::store::{StoreError, Tx, paces, within};
 use crate::telemetry::Trouble;
 
 /// How long outcomes are gathered before they are written.
@@ -44,12 +44,12 @@ impl Running {
             };
             trouble.over();
             for asked in batch.drain(..) {
-                let _ = asked.go.send(started.contains(&asked.starting.id));
+                let _ = asked.go.send(started.contains(&(asked.starting.id, asked.starting.token)));
             }
         }
     }
 
-    async fn write_starts(&self, rows: &[Starting]) -> Result<HashSet<Uuid>, StoreError> {
+    async fn write_starts(&self, rows: &[Starting]) -> Result<HashSet<(Uuid, Uuid)>, StoreError> {
         let mut tx = self.store.begin().await?;
         let started = claims::start(&mut tx, rows, self.factory.name(), self.clock.now(), LEAST).await?;
         tx.commit().await?;
@@ -95,7 +95,19 @@ impl Running {
         let mut suppress: Vec<Suppression> = batch.iter().flat_map(|ended| ended.suppress.iter().cloned()).collect();
         let bounces: Vec<Event> = batch.iter().filter_map(|ended| ended.soft_bounce.clone()).collect();
         let mut tx = self.store.begin().await?;
-        claims::finish(&mut tx, &finished, self.clock.now()).await?;
+        let moved = claims::finish(&mut tx, &finished, self.clock.now()).await?;
+        // What is recorded a second time has given its places back the first time.
+        let moved = |ended: &&Ended| ended.finished.as_ref().is_some_and(|row| moved.contains(&row.id));
+        let mut unused: BTreeMap<i64, BTreeMap<&str, i64>> = BTreeMap::new();
+        for Places { day, names } in batch.iter().filter(moved).map(|ended| &ended.unused) {
+            for name in names {
+                *unused.entry(*day).or_default().entry(name).or_default() -= 1;
+            }
+        }
+        for (day, names) in unused {
+            let row = |(name, wanted): (&str, i64)| paces::Wanted { name: name.to_owned(), wanted };
+            paces::take(&mut tx, day, &names.into_iter().map(row).collect::<Vec<_>>()).await?;
+        }
         if !bounces.is_empty() {
             suppress.extend(full_for_days(&mut tx, &bounces).await?);
         }

@@ -1,7 +1,7 @@
 //! Senders that send nothing: each mail becomes `email/<message id>.eml`, each SMS a line of JSON
 //! in `sms.jsonl`. What would go out is then there to look at, and nothing else need be installed.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::domain::message::{Content, Envelope, SmsWords};
 use crate::domain::sms::{Line, line_for};
+use crate::files;
 use crate::senders::{Blame, Outcome, Sender, SenderFactory, mail};
 
 /// A full disk or a missing permission is mended by somebody, not by trying at once.
@@ -155,20 +156,15 @@ impl Outbox {
     /// writes the same bytes over the first.
     fn write_mail(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let folder = self.folder.join("email");
-        let (temporary, path) = (folder.join(format!(".{name}.tmp")), folder.join(name));
-        let write = || fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, &path));
-        match write() {
+        let path = folder.join(name);
+        match files::write(&path, bytes) {
             // The folder is made when it is missed, not looked for each time.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(&folder)?;
-                write()
+                files::folder(&folder)?;
+                files::write(&path, bytes)
             }
             written => written,
         }
-        .inspect_err(|_| {
-            // Half a file on a full disk takes the room that the next attempt needs.
-            let _ = fs::remove_file(&temporary);
-        })
     }
 
     fn append(&self, line: &[u8]) -> io::Result<()> {
@@ -189,9 +185,8 @@ impl Outbox {
     }
 
     fn open_sms(&self) -> io::Result<File> {
-        fs::create_dir_all(&self.folder)?;
-        let path = self.folder.join("sms.jsonl");
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        files::folder(&self.folder)?;
+        let mut file = files::keep(&self.folder.join("sms.jsonl"), true)?;
         // A crash may have left half a line; the next one must not join it.
         if file.metadata()?.len() > 0 {
             file.seek(SeekFrom::End(-1))?;
@@ -208,6 +203,8 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use crate::domain::message::{Purpose, Reason};
@@ -245,6 +242,7 @@ mod tests {
             campaign: "birthday-gift".to_owned(),
             purpose: Purpose::Marketing,
             to: "+989121234567".to_owned(),
+            meant_for: None,
             only: None,
             content,
         }
@@ -339,6 +337,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_captured_is_for_the_owner_alone_and_goes_through_no_link() {
+        let folder = Folder::new();
+        let (email, victim) = (folder.0.join("email"), folder.0.join("victim"));
+        fs::create_dir_all(&email).unwrap();
+        fs::write(&victim, "precious").unwrap();
+        let name = "01890a5d-ac96-774b-bcce-b302099a8057.eml";
+        for link in [email.join(name), email.join(format!(".{name}.tmp")), folder.0.join("sms.jsonl")] {
+            symlink(&victim, link).unwrap();
+        }
+        assert_eq!(send(&factory(&folder), &self::email()).await, SENT);
+        assert!(
+            matches!(send(&factory(&folder), &sms("x")).await, Outcome::Pause { reply, .. } if reply.contains("link"))
+        );
+        fs::remove_file(folder.0.join("sms.jsonl")).unwrap();
+        assert_eq!(send(&factory(&folder), &sms("x")).await, SENT);
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+        for file in [email.join(name), folder.0.join("sms.jsonl")] {
+            assert_eq!(fs::symlink_metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn half_a_line_of_a_crash_stays_alone() {
         let folder = Folder::new();
         fs::create_dir_all(&folder.0).unwrap();
@@ -373,6 +393,6 @@ mod tests {
             *subject = "Hi\r\nBcc: all@example.com".to_owned();
         }
         let outcome = send(&factory(&folder), &bad).await;
-        assert!(matches!(outcome, Outcome::Rejected { reason: Reason::MessageRefused, .. }), "{outcome:?}");
+        assert!(matches!(outcome, Outcome::Rejected { reason: Reason::Unbuildable, .. }), "{outcome:?}");
     }
 }

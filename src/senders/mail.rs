@@ -62,13 +62,8 @@ pub enum MailError {
 impl MailError {
     /// Nothing of this mends itself by waiting.
     pub fn outcome(self) -> Outcome {
-        let reason = match self {
-            Self::ControlCharacter(_) | Self::LineTooLong => Reason::MessageRefused,
-            Self::From | Self::ReturnPath | Self::Header | Self::NotMail => Reason::OurFault,
-            Self::Recipient => Reason::BadRecipient,
-        };
         // Not suppressed: no server has said that the address is dead.
-        Outcome::Rejected { reason, reply: self.to_string(), suppress: false }
+        Outcome::Rejected { reason: Reason::Unbuildable, reply: self.to_string(), suppress: false }
     }
 }
 
@@ -223,6 +218,7 @@ mod tests {
             campaign: "birthday-gift".to_owned(),
             purpose: Purpose::Marketing,
             to: "sara@example.org".to_owned(),
+            meant_for: None,
             only: None,
             content: Content::Email {
                 from: "Shop <hello@example.com>".to_owned(),
@@ -355,7 +351,7 @@ PHA+27LbsNmqPC9wPg0K\r
         assert_eq!(
             MailError::Recipient.outcome(),
             Outcome::Rejected {
-                reason: Reason::BadRecipient,
+                reason: Reason::Unbuildable,
                 reply: "the recipient is not an ASCII e-mail address".to_owned(),
                 suppress: false,
             }

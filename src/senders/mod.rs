@@ -87,8 +87,8 @@ pub trait Sender: Send {
 /// The answer to who asks whether a message may go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admission {
-    /// It may, where the day has room for it.
-    Go(Option<Daily>),
+    /// It may.
+    Go,
     /// Not before this long.
     Wait(Duration),
 }
@@ -120,9 +120,13 @@ pub trait SenderFactory: Send + Sync {
     fn connections(&self) -> usize;
     /// Whether it only talks to this machine, and so may run with a simulated clock.
     fn is_local(&self) -> bool;
+    /// The number a day that holds for a message.
+    fn daily(&self, _envelope: &Envelope) -> Option<Daily> {
+        None
+    }
     /// Whether a message may go now, and takes its place in the pace if so.
     fn admit(&self, _envelope: &Envelope) -> Admission {
-        Admission::Go(None)
+        Admission::Go
     }
     /// The servers that rest at the moment.
     fn resting(&self) -> Vec<Resting> {

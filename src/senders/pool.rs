@@ -154,7 +154,7 @@ impl Shared {
             return Outcome::Later { reply, wait: RENDERED_ANEW };
         }
         let reply = "no provider is configured for this number".to_owned();
-        Outcome::Rejected { reason: Reason::OurFault, reply, suppress: false }
+        Outcome::Rejected { reason: Reason::Unbuildable, reply, suppress: false }
     }
 
     /// Whether somebody covers the number, and the message only lacks a form: it is dispatched anew.
@@ -197,6 +197,13 @@ impl SenderFactory for Pool {
         self.0.servers.iter().all(|known| known.server.factory.is_local())
     }
 
+    fn daily(&self, envelope: &Envelope) -> Option<Daily> {
+        let now = self.0.now();
+        let mut choice = self.0.choice(envelope).into_iter().map(|index| &self.0.servers[index]);
+        let known = choice.find(|known| known.health().breaker.left(now).is_none())?;
+        Some(Daily { name: known.server.factory.name().to_owned(), most: known.server.rate.per_day? })
+    }
+
     fn admit(&self, envelope: &Envelope) -> Admission {
         let now = self.0.now();
         let choice = self.0.choice(envelope);
@@ -210,18 +217,14 @@ impl SenderFactory for Pool {
             }
             // A message stays with its server when that one has no room: rates add up by weight.
             return match health.meter.take(now) {
-                Ok(()) => {
-                    let name = known.server.factory.name();
-                    let daily = known.server.rate.per_day.map(|most| Daily { name: name.to_owned(), most });
-                    Admission::Go(daily)
-                }
+                Ok(()) => Admission::Go,
                 Err(wait) => Admission::Wait(wait),
             };
         }
         if soonest.is_none() && self.0.is_rendered_for_others(envelope) {
             return Admission::Wait(RENDERED_ANEW);
         }
-        soonest.map_or(Admission::Go(None), Admission::Wait)
+        soonest.map_or(Admission::Go, Admission::Wait)
     }
 
     fn resting(&self) -> Vec<Resting> {

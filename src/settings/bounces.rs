@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::Encryption;
+use super::servers::parse_host;
 use crate::document::Value;
 use crate::domain::duration;
 
@@ -65,8 +66,7 @@ pub(super) fn decode_bounces(value: Value<'_>, folder: &Path) -> Option<Bounces>
 
 fn decode_imap(value: Value<'_>, folder: &Path) -> Option<Imap> {
     let mut table = value.table()?;
-    let host_value = table.require("host");
-    let host = host_value.and_then(|value| value.text());
+    let host = table.require("host").and_then(|value| value.parse(parse_host));
     let port = table.get_or("port", None, |value| value.integer_in(1..=65535).map(Some));
     let words = [("implicit", Encryption::Implicit), ("starttls", Encryption::Starttls), ("none", Encryption::None)];
     let tls_value = table.get("tls");

@@ -8,21 +8,21 @@ use crate::domain::almanac::{Almanac, OnDay, WEEKDAYS};
 use crate::domain::calendar::{Calendar, QuietHours, parse_zone};
 use crate::domain::member::{Brand, FrequencyCap, Track};
 use crate::domain::sms::Routes;
-use crate::domain::{duration, money, phone};
+use crate::domain::{duration, locale, money, phone};
 
 pub(super) fn decode(value: Value<'_>) -> Option<Brand> {
     let mut table = value.table()?;
     let name = table.require("name").and_then(|value| value.text());
     let timezone = table.get_or("timezone", Tz::UTC, |value| value.parse(parse_zone));
     let calendar = table.get_or("calendar", Calendar::Gregorian, |value| value.one_of(Calendar::WORDS));
-    let locale = table.get_or("locale", "en".to_owned(), |value| value.parse(parse_locale));
+    let language = table.get_or("locale", "en".to_owned(), |value| value.parse(locale::parse));
     let currency = table.get_or("currency", "USD".to_owned(), |value| value.parse(money::parse_currency));
     let base_url = table.require("base_url").and_then(|value| {
         value.parse(|text| {
             if text.starts_with("http://") || text.starts_with("https://") {
                 Ok(text.trim_end_matches('/').to_owned())
             } else {
-                Err(format!("`{text}` is not a web address; write it with https://"))
+                Err(format!("`{}` is not a web address; write it with https://", crate::store::redact(text)))
             }
         })
     });
@@ -49,7 +49,7 @@ pub(super) fn decode(value: Value<'_>) -> Option<Brand> {
     let track = table.get_or("track", Track::default(), |value| Track::decode(value, Track::default()));
     let weekend = match table.get("weekend") {
         Some(value) => decode_weekend(value),
-        None => Some(default_weekend(locale.as_deref().unwrap_or_default())),
+        None => Some(default_weekend(language.as_deref().unwrap_or_default())),
     };
     let rest = table.get_or("rest", (OnDay::Send, OnDay::Defer), decode_rest);
     table.finish();
@@ -58,7 +58,7 @@ pub(super) fn decode(value: Value<'_>) -> Option<Brand> {
         name: name?,
         timezone: timezone?,
         calendar: calendar?,
-        locale: locale?,
+        locale: language?,
         currency: currency?,
         base_url: base_url?,
         phone_region: region?,
@@ -103,19 +103,4 @@ fn decode_rest(value: Value<'_>) -> Option<(OnDay, OnDay)> {
 /// Shops in Iran write `0912…`; elsewhere the operator says which national form is meant.
 fn default_region(zone: Tz) -> phonenumber::country::Id {
     if zone == Tz::Asia__Tehran { phonenumber::country::Id::IR } else { phonenumber::country::Id::US }
-}
-
-/// A BCP 47 language tag, as far as this project looks at it: letters, digits and hyphens.
-pub fn parse_locale(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    let valid = text.split(['-', '_']).enumerate().all(|(index, part)| {
-        (2..=8).contains(&part.len())
-            && part.bytes().all(|b| b.is_ascii_alphanumeric())
-            && (index > 0 || part.len() <= 3)
-    });
-    if valid {
-        Ok(text.replace('_', "-"))
-    } else {
-        Err(format!("`{text}` is not a language; write it like fa, en or pt-BR"))
-    }
 }

@@ -80,7 +80,7 @@ pub(super) fn decode_smtp(value: Value<'_>, folder: &Path) -> Option<Vec<Smtp>> 
 
 fn decode_server(value: Value<'_>, folder: &Path, several: bool) -> Option<Smtp> {
     let mut table = value.table()?;
-    let host = table.require("host").and_then(|value| value.text());
+    let host = table.require("host").and_then(|value| value.parse(parse_host));
     let port = table.get_or("port", None, |value| value.integer_in(1..=65535).map(Some));
     let words = [("none", Encryption::None), ("starttls", Encryption::Starttls), ("implicit", Encryption::Implicit)];
     let tls = table.get_or("tls", Encryption::None, |value| value.one_of(&words));
@@ -113,6 +113,19 @@ fn decode_server(value: Value<'_>, folder: &Path, several: bool) -> Option<Smtp>
         weight: u32::try_from(weight?).ok()?,
         rate: rate?,
     })
+}
+
+/// A server's name or address, without anything else: what is said of the server names it.
+pub(super) fn parse_host(text: &str) -> Result<String, String> {
+    let is_host = !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "-_.:[]".contains(c));
+    let is_address = text.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
+    if !is_host || text.contains([':', '[']) && !is_address {
+        return Err(
+            "write a host name alone, such as mail.example.com; port, user name and password have their own keys"
+                .to_owned(),
+        );
+    }
+    Ok(text.to_owned())
 }
 
 /// `{ per_second: …, per_minute: …, per_day: … }`, any of them.

@@ -164,7 +164,7 @@ fn same_hours(list: &Value<'_>, providers: &[SmsProvider]) -> Option<()> {
 
 /// The keys of a provider; what is not there is as in `outer`, but for the base URL and credentials.
 fn decode_provider(table: &mut Table<'_>, outer: Option<&SmsProvider>) -> Option<SmsProvider> {
-    let base_url = table.get_or("base_url", None, |value| value.text().map(Some));
+    let base_url = table.get_or("base_url", None, |value| value.parse(parse_base_url).map(Some));
     let lines = table.get_or("lines", outer.map_or_else(Vec::new, |outer| outer.lines.clone()), |value| {
         let lines = value.list()?.into_iter().map(decode_line);
         lines.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()
@@ -187,6 +187,19 @@ fn decode_provider(table: &mut Table<'_>, outer: Option<&SmsProvider>) -> Option
         weight: 1,
         rate: rate?,
     })
+}
+
+fn parse_base_url(text: &str) -> Result<String, String> {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    let host = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default().rsplit('@').next().unwrap_or_default();
+    let host = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(host, |(host, _)| host);
+    if scheme.eq_ignore_ascii_case("http") && !super::is_loopback(host) {
+        return Err(
+            "the key and the messages would cross the network in the clear; write an address with https:// (http:// is for 127.0.0.1)"
+                .to_owned(),
+        );
+    }
+    Ok(text.to_owned())
 }
 
 fn decode_line(value: Value<'_>) -> Option<Line> {
@@ -262,4 +275,34 @@ fn default_replies(brand: &Brand) -> Replies {
         ],
     };
     Replies { stop: Some(stop), start: Some(start), help: Some(help) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_base_url;
+
+    #[test]
+    fn messages_cross_no_network_in_the_clear() {
+        for url in [
+            "https://api.example.com",
+            "http://127.0.0.1:13013",
+            "http://localhost/x",
+            "http://[::1]:80/",
+            "http://[::1]",
+            "HTTP://127.0.0.1",
+        ] {
+            assert_eq!(parse_base_url(url).as_deref(), Ok(url));
+        }
+        for url in [
+            "http://api.example.com",
+            "HTTP://api.example.com/",
+            "http://10.0.0.1:80",
+            "http://127.0.0.1@api.example.com",
+            "http://localhost.example.com",
+            "http://api.example.com?127.0.0.1",
+            "http://[2001:db8::1]:80",
+        ] {
+            assert!(parse_base_url(url).unwrap_err().contains("in the clear"), "{url}");
+        }
+    }
 }

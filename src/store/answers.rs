@@ -13,8 +13,8 @@ statements! {
         ON CONFLICT (key) DO NOTHING";
     TAKE = "UPDATE answers SET taken_at = $1 WHERE key IN (SELECT p.key FROM answers p WHERE p.taken_at IS NULL \
         AND p.created_at > $2 ORDER BY p.created_at LIMIT 20 {skip_locked p}) \
-        RETURNING key, id, address, purpose, text, created_at";
-    GIVE_BACK = "UPDATE answers SET taken_at = NULL WHERE key = $1";
+        RETURNING key, id, address, purpose, text, created_at, only_by";
+    GIVE_BACK = "UPDATE answers SET taken_at = NULL, only_by = COALESCE($2, only_by) WHERE key = $1";
 }
 
 /// An answer.
@@ -30,6 +30,8 @@ pub struct Answer {
     pub purpose: String,
     pub text: String,
     pub created_at: i64,
+    /// Who may have it already, and takes it only once: nobody else is given it.
+    pub only_by: Option<String>,
 }
 
 /// Adds answers; those whose question was answered are left alone.
@@ -43,8 +45,8 @@ pub async fn take(tx: &mut Tx, now: i64, after: i64) -> Result<Vec<Answer>> {
     Ok(query!(fetch_all, Answer, tx, TAKE, now, after)?)
 }
 
-/// One that surely did not go out may be taken again.
-pub async fn give_back(tx: &mut Tx, key: &str) -> Result<()> {
-    execute!(tx, GIVE_BACK, key)?;
+/// One that surely did not go out may be taken again; one that `only_by` may have, by this provider alone.
+pub async fn give_back(tx: &mut Tx, key: &str, only_by: Option<&str>) -> Result<()> {
+    execute!(tx, GIVE_BACK, key, only_by)?;
     Ok(())
 }

@@ -102,6 +102,8 @@ where
 /// How a field's SQL is compared.
 enum Kind {
     Text,
+    /// Text whose case makes no difference.
+    Word,
     Number,
     Flag,
     /// Epoch milliseconds.
@@ -210,6 +212,10 @@ impl Compiler<'_> {
             (Kind::Text, Operand::Text(text)) => {
                 let text = self.bind(Bind::Text(text.clone()));
                 format!("{{bytes {value}}} {sign} {text}")
+            }
+            (Kind::Word, Operand::Text(text)) => {
+                let text = self.bind(Bind::Text(text.clone()));
+                format!("{{lower {value}}} {sign} {text}")
             }
             (Kind::Number, Operand::Number(number)) => {
                 let number = self.bind(Bind::Number(*number));
@@ -327,6 +333,7 @@ fn column(name: &str) -> (String, Kind) {
         "points" => ("CAST(m.points AS DOUBLE PRECISION)".to_owned(), Kind::Number),
         "email_consent" | "sms_consent" => (format!("m.{name}"), Kind::Flag),
         "joined_at" => ("m.joined_at".to_owned(), Kind::Instant),
+        "tier" => ("m.tier".to_owned(), Kind::Word),
         // Without its year it is neither before nor after any date.
         "birth_date" => ("(CASE WHEN m.birth_date NOT LIKE '--%' THEN m.birth_date END)".to_owned(), Kind::Date),
         _ => (format!("m.{name}"), Kind::Text),

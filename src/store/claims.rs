@@ -19,12 +19,12 @@ statements! {
         WHERE m.id IS NULL OR m.dispatch_no < r.wanted_no";
     START = "UPDATE under_way SET sender = $2, started_at = $3, traceable = r.traceable \
         FROM {rows $1: id UUID, token UUID, traceable BOOLEAN} \
-        WHERE message_id = r.id AND claim = r.token AND lease_until > {now} + $4 RETURNING message_id";
+        WHERE message_id = r.id AND claim = r.token AND lease_until > {now} + $4 RETURNING message_id, claim";
     // An outcome that comes after its claim was taken back still says what became of the attempt.
-    FINISH_ATTEMPTS = "INSERT INTO attempts (message_id, dispatch_no, sender, started_at, finished_at, outcome, reply, address, reference, uncertain, traceable) \
-        SELECT r.id, r.dispatch_no, r.sender, COALESCE(u.started_at, $2), $2, r.outcome, r.reply, r.address, r.reference, r.uncertain, \
+    FINISH_ATTEMPTS = "INSERT INTO attempts (message_id, dispatch_no, channel, sender, started_at, finished_at, outcome, reply, address, reference, uncertain, traceable) \
+        SELECT r.id, r.dispatch_no, r.channel, r.sender, COALESCE(u.started_at, $2), $2, r.outcome, r.reply, r.address, r.reference, r.uncertain, \
         COALESCE(u.traceable, FALSE) \
-        FROM {rows $1: id UUID, claim UUID, dispatch_no BIGINT, sender TEXT, outcome TEXT, reply TEXT, address TEXT, \
+        FROM {rows $1: id UUID, claim UUID, dispatch_no BIGINT, channel TEXT, sender TEXT, outcome TEXT, reply TEXT, address TEXT, \
         reference TEXT, uncertain BOOLEAN} \
         LEFT JOIN under_way u ON u.message_id = r.id AND u.claim = r.claim WHERE r.outcome IS NOT NULL \
         ON CONFLICT (message_id, dispatch_no) DO UPDATE SET finished_at = excluded.finished_at, \
@@ -49,9 +49,10 @@ statements! {
     EXPIRED_STARTED = "DELETE FROM under_way WHERE message_id IN (SELECT u.message_id FROM under_way u \
         WHERE u.started_at IS NOT NULL AND (u.lease_until < {now} OR $1) {skip_locked u}) \
         RETURNING message_id, dispatch_no, sender, started_at, traceable";
-    RECORD_UNCERTAIN = "INSERT INTO attempts (message_id, dispatch_no, sender, started_at, finished_at, outcome, reply, uncertain, traceable) \
-        SELECT r.id, r.dispatch_no, r.sender, r.started_at, $2, 'uncertain', 'the sender ended before the answer', TRUE, r.traceable \
-        FROM {rows $1: id UUID, dispatch_no BIGINT, sender TEXT, started_at BIGINT, traceable BOOLEAN} WHERE TRUE \
+    RECORD_UNCERTAIN = "INSERT INTO attempts (message_id, dispatch_no, channel, sender, started_at, finished_at, outcome, reply, uncertain, traceable) \
+        SELECT r.id, r.dispatch_no, m.channel, r.sender, r.started_at, $2, 'uncertain', 'the sender ended before the answer', TRUE, r.traceable \
+        FROM {rows $1: id UUID, dispatch_no BIGINT, sender TEXT, started_at BIGINT, traceable BOOLEAN} \
+        JOIN messages m ON m.id = r.id WHERE TRUE \
         ON CONFLICT (message_id, dispatch_no) DO NOTHING";
     MARK_UNCERTAIN = "UPDATE messages SET state = 'uncertain', attempts = attempts + 1, \
         detail = 'the sender ended before the answer' WHERE id {in_uuid $1} AND state = 'queued'";
@@ -99,6 +100,8 @@ pub struct Finished {
     /// The token under which it was claimed; an outcome under another claim's token is not recorded.
     pub claim: Uuid,
     pub dispatch_no: i64,
+    /// By which the attempt went.
+    pub channel: Channel,
     /// The name of the sender.
     pub sender: String,
     pub state: State,
@@ -158,15 +161,23 @@ pub async fn unknown(tx: &mut Tx, wanted: &[Wanted]) -> Result<i64> {
 }
 
 /// Records that the I/O of these messages begins. Only those that come back may be sent: on the
-/// others the claim has run out, or holds for less than `least` milliseconds.
-pub async fn start(tx: &mut Tx, rows: &[Starting], sender: &str, now: Instant, least: i64) -> Result<Vec<Uuid>> {
-    let started = query!(fetch_all, (Uuid,), tx, START, JsonRows::of(rows)?, sender, now.timestamp_millis(), least)?;
-    Ok(started.into_iter().map(|(id,)| id).collect())
+/// others the claim has run out, or holds for less than `least` milliseconds. Each with its claim's token:
+/// a message may be among the rows under an older one, too.
+pub async fn start(
+    tx: &mut Tx,
+    rows: &[Starting],
+    sender: &str,
+    now: Instant,
+    least: i64,
+) -> Result<Vec<(Uuid, Uuid)>> {
+    let now = now.timestamp_millis();
+    Ok(query!(fetch_all, (Uuid, Uuid), tx, START, JsonRows::of(rows)?, sender, now, least)?)
 }
 
 /// Records outcomes, each under its claim's token. A mail whose answer was lost is planned again.
-/// Recording the same outcomes twice, should the answer to the first commit be lost, changes nothing.
-pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<()> {
+/// Recording the same outcomes twice, should the answer to the first commit be lost, changes nothing. Gives the
+/// messages that were moved just now.
+pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<Vec<Uuid>> {
     let at = now.timestamp_millis();
     let json = JsonRows::of(rows)?;
     execute!(tx, FINISH_ATTEMPTS, json.as_str(), at)?;
@@ -191,7 +202,7 @@ pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<()>
     if !references.is_empty() {
         receipts::known(tx, references).await?;
     }
-    Ok(())
+    Ok(moved.into_iter().map(|(id, _)| id).collect())
 }
 
 /// Gives claimed messages back that were not started.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::members::{self, MemberRow};
 use super::{Ids, JsonRows, Result, Tx, execute, query, statements};
-use crate::domain::calendar::{Calendar, in_calendar, parse_date};
+use crate::domain::calendar::{Calendar, in_calendar, parse_life_date};
 use crate::domain::instant;
 
 statements! {
@@ -45,7 +45,7 @@ pub(super) async fn keep_attributes(tx: &mut Tx, rows: &[MemberRow]) -> Result<(
     for row in rows {
         let Some(id) = ids.get(&row.external_id) else { continue };
         for (name, text) in &row.attributes {
-            let date = text.as_deref().and_then(|text| parse_date(text).ok());
+            let date = text.as_deref().and_then(|text| parse_life_date(text).ok());
             dates.push((*id, format!("attributes.{name}"), date));
         }
     }

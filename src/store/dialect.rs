@@ -22,6 +22,7 @@ impl Dialect {
     /// - `{skip_locked t}`: locks on the rows of `t`, for a batch that others may take from at the same time;
     /// - `{lock}`: row locks that wait;
     /// - `{bytes column}`: text compared byte by byte, whatever the locale of the database;
+    /// - `{lower column}`: the same with `A`-`Z` as `a`-`z`, and no other letter changed;
     /// - `{utf8 column}`: the bytes of a text, which sort alike in every database;
     /// - `{off setting}`: a planner's setting of PostgreSQL, off until the transaction ends;
     /// - `{merge a, b}`: JSON object `a` overlaid with `b`, whose nulls remove keys.
@@ -78,6 +79,8 @@ impl Dialect {
             }
         } else if let Some(column) = mark.strip_prefix("bytes ") {
             *out += &if postgres { format!("{column} COLLATE \"C\"") } else { column.to_owned() };
+        } else if let Some(column) = mark.strip_prefix("lower ") {
+            *out += &if postgres { format!("LOWER({column} COLLATE \"C\")") } else { format!("LOWER({column})") };
         } else if let Some(column) = mark.strip_prefix("utf8 ") {
             *out += &if postgres { format!("convert_to({column}, 'UTF8')") } else { format!("CAST({column} AS BLOB)") };
         } else if let Some(arguments) = mark.strip_prefix("merge ") {

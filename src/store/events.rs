@@ -7,30 +7,32 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{JsonRows, Result, Texts, Tx, Uuids, execute, query, statements};
-use crate::domain::message::{EventKind, State};
+use crate::domain::message::{Channel, EventKind, State};
 
 statements! {
-    INSERT = "INSERT INTO events (key, message_id, kind, at, address, detail) \
-        SELECT r.key, r.message_id, r.kind, r.at, r.address, r.detail \
-        FROM {rows $1: key TEXT, message_id UUID, kind TEXT, at BIGINT, address TEXT, detail TEXT} WHERE TRUE \
+    INSERT = "INSERT INTO events (key, message_id, kind, at, channel, address, detail) \
+        SELECT r.key, r.message_id, r.kind, r.at, r.channel, r.address, r.detail \
+        FROM {rows $1: key TEXT, message_id UUID, kind TEXT, at BIGINT, channel TEXT, address TEXT, detail TEXT} WHERE TRUE \
         ON CONFLICT (key) DO NOTHING RETURNING key";
     // Only what the state machine lets follow, and what is about the channel that the message took last.
     MOVE = "UPDATE messages SET state = $2 WHERE state {in $3} AND id IN (SELECT m.id FROM messages m \
         JOIN events e ON e.message_id = m.id WHERE m.id {in_uuid $1} AND e.kind {in $4} \
-        AND (e.address IS NULL OR (e.address LIKE '%@%') = (m.channel = 'email')))";
+        AND e.channel = m.channel)";
     // What was heard before the outcome came.
     HEARD = "SELECT DISTINCT message_id FROM events WHERE message_id {in_uuid $1}";
-    // The address of the last attempt; of one that a killed process made, nobody noted it.
-    ABOUT = "SELECT m.id, m.member_id, b.external_id, m.campaign, m.state, m.channel, COALESCE( \
-        (SELECT a.address FROM attempts a WHERE a.message_id = m.id AND a.address IS NOT NULL ORDER BY a.dispatch_no DESC LIMIT 1), \
-        CASE m.channel WHEN 'email' THEN b.email WHEN 'sms' THEN b.phone END) AS address \
-        FROM messages m JOIN members b ON b.id = m.member_id WHERE m.id = $1";
+    // The address of the last attempt by the channel; of one that a killed process made, nobody noted it.
+    ABOUT = "SELECT m.id, m.member_id, b.external_id, m.campaign, m.state, COALESCE($2, m.channel) AS channel, COALESCE( \
+        (SELECT a.address FROM attempts a WHERE a.message_id = m.id AND a.channel = COALESCE($2, m.channel) \
+        AND a.address IS NOT NULL ORDER BY a.dispatch_no DESC LIMIT 1), \
+        CASE COALESCE($2, m.channel) WHEN 'email' THEN b.email WHEN 'sms' THEN b.phone END) AS address \
+        FROM messages m JOIN members b ON b.id = m.member_id WHERE m.id = $1 AND (CAST($2 AS TEXT) IS NULL OR m.channel = $2 \
+        OR EXISTS (SELECT 1 FROM attempts a WHERE a.message_id = m.id AND a.channel = $2))";
     BY_REFERENCE = "SELECT message_id FROM attempts WHERE reference = $1 AND sender = $2 ORDER BY started_at DESC LIMIT 1";
     // Several names stand for a process that ended before it noted which of them it was.
     GIVEN_TO = "SELECT sender FROM (SELECT dispatch_no, sender FROM attempts WHERE message_id = $1 UNION ALL \
         SELECT dispatch_no, sender FROM under_way WHERE message_id = $1 AND started_at IS NOT NULL) given \
         WHERE sender IS NOT NULL ORDER BY dispatch_no";
-    OF_MESSAGES = "SELECT key, message_id, kind, at, address, detail FROM events WHERE message_id {in_uuid $1} ORDER BY at, key";
+    OF_MESSAGES = "SELECT key, message_id, kind, at, channel, address, detail FROM events WHERE message_id {in_uuid $1} ORDER BY at, key";
     COUNTS = "SELECT kind, COUNT(*) FROM events WHERE at > $1 GROUP BY kind";
     DAYS_OF_ADDRESS = "SELECT COUNT(DISTINCT at / 86400000) FROM events WHERE address = $1 AND kind = $2 AND at > $3";
 }
@@ -53,8 +55,9 @@ pub struct Event {
     pub kind: String,
     /// When it happened, in epoch milliseconds.
     pub at: i64,
-    /// About which e-mail address or number: it says which channel is meant, should the message have
-    /// taken another one by now.
+    /// By which channel: a message that has taken another one by now is not moved.
+    pub channel: String,
+    /// About which e-mail address or number.
     pub address: Option<String>,
     /// For people: a status code, a link's address. Never words of a member.
     pub detail: Option<String>,
@@ -68,8 +71,9 @@ pub struct About {
     pub external_id: String,
     pub campaign: String,
     pub state: String,
+    /// The one that was asked about; else the one that the message took last.
     pub channel: Option<String>,
-    /// Where it was sent: not always where the member can be reached now.
+    /// Where it was sent by it: not always where the member can be reached now.
     pub address: Option<String>,
 }
 
@@ -105,9 +109,9 @@ async fn advance(tx: &mut Tx, heard: Vec<Uuid>) -> Result<()> {
     Ok(())
 }
 
-/// The message of this id, if there is one.
-pub async fn about(tx: &mut Tx, message: Uuid) -> Result<Option<About>> {
-    Ok(query!(fetch_optional, About, tx, ABOUT, message)?)
+/// The message of this id, if there is one, and it took the channel, where one is named.
+pub async fn about(tx: &mut Tx, message: Uuid, by: Option<Channel>) -> Result<Option<About>> {
+    Ok(query!(fetch_optional, About, tx, ABOUT, message, by.map(Channel::as_str))?)
 }
 
 /// The message that a sender knows by its own reference.

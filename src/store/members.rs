@@ -119,6 +119,8 @@ impl MemberRow {
 pub struct Upserted {
     pub inserted: u64,
     pub updated: u64,
+    /// About somebody who was erased: nothing of them is stored.
+    pub erased: u64,
 }
 
 /// The next change number. Taken first in an importing transaction: it holds the row's lock until
@@ -171,7 +173,7 @@ pub async fn upsert(tx: &mut Tx, rows: &mut [MemberRow], columns: &[&str], now: 
     consents::append(tx, &consented).await?;
     dates::keep_attributes(tx, rows).await?;
     let inserted = (rows.len() - existing.len()) as u64;
-    Ok(Upserted { inserted, updated: touched - inserted })
+    Ok(Upserted { inserted, updated: touched - inserted, erased: 0 })
 }
 
 pub(super) fn upsert_sql(columns: &[&str]) -> String {

@@ -49,10 +49,18 @@ statements! {
         FROM messages m JOIN members e ON e.id = m.member_id WHERE m.id {in_uuid $1} AND m.state = 'planned' \
         ON CONFLICT (message_id) DO NOTHING";
     UNPLAN = "DELETE FROM planned WHERE message_id {in_uuid $1}";
-    TAKE_PLANNED = concat!("SELECT ", message_columns!("m.state"), " FROM planned p JOIN messages m ON m.id = p.message_id \
-        WHERE p.next_at <= $1 AND p.due_at < $4 AND NOT (p.campaign {in $2}) AND NOT EXISTS (SELECT 1 FROM campaigns c \
-        WHERE c.name = p.campaign AND (c.paused OR c.held OR c.scanning IS NOT NULL)) \
+    // What waits for a person is taken, too, to be put out of the way of the rest.
+    TAKE_PLANNED = concat!("SELECT ", message_columns!("m.state"), ", (p.campaign {in $2}) OR EXISTS (SELECT 1 FROM campaigns c \
+        WHERE c.name = p.campaign AND (c.paused OR c.held)) AS waits FROM planned p JOIN messages m ON m.id = p.message_id \
+        WHERE NOT p.parked AND p.next_at <= $1 AND p.due_at < $4 AND NOT EXISTS (SELECT 1 FROM campaigns c \
+        WHERE c.name = p.campaign AND c.scanning IS NOT NULL) \
         ORDER BY p.next_at, p.priority DESC, p.due_at, p.campaign, p.turn, p.member, p.message_id LIMIT $3 {skip_locked p}");
+    PARK = "UPDATE planned SET parked = TRUE WHERE message_id {in_uuid $1}";
+    // For each campaign a look into the index, not a join: its planner takes what is parked for little.
+    GO_ON = "SELECT c.name FROM campaigns c WHERE NOT c.paused AND NOT c.held AND NOT (c.name {in $1}) \
+        AND (SELECT p.campaign FROM planned p WHERE p.parked AND p.campaign = c.name ORDER BY p.next_at LIMIT 1) IS NOT NULL";
+    UNPARK = "UPDATE planned SET parked = FALSE WHERE message_id IN (SELECT p.message_id FROM planned p \
+        WHERE p.parked AND p.campaign {in $1} ORDER BY p.campaign, p.next_at LIMIT $2 {skip_locked p})";
     IN_INDEX_ORDER = "SELECT {off enable_sort}, {off enable_bitmapscan}";
     DECIDE = "UPDATE messages SET state = r.state, reason = r.reason, next_at = COALESCE(r.next_at, messages.next_at), \
         channel = COALESCE(r.channel, messages.channel), assigned_at = COALESCE(messages.assigned_at, r.assigned_at) \
@@ -73,9 +81,12 @@ statements! {
     REPLAN = "UPDATE messages SET state = 'planned' WHERE id {in_uuid $1} AND state = 'queued'";
     IN_QUEUE = "SELECT COUNT(*) FROM under_way";
     COUNT_PLANNED = "SELECT COUNT(*) FROM planned";
-    NEXT_PLANNED = "SELECT MIN(p.next_at) FROM planned p WHERE p.next_at < $1 AND p.due_at < $2 \
-        AND NOT (p.campaign {in $3}) AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.name = p.campaign \
-        AND (c.paused OR c.held OR c.scanning IS NOT NULL))";
+    NEXT_PLANNED = "SELECT MIN(t.next_at) FROM (SELECT MIN(p.next_at) AS next_at FROM planned p WHERE NOT p.parked \
+        AND p.next_at < $1 AND p.due_at < $2 AND NOT (p.campaign {in $3}) AND NOT EXISTS (SELECT 1 FROM campaigns c \
+        WHERE c.name = p.campaign AND (c.paused OR c.held OR c.scanning IS NOT NULL)) \
+        UNION ALL SELECT MIN(p.next_at) FROM campaigns c JOIN planned p ON p.campaign = c.name WHERE p.parked \
+        AND p.next_at < $1 AND p.due_at < $2 AND NOT (c.name {in $3}) \
+        AND NOT c.paused AND NOT c.held AND c.scanning IS NULL) t";
     LIST = concat!("SELECT m.id, e.external_id, m.campaign, m.step, m.occasion, m.channel, ", shown_state!(), " AS state, m.reason, \
         m.due_at, m.next_at, m.attempts, m.sent_at, m.detail FROM messages m JOIN members e ON e.id = m.member_id \
         WHERE (CAST($1 AS TEXT) IS NULL OR m.campaign = $1) AND (CAST($2 AS TEXT) IS NULL OR e.external_id = $2) \
@@ -287,24 +298,56 @@ pub(super) async fn replan(tx: &mut Tx, ids: Vec<Uuid>) -> Result<()> {
     Ok(())
 }
 
-/// Takes up to `limit` messages that are ready at `now`, most urgent first, except those of `silent`
-/// campaigns, and those that were not due before `due_before`; holds them until the transaction ends.
+/// Looks for messages that may go after as many pages of those that may not.
+const PARKED_AT_ONCE: usize = 20;
+
+/// What comes back at a time when a campaign goes on.
+const UNPARKED_AT_ONCE: i64 = 10_000;
+
+/// Takes up to `limit` messages that are ready at `now`, most urgent first, and were due before `due_before`;
+/// holds them until the transaction ends. Those of campaigns that are paused, held or `silent` are parked:
+/// they leave the dispatcher's order, so that nobody walks over them again, until their campaign goes on, which
+/// each look sees by itself. Gives those that were taken, and how many were parked.
 pub async fn take_planned(
     tx: &mut Tx,
     now: Instant,
     due_before: Option<Instant>,
     silent: &[String],
     limit: i64,
-) -> Result<Vec<Message>> {
+) -> Result<(Vec<Message>, u64)> {
+    let silent = Texts(silent.to_vec());
+    let go_on: Vec<(String,)> = query!(fetch_all, (String,), tx, GO_ON, silent.clone())?;
+    if !go_on.is_empty() {
+        let names = Texts(go_on.into_iter().map(|(name,)| name).collect());
+        execute!(tx, UNPARK, names, UNPARKED_AT_ONCE)?;
+    }
     if tx.dialect() == super::Dialect::Postgres {
         // The index has the order. The planner, whose statistics lag behind a ledger in motion,
         // would sort everything that is ready for the few that are taken.
         query!(fetch_one, (String, String), tx, IN_INDEX_ORDER)?;
     }
     let due_before = due_before.map_or(i64::MAX, |at| at.timestamp_millis());
-    let (now, silent) = (now.timestamp_millis(), Texts(silent.to_vec()));
-    let rows = query!(fetch_all, StoredMessage, tx, TAKE_PLANNED, now, silent, limit, due_before)?;
-    rows.into_iter().map(StoredMessage::into_message).collect()
+    let (now, mut parked) = (now.timestamp_millis(), 0);
+    for _ in 0..PARKED_AT_ONCE {
+        let rows = query!(fetch_all, Taken, tx, TAKE_PLANNED, now, silent.clone(), limit, due_before)?;
+        let (wait, free): (Vec<Taken>, Vec<Taken>) = rows.into_iter().partition(|row| row.waits);
+        if !wait.is_empty() {
+            parked += execute!(tx, PARK, Uuids(wait.iter().map(|row| row.message.id).collect()))?;
+        }
+        if !free.is_empty() || wait.is_empty() {
+            let free = free.into_iter().map(|row| row.message.into_message());
+            return Ok((free.collect::<Result<_>>()?, parked));
+        }
+    }
+    Ok((Vec::new(), parked))
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct Taken {
+    #[sqlx(flatten)]
+    message: StoredMessage,
+    /// Its campaign is paused, held or silent.
+    waits: bool,
 }
 
 /// Records decisions other than to send.

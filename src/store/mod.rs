@@ -12,6 +12,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
 use crate::domain::token::TokenKey;
+use crate::files;
 
 pub mod answers;
 pub mod audience_facts;
@@ -250,14 +251,15 @@ impl Store {
         let cannot = |reason: String| StoreError::Open { url: redact(url), reason };
         if let Some(path) = url.strip_prefix("sqlite://") {
             if let Some(folder) = Path::new(path).parent() {
-                std::fs::create_dir_all(folder)
-                    .map_err(|error| cannot(format!("cannot create its folder: {error}")))?;
+                files::folder(folder).map_err(|error| cannot(format!("cannot create its folder: {error}")))?;
             }
+            // Its journals take the mode of the file itself.
+            files::keep(Path::new(path), false).map_err(|error| cannot(error.to_string()))?;
             let options = SqliteConnectOptions::new()
                 .filename(path)
-                .create_if_missing(true)
                 .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Normal)
+                // A power cut must not undo what was committed: servers have acted on it.
+                .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(Duration::from_secs(30))
                 .foreign_keys(true)
                 .pragma("cache_size", "-65536")
@@ -378,11 +380,61 @@ impl Tx {
     }
 }
 
-/// A URL without its password, for errors.
+/// A URL without its password, for errors. A password may hold any character, and the URL be none: what is not plainly
+/// something else is left out.
 pub fn redact(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    match rest.rsplit_once('@') {
-        Some((user, host)) => format!("{scheme}://{}:…@{host}", user.split(':').next().unwrap_or_default()),
-        None => url.to_owned(),
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) if scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) => {
+            (format!("{scheme}://"), rest)
+        }
+        _ => (String::new(), url),
+    };
+    let (user, rest) = match rest.rsplit_once('@') {
+        // The @ may be one of a parameter's.
+        Some((left, _)) if left.contains(['?', ' ']) || scheme.is_empty() && left.contains('=') => (String::new(), " "),
+        Some((left, rest)) if scheme.is_empty() || left.contains('/') => ("…@".to_owned(), rest),
+        Some((user, rest)) => (format!("{}:…@", user.split(':').next().unwrap_or_default()), rest),
+        None => (String::new(), rest),
+    };
+    // Parameters may be secrets as well.
+    let (place, query) = rest.split_once('?').map_or((rest, ""), |(place, _)| (place, "?…"));
+    let is_place = |text: &str| {
+        let authority = text.split('/').next().unwrap_or_default();
+        let port = if authority.ends_with(']') { "" } else { authority.rsplit_once(':').map_or("", |(_, port)| port) };
+        !text.contains([' ', '=']) && port.chars().all(|c| c.is_ascii_digit())
+    };
+    let place = if is_place(place) { place } else { "…" };
+    format!("{scheme}{user}{place}{query}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::redact;
+
+    #[test]
+    fn no_password_is_in_a_url_that_is_shown() {
+        let check = |url: &str, expected: &str| assert_eq!(redact(url), expected, "{url}");
+        check("postgres://shop:s3cret@db:5432/shop", "postgres://shop:…@db:5432/shop");
+        check("postgres://shop:s3#cr=@et@db/shop?sslmode=require", "postgres://shop:…@db/shop?…");
+        check("postgres://shop:s3/cr@et@db/shop", "postgres://…@db/shop");
+        check("postgres://shop:s3?cret@db/shop", "postgres://…");
+        check("postgres://db/shop?user=shop&password=s3cret", "postgres://db/shop?…");
+        check("postgres://db/shop?user=shop&password=s3@cret", "postgres://…");
+        check("postgres://shop:s3cret", "postgres://…");
+        check("postgres://shop:s3cret/db", "postgres://…");
+        check("postgres://[::1]:5432/shop", "postgres://[::1]:5432/shop");
+        check("postgres://[::1]/shop", "postgres://[::1]/shop");
+        check("shop:s3cret@db/shop", "…@db/shop");
+        check("postgres:shop:s3cret@db/shop", "…@db/shop");
+        check("postgres:/shop:s3cret@db:5432/shop?password=s3cret", "…@db:5432/shop?…");
+        check("host=db user=shop password=s3cret", "…");
+        check("host=db user=shop password=s3@cret", "…");
+        check("password=s3@cret", "…");
+        check("shop:s3cret", "…");
+        check("shop:s3cret@", "…@");
+        check("shop s3cret://db", "…");
+        check("sqlite://../var/rekindle.db", "sqlite://../var/rekindle.db");
+        check("kafka", "kafka");
+        check("var/rekindle.db", "var/rekindle.db");
     }
 }

@@ -19,7 +19,7 @@ statements! {
 /// How the name of a mailbox that rests begins. All others are servers and domains that mail goes to.
 pub const MAILBOX: &str = "mailbox ";
 
-/// Places of a day that somebody wants.
+/// Places of a day that somebody wants, or gives back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Wanted {
     pub name: String,
@@ -46,9 +46,9 @@ pub struct Rests {
     pub reply: String,
 }
 
-/// Takes places of a day, counted from 1970 in UTC. Gives for each name how many are taken with
-/// these: who finds more than there are has that many too many. Names must be in order, so that two
-/// processes do not wait for each other.
+/// Takes places of a day, counted from 1970 in UTC, or gives them back (a negative number). Gives for each name
+/// how many are taken now; nobody else counts there until the transaction ends. Names must be in order, so that
+/// two processes do not wait for each other.
 pub async fn take(tx: &mut Tx, day: i64, wanted: &[Wanted]) -> Result<Vec<(String, i64)>> {
     execute!(tx, FORGET_DAYS, day - 7)?;
     Ok(query!(fetch_all, (String, i64), tx, TAKE, JsonRows::of(wanted)?, day)?)

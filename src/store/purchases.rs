@@ -77,7 +77,7 @@ pub async fn upsert(tx: &mut Tx, rows: &mut [PurchaseRow], columns: &[&str]) -> 
     // An order's occasion is the order's, whoever it belongs to by now.
     merging::move_messages(tx, &elsewhere).await?;
     let inserted = (rows.len() - existing.len()) as u64;
-    Ok(Upserted { inserted, updated: changed.len() as u64 - inserted })
+    Ok(Upserted { inserted, updated: changed.len() as u64 - inserted, erased: 0 })
 }
 
 /// Computes anew what stands beside members whose orders went from one to the other.

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use chrono_tz::{TZ_VARIANTS, Tz};
 
 use crate::domain::Instant;
-use crate::domain::calendar::{Calendar, LeapDay, MonthDay, in_calendar, parse_date};
+use crate::domain::calendar::{Calendar, LeapDay, MonthDay, in_calendar, parse_life_date};
 use crate::domain::campaign::TriggerKind;
 use crate::domain::member::{Brand, Member};
 use crate::domain::occasion::{Bind, Candidate, Query, Rows};
@@ -127,14 +127,14 @@ fn named(mut query: Query, name: &str) -> Query {
 /// The name of a member's attribute, as `attributes.renewal`.
 fn parse_attribute(text: &str) -> Result<String, String> {
     match text.strip_prefix("attributes.") {
-        Some(name) if !name.is_empty() => Ok(name.to_owned()),
+        Some(name) if !name.is_empty() => crate::domain::member::parse_attribute(name),
         _ => Err(format!("`{text}` is not an attribute; write it like attributes.renewal")),
     }
 }
 
 /// The date that an attribute holds, in either calendar.
 fn date_attribute(candidate: &Candidate, name: &str) -> Option<NaiveDate> {
-    parse_date(candidate.member.attributes.get(name)?).ok()
+    parse_life_date(candidate.member.attributes.get(name)?).ok()
 }
 
 /// The month-and-day numbers of the dates: one span, two across the year's end. A day that a month

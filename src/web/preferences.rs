@@ -41,7 +41,7 @@ pub(super) struct Recipient {
 impl Recipient {
     /// Reads who got a message; `None` where there is no such message.
     pub async fn read(tx: &mut Tx, message: Uuid) -> Result<Option<Self>, StoreError> {
-        let Some(about) = events::about(tx, message).await? else { return Ok(None) };
+        let Some(about) = events::about(tx, message, None).await? else { return Ok(None) };
         let Some(member) = members::by_ids(tx, vec![about.member_id]).await?.remove(&about.member_id) else {
             return Ok(None);
         };
@@ -131,6 +131,7 @@ impl Recipient {
             message_id: Some(self.message),
             kind: kind.to_string(),
             at: now.timestamp_millis(),
+            channel: channel.to_string(),
             address: None,
             detail: Some(channel.to_string()),
         };

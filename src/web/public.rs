@@ -153,14 +153,16 @@ async fn note(
 ) -> Result<(), StoreError> {
     // Most pictures are loaded again and again: that takes no writing.
     let mut tx = web.store.read().await?;
-    let unknown = events::about(&mut tx, message).await?.is_none();
+    let unknown = events::about(&mut tx, message, None).await?.is_none();
     let done = unknown || events::of_message(&mut tx, message).await?.iter().any(|event| event.key == key);
     tx.commit().await?;
     if done {
         return Ok(());
     }
     let at = web.clock.now().timestamp_millis();
-    let event = Event { key, message_id: Some(message), kind: kind.to_string(), at, address: None, detail };
+    // Only mails hold pictures and links that lead through us.
+    let channel = Channel::Email.to_string();
+    let event = Event { key, message_id: Some(message), kind: kind.to_string(), at, channel, address: None, detail };
     let mut tx = web.store.begin().await?;
     events::record(&mut tx, &[event]).await?;
     tx.commit().await

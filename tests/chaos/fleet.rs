@@ -6,6 +6,10 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rekindle::clock::Clock;
+use rekindle::settings::Settings;
+
+use crate::gateway;
 use crate::proxy::Proxy;
 use crate::support::Folder;
 use crate::support::nodes::signal;
@@ -19,6 +23,11 @@ email:
   sender: smtp
   from: \"Shop <hello@shop.example>\"
   smtp: { host: 127.0.0.1, port: PORT, connections: 8 }
+sms:
+  sender: gateway
+  base_url: http://127.0.0.1:SMS
+  credentials: { webhook_key: KEY }
+  lines: [{ number: '3000', purpose: marketing }]
 templates: templates
 outbox: outbox
 store: STORE
@@ -28,14 +37,24 @@ apply: manual
 
 /// Each member gets a message of each of these: name, trigger, and what it says and brings.
 pub const CAMPAIGNS: &[(&str, &str, &str)] = &[
-    ("everybody", "{ kind: broadcast, at: 2020-01-01T00:00:00Z }", "content: hello"),
-    ("hello", "{ kind: welcome, delay: 1h }", "content: gift\ngift: { coupon: { pool: hello, value: 20% } }"),
+    ("everybody", "{ kind: broadcast, at: 2020-01-01T00:00:00Z }", "channels: [email]\ncontent: hello"),
+    (
+        "hello",
+        "{ kind: welcome, delay: 1h }",
+        "channels: [email]\ncontent: gift\ngift: { coupon: { pool: hello, value: 20% } }",
+    ),
+    // What comes back a week later is left alone, so it is of today.
+    (
+        "either",
+        "{ kind: broadcast, at: TODAY }",
+        "channels: [sms, email]\ncontent: hello\nreach: fallback\nundelivered_after: 15s",
+    ),
 ];
 
 fn campaign(name: &str, trigger: &str, rest: &str) -> String {
     format!(
         "name: {name}\nstatus: live\ntrigger: {trigger}\nstarts_at: 2020-01-01T00:00:00Z\n\
-         schedule: {{ scan: \"* * * * *\" }}\nchannels: [email]\n{rest}\n\
+         schedule: {{ scan: \"* * * * *\" }}\n{rest}\n\
          limits: {{ late: always, ceiling: 1000000 }}\n"
     )
 }
@@ -47,7 +66,7 @@ pub struct Shop {
 }
 
 impl Shop {
-    pub fn new(store: &str, queue: &str, smtp_port: u16) -> Self {
+    pub fn new(store: &str, queue: &str, smtp_port: u16, sms_port: u16) -> Self {
         let folder = Folder::new();
         let write = |path: &str, text: &str| {
             let path = folder.0.join(path);
@@ -55,10 +74,14 @@ impl Shop {
             std::fs::write(path, text).unwrap();
         };
         let settings = SETTINGS.replace("PORT", &smtp_port.to_string()).replace("STORE", store).replace("QUEUE", queue);
+        let settings = settings.replace("SMS", &sms_port.to_string()).replace("KEY", gateway::KEY);
         write("rekindle.yaml", &settings);
+        write("providers/gateway.yaml", gateway::DESCRIPTION);
+        let today = (Clock::System.now() - chrono::Duration::hours(1)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
         for (name, trigger, rest) in CAMPAIGNS {
-            write(&format!("campaigns/{name}.yaml"), &campaign(name, trigger, rest));
+            write(&format!("campaigns/{name}.yaml"), &campaign(name, &trigger.replace("TODAY", &today), rest));
         }
+        write("templates/hello/sms.txt", "Hello {{member.first_name}}");
         let filler = "Here is what is new in our shop this week. ".repeat(40);
         // The ledger reads the code in the subject.
         for (content, code) in [("hello", ""), ("gift", " [{{gift.code}}]")] {
@@ -71,6 +94,12 @@ impl Shop {
         let program = folder.0.join("rekindle");
         std::fs::copy(env!("CARGO_BIN_EXE_rekindle"), &program).unwrap();
         Self { folder, program }
+    }
+
+    /// As the program reads them.
+    pub fn settings(&self) -> Settings {
+        let file = self.folder.0.join("rekindle.yaml");
+        Settings::parse(&file, &std::fs::read_to_string(&file).unwrap(), &|_| None).unwrap()
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {

@@ -4,12 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rekindle::domain::message::Envelope;
+use rekindle::queue::Queue;
+use rekindle::queue::rabbitmq::RabbitMq;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::fleet::{Fleet, Lines, ROLES};
+use crate::fleet::{Fleet, Lines, ROLES, Shop};
+use crate::support::email;
 use crate::support::nodes::{PostgresNode, RabbitNode};
 use crate::support::shop::Dice;
 
@@ -34,16 +38,21 @@ const FAULTS: &[(&str, u64)] = &[
     ("raise the disk alarm", 3),
     ("crowd the database", 3),
     ("stand in the way", 8),
+    ("change addresses", 10),
+    ("let leases run out", 8),
+    ("leave older copies", 6),
 ];
 
 /// What the monkey plays with.
 pub struct Zoo {
     pub fleet: Arc<Fleet>,
+    pub shop: Arc<Shop>,
     pub lines: Lines,
     pub postgres: Mutex<PostgresNode>,
     pub rabbit: Mutex<RabbitNode>,
     /// Past the proxies.
     pub store: String,
+    pub queue: String,
     pub began: Instant,
     pub timeline: std::sync::Mutex<Vec<(Duration, String)>>,
     /// How many faults there were.
@@ -192,6 +201,19 @@ async fn happen(zoo: Arc<Zoo>, fault: &'static str, some: u64) {
             zoo.note(fault.to_owned());
             zoo.stand_in_the_way(&mut dice).await;
         }
+        "change addresses" => {
+            let changed = zoo.change_addresses(dice.roll()).await.unwrap_or_default();
+            zoo.note(format!("{fault} of {changed}"));
+        }
+        "let leases run out" => {
+            // So that a message is dispatched again while its copy still waits.
+            zoo.note(fault.to_owned());
+            zoo.ask("UPDATE under_way SET lease_until = 0 WHERE claim IS NULL AND random() < 0.3").await;
+        }
+        "leave older copies" => {
+            let left = tokio::time::timeout(Duration::from_secs(10), zoo.leave_older_copies()).await;
+            zoo.note(format!("{fault}: {}", left.ok().flatten().unwrap_or_default()));
+        }
         "cut the database" | "cut the broker" => {
             zoo.note(fault.to_owned());
             proxy.cut();
@@ -228,6 +250,40 @@ impl Zoo {
         if let Ok(mut connection) = PgConnection::connect(&self.store).await {
             let _ = connection.execute(AssertSqlSafe(sql)).await;
         }
+    }
+
+    /// An import brings some members new addresses, and some of the old ones are closed. Gives how many changed.
+    async fn change_addresses(&self, roll: u64) -> sqlx::Result<usize> {
+        let mut connection = PgConnection::connect(&self.store).await?;
+        let sql = "SELECT external_id, COALESCE(email, '') FROM members ORDER BY random() LIMIT 60";
+        let members: Vec<(String, String)> = sqlx::query_as(sql).fetch_all(&mut connection).await?;
+        let new: String = members.iter().map(|(id, _)| format!("{id},{id}.{roll}@example.com\n")).collect();
+        let old: String = members.iter().step_by(2).map(|(_, email)| format!("{email},marketing\n")).collect();
+        for (kind, head, rows) in [("members", "external_id,email", new), ("suppressions", "address,purpose", old)] {
+            let file = self.shop.folder.0.join(format!("{kind}-{roll}.csv"));
+            std::fs::write(&file, format!("{head}\n{rows}"))?;
+            let mut command = self.shop.command(&["import", kind, file.to_str().unwrap()]);
+            // The database may be away: then nothing has changed.
+            tokio::task::block_in_place(|| command.output())?;
+        }
+        Ok(members.len())
+    }
+
+    /// Copies of dispatches that are over, to somebody else: whoever pairs them with a newer claim sends them.
+    async fn leave_older_copies(&self) -> Option<usize> {
+        let mut connection = PgConnection::connect(&self.store).await.ok()?;
+        let sql = "SELECT message_id, dispatch_no FROM under_way WHERE claim IS NULL LIMIT 40";
+        let waiting: Vec<(sqlx::types::Uuid, i64)> = sqlx::query_as(sql).fetch_all(&mut connection).await.ok()?;
+        let older = |(message, number): (sqlx::types::Uuid, i64)| Envelope {
+            message,
+            dispatch_no: number - 1,
+            to: "older@example.com".to_owned(),
+            ..email("older")
+        };
+        let queue = RabbitMq::connect(&self.queue).await.ok()?;
+        let left = queue.publish(&waiting.into_iter().map(older).collect::<Vec<_>>()).await;
+        queue.close().await;
+        left.ok().map(|left| left.len())
     }
 
     /// Holds rows that others want, one after another in no order: who meets this waits, or both wait

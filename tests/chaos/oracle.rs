@@ -1,6 +1,6 @@
 //! Holds the store against the mail server's ledger.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use sqlx::types::Uuid;
@@ -13,6 +13,8 @@ struct Row {
     id: Uuid,
     state: String,
     reason: Option<String>,
+    /// Channels by which it went for sure.
+    accepted: i64,
     retries: i64,
     /// Attempts that are recorded as uncertain.
     uncertain: i64,
@@ -29,6 +31,11 @@ pub struct Verdict {
     pub lost: usize,
     /// Codes that the mail server saw.
     pub codes: usize,
+    /// Messages that went by one channel and then by another, and SMS in all.
+    pub fell_back: usize,
+    pub texts: usize,
+    /// Mails that went where policy had just looked, after the member's address had changed.
+    pub moved: usize,
     /// What must not be, with the ids.
     pub wrong: Vec<String>,
 }
@@ -40,6 +47,8 @@ pub struct Remaining {
     /// Those of them that wait for their next attempt.
     pub retrying: i64,
     pub under_way: i64,
+    /// Those that another channel will take.
+    pub falling: i64,
     /// Messages in the ledger, whatever their state.
     pub all: i64,
 }
@@ -47,6 +56,8 @@ pub struct Remaining {
 pub async fn remaining(store: &str) -> sqlx::Result<Remaining> {
     let mut connection = PgConnection::connect(store).await?;
     let sql = "SELECT (SELECT COUNT(*) FROM planned) AS planned, (SELECT COUNT(*) FROM under_way) AS under_way, \
+        (SELECT COUNT(*) FROM messages m WHERE m.campaign = 'either' AND (m.state = 'bounced' OR (m.state = 'sent' AND m.channel = 'sms')) \
+        AND NOT (',' || COALESCE(m.tried, '') || ',' LIKE '%,' || m.channel || ',%')) AS falling, \
         (SELECT COUNT(*) FROM messages) AS \"all\", (SELECT COUNT(*) FROM planned p JOIN messages m ON m.id = p.message_id \
         WHERE m.retries > 0 AND p.next_at > EXTRACT(EPOCH FROM clock_timestamp()) * 1000) AS retrying";
     let remaining = sqlx::query_as(sql).fetch_one(&mut connection).await?;
@@ -65,12 +76,38 @@ pub async fn end_one_each(store: &str) -> sqlx::Result<Vec<Uuid>> {
     Ok(ids)
 }
 
-/// Compares both ledgers; `expected` messages must exist.
-pub async fn judge(store: &str, taken: &BTreeMap<String, Taken>, expected: usize) -> sqlx::Result<Verdict> {
+/// Writes down, in the transaction of each claim, what the member's address is then, and whether it is closed: by
+/// that policy judges.
+pub async fn watch(store: &str) -> sqlx::Result<()> {
     let mut connection = PgConnection::connect(store).await?;
-    type Found = (Uuid, String, Option<String>, i64, i64);
+    for sql in [
+        "CREATE TABLE judged (message_id UUID, address TEXT, closed BOOLEAN)",
+        "CREATE FUNCTION judge() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         INSERT INTO judged SELECT NEW.message_id, LOWER(b.email), EXISTS (SELECT 1 FROM suppressions s \
+         WHERE s.address = LOWER(b.email) AND s.purpose = 'marketing') \
+         FROM messages m JOIN members b ON b.id = m.member_id WHERE m.id = NEW.message_id; RETURN NEW; END $$",
+        "CREATE TRIGGER judge AFTER UPDATE OF claim ON under_way FOR EACH ROW WHEN (NEW.claim IS NOT NULL) \
+         EXECUTE FUNCTION judge()",
+    ] {
+        sqlx::query(sql).execute(&mut connection).await?;
+    }
+    connection.close().await
+}
+
+/// Compares the ledgers; `expected` messages must exist.
+pub async fn judge(
+    store: &str,
+    taken: &BTreeMap<String, Taken>,
+    texts: &BTreeMap<String, usize>,
+    expected: usize,
+) -> sqlx::Result<Verdict> {
+    let mut connection = PgConnection::connect(store).await?;
+    let judged: Vec<(Uuid, Option<String>)> =
+        sqlx::query_as("SELECT message_id, address FROM judged WHERE NOT closed").fetch_all(&mut connection).await?;
+    type Found = (Uuid, String, Option<String>, i64, i64, i64);
     let rows: Vec<Found> = sqlx::query_as(
-        "SELECT m.id, m.state, m.reason, m.retries, \
+        "SELECT m.id, m.state, m.reason, \
+         (SELECT COUNT(DISTINCT a.channel) FROM attempts a WHERE a.message_id = m.id AND a.outcome = 'sent'), m.retries, \
          (SELECT COUNT(*) FROM attempts a WHERE a.message_id = m.id AND a.uncertain) FROM messages m",
     )
     .fetch_all(&mut connection)
@@ -120,10 +157,18 @@ pub async fn judge(store: &str, taken: &BTreeMap<String, Taken>, expected: usize
     if adrift > 0 {
         verdict.wrong.push(format!("{adrift} messages stand in a state that nobody takes up"));
     }
-    for (id, state, reason, retries, uncertain) in rows {
-        let row = Row { id, state, reason, retries, uncertain };
+    verdict.look_at_recipients(judged, &by_id);
+    let mut texts = texts.clone();
+    verdict.texts = texts.values().sum();
+    for (id, state, reason, accepted, retries, uncertain) in rows {
+        let row = Row { id, state, reason, accepted, retries, uncertain };
         let taken = by_id.remove(&row.id).unwrap_or_default().times;
-        verdict.look(&row, taken);
+        let texts = texts.remove(&row.id.to_string()).unwrap_or_default();
+        verdict.fell_back += usize::from(row.accepted > 1);
+        verdict.look(&row, taken + texts);
+    }
+    for id in texts.keys() {
+        verdict.wrong.push(format!("{id} was taken as an SMS and is not in the store"));
     }
     for id in by_id.keys() {
         verdict.wrong.push(format!("{id} was taken and is not in the store"));
@@ -151,6 +196,21 @@ impl Verdict {
         self.codes = owners.len();
     }
 
+    /// No mail went to an address that policy did not judge, or found closed.
+    fn look_at_recipients(&mut self, judged: Vec<(Uuid, Option<String>)>, taken: &BTreeMap<Uuid, Taken>) {
+        let mut allowed: BTreeMap<Uuid, BTreeSet<String>> = BTreeMap::new();
+        for (id, address) in judged {
+            allowed.entry(id).or_default().extend(address);
+        }
+        for (id, Taken { recipients, .. }) in taken {
+            let allowed = allowed.get(id).cloned().unwrap_or_default();
+            for recipient in recipients.difference(&allowed) {
+                self.wrong.push(format!("{id} went to {recipient}, which policy did not judge; it judged {allowed:?}"));
+            }
+            self.moved += recipients.iter().filter(|recipient| recipient.matches('.').count() > 1).count();
+        }
+    }
+
     fn look(&mut self, row: &Row, taken: usize) {
         let id = row.id;
         let name = match &row.reason {
@@ -159,17 +219,19 @@ impl Verdict {
         };
         *self.states.entry(name.clone()).or_default() += 1;
         self.uncertain_attempts += row.uncertain;
-        let needed = usize::from(row.state == "sent");
-        self.doubled += taken.saturating_sub(1);
-        if row.state == "sent" && taken == 0 {
+        let went = matches!(row.state.as_str(), "sent" | "delivered" | "bounced");
+        // One by each channel that took it: an SMS that did not arrive, and the mail in its place.
+        let needed = usize::try_from(row.accepted).unwrap().max(usize::from(went));
+        self.doubled += taken.saturating_sub(needed.max(1));
+        if taken < usize::try_from(row.accepted).unwrap() || (went && taken == 0) {
             self.lost += 1;
-            self.wrong.push(format!("{id} is sent and was not taken"));
+            self.wrong.push(format!("{id} is {name} and was not taken"));
         }
         if taken > needed + usize::try_from(row.uncertain).unwrap() {
             self.wrong.push(format!("{id} is {name}, was taken {taken} times, {} attempts uncertain", row.uncertain));
         }
         let named = match row.state.as_str() {
-            "sent" => true,
+            "sent" | "delivered" | "bounced" => true,
             "failed" | "skipped" | "cancelled" => row.reason.is_some(),
             "uncertain" => row.uncertain > 0,
             // It waits for its next attempt.
@@ -191,6 +253,8 @@ impl Verdict {
         let _ = writeln!(text, "  doubled                      {}", self.doubled);
         let _ = writeln!(text, "  lost                         {}", self.lost);
         let _ = writeln!(text, "  codes, each in one message   {}", self.codes);
+        let _ = writeln!(text, "  SMS, and then mails instead  {}, {}", self.texts, self.fell_back);
+        let _ = writeln!(text, "  mails to a changed address   {}", self.moved);
         text
     }
 }
@@ -203,7 +267,8 @@ mod tests {
     fn wrong(state: &str, reason: Option<&str>, retries: i64, uncertain: i64, taken: usize) -> bool {
         let (state, reason) = (state.to_owned(), reason.map(ToOwned::to_owned));
         let mut verdict = Verdict::default();
-        verdict.look(&Row { id: Uuid::nil(), state, reason, retries, uncertain }, taken);
+        let accepted = i64::from(state == "sent");
+        verdict.look(&Row { id: Uuid::nil(), state, reason, accepted, retries, uncertain }, taken);
         !verdict.wrong.is_empty()
     }
 
@@ -213,7 +278,10 @@ mod tests {
         let wrong = |gifts: &[(Uuid, &str)], taken: &[(Uuid, &[&str])]| {
             let gifts = gifts.iter().map(|(id, code)| (*id, (*code).to_owned())).collect();
             let codes = |codes: &[&str]| codes.iter().map(|code| (*code).to_owned()).collect();
-            let taken = taken.iter().map(|(id, list)| (*id, Taken { times: 1, codes: codes(list) })).collect();
+            let taken = taken
+                .iter()
+                .map(|(id, list)| (*id, Taken { times: 1, codes: codes(list), ..Taken::default() }))
+                .collect();
             let mut verdict = Verdict::default();
             verdict.look_at_codes(&gifts, &taken);
             verdict.wrong.len()
@@ -223,6 +291,24 @@ mod tests {
         assert!(wrong(&[(one, "A"), (other, "A")], &[(one, &["A"]), (other, &["A"])]) > 0, "given twice");
         assert!(wrong(&[(one, "A")], &[(one, &["A", "B"])]) > 0, "another one at the second try");
         assert!(wrong(&[], &[(one, &["A"])]) > 0, "gone back though it was seen");
+    }
+
+    #[test]
+    fn it_tells_who_was_not_judged() {
+        let wrong = |judged: &[Option<&str>], recipients: &[&str]| {
+            let id = Uuid::from_u128(1);
+            let judged = judged.iter().map(|address| (id, address.map(str::to_owned))).collect();
+            let recipients = recipients.iter().map(|address| (*address).to_owned()).collect();
+            let mut verdict = Verdict::default();
+            verdict.look_at_recipients(
+                judged,
+                &BTreeMap::from([(id, Taken { times: 1, recipients, ..Taken::default() })]),
+            );
+            verdict.wrong.len()
+        };
+        assert_eq!(wrong(&[Some("a@x.example"), Some("b@x.example"), None], &["b@x.example"]), 0);
+        assert_eq!(wrong(&[Some("a@x.example")], &["a@x.example", "b@x.example"]), 1);
+        assert_eq!(wrong(&[], &["older@x.example"]), 1);
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub struct Taken {
     pub times: usize,
     /// The codes in its subjects.
     pub codes: BTreeSet<String>,
+    /// To whom.
+    pub recipients: BTreeSet<String>,
 }
 
 #[derive(Default)]
@@ -140,13 +142,14 @@ impl Smtp {
         self.books.lock().unwrap().taken.len() as u64
     }
 
-    fn take(&self, mail: &str) {
+    fn take(&self, mail: &str, recipient: &str) {
         let header = |name: &str| mail.lines().find_map(|line| line.strip_prefix(name)).expect("a mail has it");
         let id = header("Message-ID: ").trim().to_owned();
         let code = header("Subject: ").split_once('[').and_then(|(_, rest)| rest.split_once(']'));
         let mut books = self.books.lock().unwrap();
         let taken = books.taken.entry(id).or_default();
         taken.times += 1;
+        taken.recipients.insert(recipient.to_owned());
         taken.codes.extend(code.map(|(code, _)| code.to_owned()));
     }
 
@@ -155,7 +158,7 @@ impl Smtp {
         let (input, mut output) = line.into_split();
         let mut input = BufReader::new(input);
         say(&mut output, "220 chaos ESMTP").await?;
-        let (mut command, mut mood) = (String::new(), Mood::Take);
+        let (mut command, mut mood, mut recipient) = (String::new(), Mood::Take, String::new());
         loop {
             command.clear();
             if input.read_line(&mut command).await? == 0 {
@@ -166,6 +169,7 @@ impl Smtp {
                 "EHLO" => say(&mut output, "250-chaos\r\n250-PIPELINING\r\n250 SIZE 10000000").await?,
                 "RCPT" => {
                     mood = self.mood(command.trim());
+                    recipient = command.split(['<', '>']).nth(1).unwrap_or_default().to_lowercase();
                     match mood {
                         Mood::BusyAtRecipient => say(&mut output, "451 4.7.1 greylisted, try again").await?,
                         Mood::FullAtRecipient => say(&mut output, "452 4.2.2 mailbox full").await?,
@@ -184,7 +188,7 @@ impl Smtp {
                         if mood == Mood::CloseBeforeMail {
                             return Ok(());
                         }
-                        if !self.mail(&mut input, &mut output, mood).await? {
+                        if !self.mail(&mut input, &mut output, mood, &recipient).await? {
                             return Ok(());
                         }
                     }
@@ -201,6 +205,7 @@ impl Smtp {
         input: &mut BufReader<OwnedReadHalf>,
         output: &mut OwnedWriteHalf,
         mood: Mood,
+        recipient: &str,
     ) -> std::io::Result<bool> {
         let mut mail = Vec::new();
         while !mail.ends_with(b"\r\n.\r\n") {
@@ -218,7 +223,7 @@ impl Smtp {
             Mood::RefusedAfterMail => say(output, "554 5.7.1 refused by policy").await?,
             Mood::DropAndClose => return Ok(false),
             Mood::DropAndHang => silence().await?,
-            _ => self.take(&mail),
+            _ => self.take(&mail, recipient),
         }
         match mood {
             Mood::TakeAndClose => return Ok(false),

@@ -23,6 +23,7 @@ contract! {
     a_purchase_after_the_due_instant_is_not_seen_by_a_scan
     rfm_scores_come_from_the_cut_points_of_all
     segments_are_applied_with_the_campaigns
+    what_a_filter_names_is_found_in_the_form_in_which_it_is_stored
 }
 
 const BRAND: &str = "{ name: Shop, timezone: Asia/Tehran, calendar: persian, locale: en, currency: USD, \
@@ -410,5 +411,57 @@ pub async fn segments_are_applied_with_the_campaigns(size: Size) {
     shop.import(Kind::Members, HEAD.to_owned() + &row("m1") + &row("m2")).await;
     shop.once("2024-05-02T09:00:00Z").await;
     assert_eq!(shop.states().await, ["m1 hello main sent -", "m2 hello main skipped outside_audience"]);
+    shop.close().await;
+}
+
+pub async fn what_a_filter_names_is_found_in_the_form_in_which_it_is_stored(size: Size) {
+    let shop = Shop::new(&size, BRAND);
+    let members = "external_id,email,locale,timezone,calendar,tier,attributes.Shoe_Size,attributes.شهر,attributes.e1,attributes.a-b\n\
+        ۱۲,Sara@Example.COM,fa_IR,asia/tehran,Persian,Gold,۴۲,علي,x,\"1,500\"\n\
+        m2,tom@example.com,EN-gb,Europe/London,gregorian,GOLD,42.5,Leeds,,12\n";
+    shop.import(Kind::Members, members).await;
+    let zone = shop.settings().brand.timezone;
+    for (filter, expected) in [
+        ("{ field: locale, eq: FA_ir }", "12"),
+        ("{ field: locale, in: [en_GB, de] }", "m2"),
+        ("{ field: timezone, eq: asia/tehran }", "12"),
+        ("{ field: calendar, ne: PERSIAN }", "m2"),
+        ("{ field: tier, eq: gold }", "12 m2"),
+        ("{ field: tier, not_in: [GOLD, silver] }", ""),
+        ("{ field: tier, gt: GOLC }", "12 m2"),
+        ("{ field: external_id, eq: \"۱۲\" }", "12"),
+        ("{ field: email, eq: Sara@EXAMPLE.com }", "12"),
+        ("{ field: attributes.shoe_size, gt: 41 }", "12 m2"),
+        ("{ field: attributes.SHOE_SIZE, eq: 42 }", "12"),
+        ("{ field: attributes.شهر, eq: علي }", "12"),
+        ("{ field: attributes.e1, exists: true }", "12"),
+        ("{ field: attributes.a-b, gt: 1 }", "m2"),
+    ] {
+        let audience = Audience::parse_segment("x.yaml", &format!("audience: {filter}"), zone).unwrap();
+        let mut tx = shop.store().await.read().await.unwrap();
+        let brand = shop.settings().brand.clone();
+        let compiled = audience_sql::compile(&mut tx, &audience, &brand, at(NOW)).await.unwrap();
+        let found = audience_sql::sample(&mut tx, &compiled, 10).await.unwrap();
+        let mut by_sql: Vec<String> = found.into_iter().map(|member| member.external_id).collect();
+        by_sql.sort();
+        assert_eq!(by_sql.join(" "), expected, "{filter}");
+        let facts = AudienceFacts::default();
+        let everybody = members::after(&mut tx, 0, 10).await.unwrap();
+        let mut in_memory: Vec<&str> = everybody
+            .iter()
+            .filter(|member| audience.verdict(&facts.view(member, &brand, at(NOW), None)) == Some(true))
+            .map(|member| member.external_id.as_str())
+            .collect();
+        in_memory.sort_unstable();
+        assert_eq!(in_memory.join(" "), expected, "{filter}");
+    }
+    for name in ["$x", "a.b", "a'b", "[0]", "0"] {
+        let text = format!("audience: {{ field: \"attributes.{name}\", eq: 1 }}");
+        let refused = Audience::parse_segment("x.yaml", &text, zone).unwrap_err().to_string();
+        assert!(
+            refused.contains("x.yaml:1:20: ") && refused.contains("cannot be the name of an attribute"),
+            "{refused}"
+        );
+    }
     shop.close().await;
 }

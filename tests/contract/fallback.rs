@@ -3,7 +3,7 @@
 
 #![allow(dead_code, reason = "each test target uses a part of it")]
 
-use rekindle::domain::message::EventKind;
+use rekindle::domain::message::{Channel, EventKind};
 use rekindle::import::Kind;
 use rekindle::store::claims;
 use rekindle::store::events::{self, Event};
@@ -49,6 +49,7 @@ async fn hear(shop: &Shop, member: &str, kind: EventKind, address: &str) {
             message_id: Some(row.id),
             kind: kind.to_string(),
             at: at(NOON).timestamp_millis(),
+            channel: if address == NUMBER { Channel::Sms } else { Channel::Email }.to_string(),
             address: Some(address.to_owned()),
             detail: None,
         })

@@ -300,7 +300,7 @@ pub async fn a_code_that_is_given_is_never_free_again(size: Size) {
 }
 
 pub async fn a_message_that_is_tried_again_keeps_its_code(size: Size) {
-    let (shop, provider) = by_gateway(&size, &[503, 503, 200]).await;
+    let (shop, provider) = by_gateway(&size, &[429, 429, 200]).await;
     letter(&shop, "{ coupon: { pool: may, value: 20%, valid_days: 1 } }", "channels: [sms]");
     people(&shop, 1).await;
     codes(&shop, "may", 5).await;

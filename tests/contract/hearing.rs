@@ -24,6 +24,7 @@ contract! {
     hearing_contract:
     a_receipt_moves_its_message_once
     a_receipt_before_the_outcome_is_not_lost
+    a_receipt_about_an_sms_moves_no_mail_that_went_instead
     a_number_that_blocks_advertising_gets_service_messages_still
     a_word_stops_the_messages_of_its_line_and_another_brings_them_back
     what_a_number_said_last_counts_whatever_is_heard_first
@@ -179,6 +180,45 @@ pub async fn a_receipt_before_the_outcome_is_not_lost(size: Size) {
     assert_eq!(texting.count("receipts_waiting").await, 0);
     assert_eq!(texting.count("events WHERE message_id IS NOT NULL").await, 1);
     texting.shop.close().await;
+}
+
+/// `reach: fallback`: a mail goes instead of an SMS that did not arrive, or that nobody confirmed in time.
+pub async fn a_receipt_about_an_sms_moves_no_mail_that_went_instead(size: Size) {
+    // Undelivered, in two ways; delivered after all.
+    for (at_first, later, ended) in
+        [(Some("11"), ["11", "6", "10"], "sent"), (None, ["6", "11", "10"], "sent"), (None, ["10", "6", "14"], "sent")]
+    {
+        let texting = Texting::new(&size, "").await;
+        for table in ["events", "attempts", "receipts_waiting", "suppressions", "messages"] {
+            texting.runs(&format!("DELETE FROM {table}")).await;
+        }
+        let hello = "trigger: { kind: welcome }\nchannels: [sms, email]\nreach: fallback\nundelivered_after: 30m";
+        texting.shop.campaign("hello", hello);
+        texting.shop.import(Kind::Members, "external_id,email,email_consent\nm1,sara@example.com,true\n").await;
+        texting.shop.once(NOON).await;
+        assert_eq!((texting.sent().await, texting.shop.mails().len()), (1, 0));
+        if let Some(status) = at_first {
+            assert_eq!(texting.hears(NOON, &format!("messageid=8792343&status={status}")).await, 200);
+            assert_eq!(texting.shop.states().await, ["m1 hello main bounced -"]);
+        }
+        texting.shop.once("2024-05-02T12:40:00Z").await;
+        assert_eq!((texting.sent().await, texting.shop.mails().len()), (1, 1), "{at_first:?}");
+        let expected = [format!("m1 hello main {ended} -")];
+        assert_eq!(texting.shop.states().await, expected, "what was heard before the mail's outcome");
+        for status in later {
+            assert_eq!(texting.hears(NOON, &format!("messageid=8792343&status={status}")).await, 200);
+            assert_eq!(texting.shop.states().await, expected, "{at_first:?} {status}");
+        }
+        texting.shop.once("2024-05-02T14:00:00Z").await;
+        assert_eq!(texting.shop.states().await, expected);
+        assert_eq!((texting.sent().await, texting.shop.mails().len()), (1, 1));
+        assert_eq!(texting.count("events WHERE channel <> 'sms'").await, 0);
+        texting.shop.close().await;
+        if !size.store.starts_with("sqlite") {
+            // Elsewhere the next shop would find the rows of this one.
+            break;
+        }
+    }
 }
 
 pub async fn a_number_that_blocks_advertising_gets_service_messages_still(size: Size) {
@@ -385,6 +425,7 @@ pub async fn what_was_heard_is_listed_by_message_and_counted_by_kind(size: Size)
         message_id: Some(id(member)),
         kind: kind.to_owned(),
         at: at(time).timestamp_millis(),
+        channel: "sms".to_owned(),
         address: None,
         detail: detail.map(str::to_owned),
     };

@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "each test target uses a part of it")]
 
 use rekindle::import::Kind;
-use rekindle::store::configuration;
+use rekindle::store::{Store, configuration};
 
 use crate::support::contract::contract;
 use crate::support::shop::{PLAIN, Shop, Size, at};
@@ -13,6 +13,7 @@ contract! {
     mistakes_contract:
     far_more_than_usual_waits_for_approval
     a_young_campaign_has_no_usual_days
+    what_waits_for_a_person_stands_in_nobodys_way
     what_fell_due_before_a_restored_backup_was_noticed_is_not_sent_again
 }
 
@@ -75,6 +76,49 @@ pub async fn a_young_campaign_has_no_usual_days(size: Size) {
     careless.once("2024-05-11T12:00:00Z").await;
     assert_eq!(count(&careless, "sent").await, 320);
     careless.close().await;
+}
+
+/// Messages that are planned and out of the dispatcher's order, and all that are planned.
+async fn parked(shop: &Shop) -> (i64, i64) {
+    let sql = "SELECT (SELECT COUNT(*) FROM planned WHERE parked), (SELECT COUNT(*) FROM planned)";
+    match shop.store().await {
+        Store::Sqlite(pool) => sqlx::query_as(sql).fetch_one(pool).await.unwrap(),
+        Store::Postgres(pool) => sqlx::query_as(sql).fetch_one(pool).await.unwrap(),
+    }
+}
+
+pub async fn what_waits_for_a_person_stands_in_nobodys_way(size: Size) {
+    let shop = Shop::new(&size, PLAIN);
+    let crowd = "trigger: { kind: broadcast, at: 2024-05-01T10:00:00Z }\nchannels: [email]\nlimits: { ceiling: 100, late: always }\naudience: { field: tier, eq: gold }";
+    shop.campaign("crowd", crowd);
+    shop.campaign("hello", "trigger: { kind: welcome }\nlimits: { ceiling: 100000 }");
+    let rows: String = (0..1_200).map(|n| format!("c{n},c{n}@example.com,true,gold\n")).collect();
+    shop.import(Kind::Members, format!("external_id,email,email_consent,tier\n{rows}")).await;
+    let mut sent = 0;
+    let mut goes_on = async |now: &str, more: usize, waiting: i64| {
+        sent += more;
+        shop.once(now).await;
+        assert_eq!((count(&shop, "sent").await, parked(&shop).await), (sent, (waiting, waiting)), "{now}");
+    };
+    // Held, and others behind it go.
+    join(&shop, 1, 3).await;
+    goes_on("2024-05-01T11:00:00Z", 3, 1_200).await;
+    join(&shop, 2, 4).await;
+    goes_on("2024-05-02T11:00:00Z", 4, 1_200).await;
+    // Approved, and paused before anybody looked; resumed, and paused in its file.
+    shop.approve("crowd", "2024-06-01T00:00:00Z").await;
+    shop.pause("crowd", true).await;
+    goes_on("2024-05-02T12:00:00Z", 0, 1_200).await;
+    shop.pause("crowd", false).await;
+    shop.campaign("crowd", &format!("status: paused\n{crowd}"));
+    goes_on("2024-05-02T13:00:00Z", 0, 1_200).await;
+    shop.pause_all(true).await;
+    shop.campaign("crowd", crowd);
+    goes_on("2024-05-02T14:00:00Z", 0, 1_200).await;
+    shop.pause_all(false).await;
+    join(&shop, 3, 2).await;
+    goes_on("2024-05-03T11:00:00Z", 1_202, 0).await;
+    shop.close().await;
 }
 
 pub async fn what_fell_due_before_a_restored_backup_was_noticed_is_not_sent_again(size: Size) {

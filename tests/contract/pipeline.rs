@@ -6,10 +6,10 @@
 
 use rekindle::domain::experiment::held_out;
 use rekindle::import::Kind;
-use rekindle::store::Store;
+use rekindle::store::erasure;
 
 use crate::support::contract::contract;
-use crate::support::shop::{PLAIN, Shop, Size};
+use crate::support::shop::{PLAIN, Shop, Size, at};
 
 contract! {
     pipeline_contract:
@@ -269,17 +269,14 @@ pub async fn a_campaign_that_ended_or_is_gone_sends_nothing_more(size: Size) {
 
 pub async fn a_deleted_member_gets_nothing(size: Size) {
     let shop = waiting(&size, WELCOME).await;
-    delete_everybody(&shop).await;
+    erase(&shop, "m1").await;
     ended(shop, MORNING, "skipped member_deleted").await;
 }
 
-/// Marks every member as deleted.
-pub async fn delete_everybody(shop: &Shop) {
-    let sql = "UPDATE members SET deleted_at = 1";
-    match shop.store().await {
-        Store::Sqlite(pool) => drop(sqlx::query(sql).execute(pool).await.unwrap()),
-        Store::Postgres(pool) => drop(sqlx::query(sql).execute(pool).await.unwrap()),
-    }
+/// As `members erase` does.
+pub async fn erase(shop: &Shop, id: &str) {
+    let now = at("2024-05-01T23:00:00Z").timestamp_millis();
+    shop.write_store(async |tx| assert!(erasure::erase(tx, id, now).await.unwrap())).await;
 }
 
 pub async fn a_message_that_cannot_be_rendered_fails_alone(size: Size) {

@@ -9,12 +9,13 @@ use wiremock::MockServer;
 
 use crate::support::contract::contract;
 use crate::support::gateway;
-use crate::support::shop::{Shop, Size};
+use crate::support::shop::{PLAIN, Shop, Size};
 
 contract! {
     reasons_contract:
     what_a_provider_refuses_fails_with_its_reason
     what_is_retried_for_a_day_fails
+    what_cannot_be_made_into_a_mail_fails_alone_and_asks_no_server
 }
 
 const TEN: &str = "2024-05-02T10:00:00Z";
@@ -50,14 +51,29 @@ pub async fn what_a_provider_refuses_fails_with_its_reason(size: Size) {
 }
 
 pub async fn what_is_retried_for_a_day_fails(size: Size) {
-    let (shop, gateway) = by_gateway(&size, &[503]).await;
+    let (shop, gateway) = by_gateway(&size, &[429]).await;
     for now in [TEN, "2024-05-02T22:00:00Z", "2024-05-03T09:50:00Z"] {
         shop.once(now).await;
-        assert_eq!(shop.states().await, ["m503 letter main planned -"], "{now}");
+        assert_eq!(shop.states().await, ["m429 letter main planned -"], "{now}");
     }
     shop.once("2024-05-03T10:00:00Z").await;
-    assert_eq!(shop.states().await, ["m503 letter main failed retries_exhausted"]);
+    assert_eq!(shop.states().await, ["m429 letter main failed retries_exhausted"]);
     shop.once("2024-05-04T10:00:00Z").await;
     assert_eq!(gateway.received_requests().await.unwrap().len(), 4);
+    shop.close().await;
+}
+
+pub async fn what_cannot_be_made_into_a_mail_fails_alone_and_asks_no_server(size: Size) {
+    let shop = Shop::new(&size, PLAIN);
+    shop.write("templates/note/subject.txt", "{{default member.attributes.word \"Hello\"}}");
+    shop.campaign("letter", &format!("trigger: {{ kind: broadcast, at: {TEN} }}\nchannels: [email]"));
+    // One word that no line of a header can hold.
+    let word = "x".repeat(1_000);
+    let members = format!(
+        "external_id,email,email_consent,attributes.word\nm1,a@example.com,true,{word}\nm2,b@example.com,true,\n"
+    );
+    shop.import(Kind::Members, members).await;
+    shop.once(TEN).await;
+    assert_eq!(shop.states().await, ["m1 letter main failed unbuildable", "m2 letter main sent -"]);
     shop.close().await;
 }

@@ -21,6 +21,7 @@ use crate::support::shop::{PLAIN, Shop, Size, at};
 contract! {
     recovery_contract:
     outcomes_that_are_recorded_twice_move_nothing_twice
+    an_attempt_begins_under_the_claim_that_holds
     a_claim_asked_again_under_its_token_is_given_again
     an_attempt_that_is_started_twice_is_one_attempt
     a_late_confirm_says_nothing_about_the_next_dispatch
@@ -79,7 +80,7 @@ async fn claim(tx: &mut Tx, id: Uuid, dispatch_no: i64, token: Uuid) -> Vec<Mess
 
 /// What the dispatcher would take.
 async fn ready(tx: &mut Tx) -> Vec<Message> {
-    messages::take_planned(tx, at(NOW), None, &[], 10).await.unwrap()
+    messages::take_planned(tx, at(NOW), None, &[], 10).await.unwrap().0
 }
 
 fn outcome(id: Uuid, claim: Uuid, state: State, outcome: &'static str) -> Finished {
@@ -87,6 +88,7 @@ fn outcome(id: Uuid, claim: Uuid, state: State, outcome: &'static str) -> Finish
         id,
         claim,
         dispatch_no: 1,
+        channel: Channel::Email,
         sender: "smtp".to_owned(),
         state,
         reason: None,
@@ -150,7 +152,7 @@ pub async fn an_attempt_that_is_started_twice_is_one_attempt(size: Size) {
     claim(&mut tx, id, 1, token).await;
     let starting = [Starting { id, token, traceable: false }];
     for _ in 0..2 {
-        assert_eq!(claims::start(&mut tx, &starting, "smtp", at(NOW), LEASE / 2).await.unwrap(), [id]);
+        assert_eq!(claims::start(&mut tx, &starting, "smtp", at(NOW), LEASE / 2).await.unwrap(), [(id, token)]);
     }
     claims::finish(&mut tx, &[&outcome(id, token, State::Sent, "sent")], at(NOW)).await.unwrap();
     assert_eq!(claims::attempts(&mut tx, id).await.unwrap().len(), 1);
@@ -230,5 +232,23 @@ pub async fn a_scan_does_not_end_the_mark_of_another(size: Size) {
     assert_eq!(ready(&mut tx).await.len(), 1);
     drop(tx);
     app.store.close().await;
+    shop.close().await;
+}
+
+/// A sender that was slow asks for both: the claim that it lost, and the one that it has now.
+pub async fn an_attempt_begins_under_the_claim_that_holds(size: Size) {
+    let shop = shop(&size).await;
+    let store = shop.store().await;
+    let id = planned(store).await;
+    let (old, new) = (fresh(), fresh());
+    let mut tx = store.begin().await.unwrap();
+    queue(&mut tx, id).await;
+    assert_eq!(claim(&mut tx, id, 1, old).await.len(), 1);
+    assert_eq!(claims::recover(&mut tx, true, at(NOW)).await.unwrap().replanned, 1);
+    queue(&mut tx, id).await;
+    assert_eq!(claim(&mut tx, id, 2, new).await.len(), 1);
+    let starting = [old, new].map(|token| Starting { id, token, traceable: false });
+    assert_eq!(claims::start(&mut tx, &starting, "smtp", at(NOW), LEASE / 2).await.unwrap(), [(id, new)]);
+    tx.commit().await.unwrap();
     shop.close().await;
 }

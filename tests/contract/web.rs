@@ -76,7 +76,7 @@ pub async fn ask(web: &Arc<Web>, method: Method, path: &str, body: &str) -> (Sta
 }
 
 /// The path of a message's page: `u` or `p`.
-async fn path(shop: &Shop, page: &str, message: Uuid) -> String {
+pub async fn path(shop: &Shop, page: &str, message: Uuid) -> String {
     let mut tx = shop.store().await.read().await.unwrap();
     let key = configuration::token_key(&mut tx).await.unwrap();
     tx.commit().await.unwrap();

@@ -1,7 +1,11 @@
 //! Files that something damaged on their way here: each import ends with rows kept and rows set aside, or with an
-//! error, and closes no address that does not stand in the file.
+//! error, and closes no address that does not stand in the file. No line that reads as a row is lost: it is taken, or
+//! set aside with its number.
 
-use rekindle::import::{ImportError, Kind};
+use std::collections::BTreeSet;
+
+use rekindle::domain::address;
+use rekindle::import::{ImportError, Imported, Kind};
 use rekindle::store::Store;
 
 use crate::support::seed;
@@ -42,6 +46,18 @@ fn damaged(dice: &mut Dice, file: &str) -> Vec<u8> {
         b"@",
         "ي۱٫".as_bytes(),
         b"-9",
+        b",\"",
+        b"\"\n",
+        b"\"\",\"",
+        b"\"a\nb\"",
+        b"\r\n",
+        b"\n\n",
+        b"NULL",
+        b"1.2E+09",
+        b"\x1b[2J",
+        "\u{202e}\u{200b}\u{a0}".as_bytes(),
+        b",no,",
+        b"1.500",
     ];
     let mut bytes = file.as_bytes().to_vec();
     for _ in 0..=dice.below(3) {
@@ -74,6 +90,82 @@ async fn closed(shop: &Shop) -> Vec<String> {
     sqlx::query_scalar("SELECT DISTINCT address FROM suppressions").fetch_all(pool).await.unwrap()
 }
 
+/// The lines of a file, whatever ends them, with their numbers.
+fn lines(bytes: &[u8]) -> Vec<(u64, Vec<u8>)> {
+    let mut found = vec![Vec::new()];
+    let mut before = 0;
+    for byte in bytes {
+        match (before, byte) {
+            (b'\r', b'\n') => {}
+            (_, b'\r' | b'\n') => found.push(Vec::new()),
+            _ => found.last_mut().unwrap().push(*byte),
+        }
+        before = *byte;
+    }
+    (1..).zip(found).filter(|(_, line)| !line.iter().all(u8::is_ascii_whitespace)).collect()
+}
+
+/// The cells of a line that stands alone, as another reader of CSV finds them.
+fn cells(line: &[u8]) -> Vec<String> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(line);
+    let row = reader.byte_records().next().map(|row| row.unwrap()).unwrap_or_default();
+    row.iter().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect()
+}
+
+/// The addresses that are closed, or the members who are there.
+async fn stored(shop: &Shop, kind: Kind<'_>) -> BTreeSet<String> {
+    if kind == Kind::Suppressions {
+        return closed(shop).await.into_iter().collect();
+    }
+    let Store::Sqlite(pool) = shop.store().await else { unreachable!() };
+    sqlx::query_scalar("SELECT external_id FROM members").fetch_all(pool).await.unwrap().into_iter().collect()
+}
+
+/// No line that reads as an opt-out, or as a row of a member, is lost.
+async fn assert_nothing_is_lost(turn: u64, shop: &Shop, kind: Kind<'_>, bytes: &[u8], done: &Imported) {
+    let lines = lines(bytes);
+    let (_, header) = &lines[0];
+    let columns = header.split(|byte| *byte == b',').count();
+    let rows = lines.len() as u64 - 1;
+    let within = lines[1..].iter().filter(|(_, line)| cells(line).len() < columns).count();
+    assert!(done.rows <= rows && done.rows + within as u64 >= rows, "turn {turn}: {} of {rows} rows", done.rows);
+    if !bytes.contains(&b'"') {
+        assert_eq!(done.rows, rows, "turn {turn}");
+    }
+    let first = String::from_utf8_lossy(header);
+    let name = |column: &str| first.trim_start_matches('\u{feff}').split(',').position(|name| name.trim() == column);
+    let key = match kind {
+        Kind::Suppressions => name("address"),
+        Kind::Members => name("external_id"),
+        _ => None,
+    };
+    let Some(key) = key else { return };
+    let rejects = shop.folder.0.join("rejects.csv");
+    let aside: BTreeSet<u64> = match csv::Reader::from_path(rejects) {
+        Ok(mut reader) => reader.records().map(|row| row.unwrap()[0].parse().unwrap()).collect(),
+        Err(_) => BTreeSet::new(),
+    };
+    assert_eq!(aside.len() as u64, done.rejected, "turn {turn}");
+    let stored = stored(shop, kind).await;
+    for (number, line) in &lines[1..] {
+        let cells = cells(line);
+        if cells.len() != columns {
+            continue;
+        }
+        let plain = match kind {
+            Kind::Suppressions => address::parse(&cells[key]).ok().map(|address| address.to_lowercase()),
+            // An id of which nothing is to be cleaned.
+            _ => Some(cells[key].clone()).filter(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric())),
+        };
+        let Some(id) = plain else { continue };
+        assert!(
+            stored.contains(&id) || aside.contains(number),
+            "turn {turn}: line {number} is lost: {:?}",
+            String::from_utf8_lossy(line)
+        );
+    }
+}
+
 #[tokio::test]
 async fn damaged_files_are_imported_row_by_row_or_refused() {
     let shop = Shop::new(&Size::default(), PLAIN);
@@ -88,6 +180,7 @@ async fn damaged_files_are_imported_row_by_row_or_refused() {
         match shop.try_import(*kind, &bytes).await {
             Ok(done) => {
                 assert_eq!(done.rows, done.inserted + done.updated + done.unchanged + done.rejected, "turn {turn}");
+                assert_nothing_is_lost(turn, &shop, *kind, &bytes, &done).await;
                 whole += u64::from(done.rejected == 0);
                 rejected += done.rejected;
             }

@@ -171,6 +171,7 @@ async fn explain_and_status_say_what_came_back() {
         message_id: Some(id),
         kind: kind.to_owned(),
         at,
+        channel: "email".to_owned(),
         address: None,
         detail: detail.map(str::to_owned),
     };

@@ -7,18 +7,19 @@ use std::path::Path;
 /// What each module may name of the others, by `use` or by path.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("document", &[]),
+    ("files", &[]),
     ("domain", &["document"]),
     ("clock", &["domain"]),
     ("tls", &[]),
     ("telemetry", &["settings::environment"]),
-    ("store", &["domain"]),
+    ("store", &["domain", "files"]),
     ("triggers", &["store", "domain", "document"]),
     ("queue", &["store", "domain", "document"]),
-    ("senders", &["store", "domain", "document", "tls"]),
+    ("senders", &["store", "domain", "document", "tls", "files"]),
     ("rendering", &["store", "domain", "document"]),
     ("settings", &["domain", "document", "store::redact"]),
-    ("import", &["store", "domain", "document", "settings", "clock"]),
-    ("catalog", &["triggers", "rendering", "senders", "settings", "store", "domain", "document"]),
+    ("import", &["store", "domain", "document", "settings", "clock", "files"]),
+    ("catalog", &["triggers", "rendering", "senders", "settings", "store", "domain", "document", "files"]),
     ("model", &["store", "domain"]),
     ("scheduler", PIPELINE),
     ("dispatcher", PIPELINE),
@@ -50,6 +51,7 @@ const INBOUND: &[&str] = &[
     "clock",
     "telemetry",
     "tls",
+    "files",
 ];
 
 /// Providers' calls come in by the web.
@@ -107,6 +109,7 @@ const BELOW_APP: &[&str] = &[
     "document",
     "import",
     "telemetry",
+    "files",
 ];
 
 const BELOW_CLI: &[&str] = &[
@@ -132,6 +135,7 @@ const BELOW_CLI: &[&str] = &[
     "document",
     "import",
     "telemetry",
+    "files",
 ];
 
 /// Every source file by its path below `src`.
@@ -303,7 +307,7 @@ fn only_the_clock_reads_the_systems_time_and_only_the_settings_the_environment()
             ("env::var(", "settings.rs"),
             ("env::var_os(", "settings.rs"),
         ] {
-            if file != home && code.contains(call) {
+            if file != home && !file.contains("/tests") && code.contains(call) {
                 broken.push(format!("src/{file} calls {call}…); only src/{home} may"));
             }
         }

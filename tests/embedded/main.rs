@@ -17,6 +17,8 @@ mod bounces_contract;
 mod changes_contract;
 #[path = "../contract/days.rs"]
 mod days_contract;
+#[path = "../contract/dispatched.rs"]
+mod dispatched_contract;
 #[path = "../contract/fallback.rs"]
 mod fallback_contract;
 #[path = "../contract/gifts.rs"]
@@ -27,6 +29,8 @@ mod hearing_contract;
 mod launching_contract;
 #[path = "../contract/mistakes.rs"]
 mod mistakes_contract;
+#[path = "../contract/people.rs"]
+mod people_contract;
 #[path = "../contract/pipeline.rs"]
 mod pipeline_contract;
 #[path = "../contract/queue.rs"]
@@ -42,6 +46,7 @@ mod support;
 #[path = "../contract/web.rs"]
 mod web_contract;
 
+mod answers;
 mod attackers;
 mod audiences;
 mod bounces;
@@ -50,15 +55,22 @@ mod damaged_files;
 mod faults;
 mod gifts;
 mod hooks;
+mod hostile_mailbox;
 mod import;
+mod import_faults;
 mod launching;
 mod layers;
 mod lines;
+mod output;
 mod pipeline;
+mod power;
+mod private_files;
+mod private_logs;
 mod queue;
 mod reasons;
 mod replies;
 mod sending;
+mod signals;
 mod statements;
 mod templates;
 mod web;

@@ -89,6 +89,50 @@ async fn a_day_has_room_for_its_number_of_messages() {
     shop.close().await;
 }
 
+/// How many places of today are counted, by name.
+async fn counted(shop: &Shop) -> Vec<(String, i64)> {
+    let rekindle::store::Store::Sqlite(pool) = shop.store().await else { unreachable!() };
+    sqlx::query_as("SELECT name, taken FROM paces ORDER BY name").fetch_all(pool).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_domain_holds_back_uses_up_nothing_of_its_servers_day() {
+    let server = MailServer::start(TAKES_ALL).await;
+    let email = format!(
+        "sender: smtp, smtp: {{ host: 127.0.0.1, port: {}, rate: {{ per_day: 40, per_minute: 35 }} }}, \
+         domains: {{ new.example: {{ rate: {{ per_day: 5 }} }} }}",
+        server.port
+    );
+    let shop = shop(&email, &[("new.example", 200), ("old.example", 25)]).await;
+    shop.once_now().await;
+    let mut expected = all("sent", 1, 5);
+    expected.extend(all("planned", 0, 195));
+    let found = fates(&shop).await;
+    assert_eq!((&found["new.example"], &found["old.example"]), (&expected, &all("sent", 1, 25)));
+    let day = |name: &str, taken| (name.to_owned(), taken);
+    assert_eq!(counted(&shop).await, [day("domain new.example", 5), day("smtp", 30)]);
+    // So the server has room for those who come later, in its minute and in its day.
+    let more = "external_id,email,email_consent\n".to_owned()
+        + &(0..5).map(|n| format!("x{n}-old.example,x{n}@old.example,true\n")).collect::<String>();
+    shop.import(Kind::Members, more).await;
+    shop.once_now().await;
+    assert_eq!(server.counts("old.example").taken, 30);
+    assert_eq!(counted(&shop).await, [day("domain new.example", 5), day("smtp", 35)]);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_server_was_handed_uses_up_nothing_of_the_day() {
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let email = format!("sender: smtp, smtp: {{ host: 127.0.0.1, port: {closed}, rate: {{ per_day: 50 }} }}");
+    let shop = shop(&email, &[("one.example", 30)]).await;
+    shop.once_now().await;
+    assert_eq!(fates(&shop).await["one.example"].values().sum::<usize>(), 30);
+    assert!(shop.ledger().await.iter().all(|row| row.state == "planned"), "it is away");
+    assert_eq!(counted(&shop).await, [("smtp".to_owned(), 0)]);
+    shop.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_domain_gets_no_more_sends_at_once_than_it_may() {
     let server = MailServer::start(TAKES_ALL).await;

@@ -17,6 +17,8 @@ mod bounces_contract;
 mod changes_contract;
 #[path = "../contract/days.rs"]
 mod days_contract;
+#[path = "../contract/dispatched.rs"]
+mod dispatched_contract;
 #[path = "../contract/fallback.rs"]
 mod fallback_contract;
 #[path = "../contract/gifts.rs"]
@@ -27,6 +29,8 @@ mod hearing_contract;
 mod launching_contract;
 #[path = "../contract/mistakes.rs"]
 mod mistakes_contract;
+#[path = "../contract/people.rs"]
+mod people_contract;
 #[path = "../contract/pipeline.rs"]
 mod pipeline_contract;
 #[path = "../contract/queue.rs"]

@@ -5,7 +5,7 @@ use rekindle::domain::campaign::Campaign;
 use rekindle::domain::lifetime::{Lifetimes, Model};
 use rekindle::domain::occasion::{Bind, Rows};
 use rekindle::settings::Settings;
-use rekindle::store::{Dialect, Store, members, occasions};
+use rekindle::store::{Dialect, Store, Tx, members, messages, occasions};
 use rekindle::triggers;
 use sqlx::{AssertSqlSafe, Row};
 
@@ -87,6 +87,76 @@ async fn every_trigger_is_answered_from_an_index() {
             whole.push(format!("the zones of members:\n{}", plan.join("\n")));
         }
         assert!(whole.is_empty(), "these read a whole table:\n{}", whole.join("\n\n"));
+    };
+    tidied(test, async {
+        store.close().await;
+        database.remove().await;
+    })
+    .await;
+}
+
+/// 30,000 messages of a campaign that is held, and ten behind them that may go.
+const WAITING: &[&str] = &[
+    "INSERT INTO members (id, external_id, email_consent, attributes, changed) VALUES (1, 'm1', TRUE, '{}', 1)",
+    "INSERT INTO campaigns (name, held) VALUES ('held', TRUE), ('free', FALSE)",
+    "INSERT INTO messages (id, member_id, campaign, occasion, step, slot, priority, turn, state, first_due_at, due_at, next_at) \
+     SELECT gen_random_uuid(), 1, CASE WHEN n <= 30000 THEN 'held' ELSE 'free' END, 'o' || n, 'main', 'main', 0, 0, 'planned', n, n, n \
+     FROM generate_series(1, 30010) n",
+    "INSERT INTO planned (message_id, next_at, priority, due_at, campaign, turn, member) \
+     SELECT id, next_at, 0, due_at, campaign, 0, 'm1' FROM messages",
+    "ANALYZE",
+];
+
+#[tokio::test]
+async fn what_is_held_is_walked_over_once() {
+    let database = Database::create().await;
+    let store = database.store().await;
+    let test = async {
+        let Store::Postgres(pool) = &store else { unreachable!() };
+        for sql in WAITING {
+            sqlx::query(*sql).execute(pool).await.unwrap();
+        }
+        // What a look takes, how many it parks, and how many rows of `planned` it reads.
+        let look = async || {
+            let mut tx = store.begin().await.unwrap();
+            let (taken, parked) =
+                messages::take_planned(&mut tx, at("2024-05-02T10:00:00Z"), None, &[], 500).await.unwrap();
+            let Tx::Postgres(connection) = &mut tx else { unreachable!() };
+            let sql = "SELECT CAST(seq_tup_read + COALESCE(idx_tup_fetch, 0) AS BIGINT) FROM pg_stat_xact_user_tables \
+                WHERE relname = 'planned'";
+            let read: i64 = sqlx::query_scalar(sql).fetch_one(&mut **connection).await.unwrap();
+            (taken.len(), parked, read, tx)
+        };
+        let mut parked = 0;
+        loop {
+            let (taken, now, _, tx) = look().await;
+            tx.commit().await.unwrap();
+            parked += now;
+            if taken > 0 {
+                break;
+            }
+        }
+        assert_eq!(parked, 30_000);
+        let (taken, parked, read, tx) = look().await;
+        drop(tx);
+        assert_eq!((taken, parked), (10, 0));
+        assert!(read < 100, "{read} rows were read for ten messages");
+        // It goes on, with two who look at the same time: each message is with one of them.
+        sqlx::query("UPDATE campaigns SET held = FALSE").execute(pool).await.unwrap();
+        let (one, _, read, first) = look().await;
+        assert!(read < 25_000, "{read} rows were read");
+        let (other, _, _, second) = look().await;
+        assert_eq!((one, other), (500, 500));
+        first.commit().await.unwrap();
+        second.commit().await.unwrap();
+        let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM planned").fetch_one(pool).await.unwrap();
+        assert_eq!(left, 30_010, "nothing is forgotten");
+        let mut left = 30_010;
+        for _ in 0..5 {
+            look().await.3.commit().await.unwrap();
+            left = sqlx::query_scalar("SELECT COUNT(*) FROM planned WHERE parked").fetch_one(pool).await.unwrap();
+        }
+        assert_eq!(left, 0, "all are in the order again");
     };
     tidied(test, async {
         store.close().await;

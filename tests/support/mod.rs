@@ -184,6 +184,7 @@ pub fn envelope(content: Content) -> Envelope {
         purpose: Purpose::Marketing,
         to: to.to_owned(),
         at: 1_790_000_000_000,
+        meant_for: None,
         only: None,
         content,
     }

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use rekindle::app::{App, Passed};
 use rekindle::clock::Clock;
 use rekindle::domain::Instant;
+use rekindle::domain::calendar::parse_date;
+use rekindle::domain::text::ascii_digits;
 use rekindle::import::{Import, ImportError, Imported, Kind};
 use rekindle::plan;
 use rekindle::settings::Settings;
 use rekindle::store::messages::{self, Filter, Listed};
 use rekindle::store::{Store, configuration};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Folder;
@@ -154,16 +157,23 @@ impl Shop {
         }
     }
 
-    /// Imports a file's text; what is rejected goes to `rejects.csv`.
+    /// Imports a file's text when all that happened by then stands in it; what is rejected goes to `rejects.csv`.
     pub async fn try_import(&self, kind: Kind<'_>, text: impl AsRef<[u8]>) -> Result<Imported, ImportError> {
+        let now = written_at(&String::from_utf8_lossy(text.as_ref()));
+        self.import_at(kind, text, &now).await
+    }
+
+    /// The same at an instant.
+    pub async fn import_at(&self, kind: Kind<'_>, text: impl AsRef<[u8]>, now: &str) -> Result<Imported, ImportError> {
         let settings = self.settings();
         let file = self.write("import.csv", text);
         let import = Import {
             store: self.store().await,
             brand: &settings.brand,
-            clock: &Clock::simulated(at("2020-01-01T00:00:00Z")),
+            clock: &Clock::simulated(at(now)),
             file: &file,
             rejects: self.folder.0.join("rejects.csv"),
+            stop: &CancellationToken::new(),
         };
         import.run(kind, &mut |_| {}).await
     }
@@ -308,6 +318,15 @@ impl Shop {
         let lines = std::fs::read_to_string(self.folder.0.join("outbox/sms.jsonl")).unwrap_or_default();
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
+}
+
+/// The beginning of the latest day in a file, from 2020 on.
+fn written_at(file: &str) -> String {
+    let plain = ascii_digits(file);
+    let date = |at: usize| parse_date(plain.get(at..at + 10).filter(|text| text.starts_with(['1', '2']))?).ok();
+    let latest = (0..plain.len()).filter_map(date).max().unwrap_or_default();
+    let day = latest.max(chrono::NaiveDate::from_ymd_opt(2020, 1, 1).unwrap());
+    format!("{day}T00:00:00Z")
 }
 
 /// An instant, as RFC 3339.

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::domain::calendar::local_midnight;
 use crate::domain::member::Track;
 use crate::domain::message::{Channel, State};
+use crate::files;
 use crate::import::Kind;
 use crate::rendering::Variables;
 use crate::settings::{QueueSetting, Settings};
@@ -47,11 +48,13 @@ impl Demo {
         let to = from + chrono::Duration::days(1);
         complain(&format!("Making up a shop of {} members (the same one every time) …", grouped(self.members.into())));
         let files = shop::write(&self.folder, self.members, from).map_err(CommandError::Output)?;
-        let app = App::open_to_send(settings, Clock::simulated(from - chrono::Duration::days(30))).await?;
+        let app = App::open_to_send(settings, Clock::simulated(to)).await?;
+        let app = session.stoppable(app);
         let rejects = self.folder.join("rejects.csv");
         let people = import::import(&app, Kind::Members, "members", &files.members, &rejects).await?;
         let orders = import::import(&app, Kind::Purchases, "purchases", &files.purchases, &rejects).await?;
         import::import(&app, Kind::Coupons { pool: None }, "codes", &files.coupons, &rejects).await?;
+        app.clock.set(from - chrono::Duration::days(30));
         let mut progress = Progress::new("one day goes by", 24);
         let shared = std::sync::Mutex::new(&mut progress);
         let passed = app
@@ -62,7 +65,9 @@ impl Demo {
             })
             .await;
         progress.finish();
-        passed?;
+        if passed?.stopped {
+            return Err(CommandError::Stopped);
+        }
 
         let catalog = app.applied(None).await?;
         output::say(&format!(
@@ -116,17 +121,11 @@ impl Demo {
                 "coupons.csv",
                 "rejects.csv",
             ] {
-                let path = self.folder.join(name);
-                if path.exists() {
-                    std::fs::remove_file(&path).map_err(|error| failed("empty", error))?;
-                }
+                gone(std::fs::remove_file(self.folder.join(name))).map_err(|error| failed("empty", error))?;
             }
-            let outbox = self.folder.join("outbox");
-            if outbox.exists() {
-                std::fs::remove_dir_all(&outbox).map_err(|error| failed("empty", error))?;
-            }
+            gone(std::fs::remove_dir_all(self.folder.join("outbox"))).map_err(|error| failed("empty", error))?;
         }
-        std::fs::create_dir_all(&self.folder).map_err(|error| failed("create", error))
+        files::folder(&self.folder).map_err(|error| failed("create", error))
     }
 
     /// The project's settings on the embedded defaults, in the demo's own folder; written there, so
@@ -144,8 +143,16 @@ impl Demo {
         let config = std::path::absolute(&session.config).map_err(CommandError::Output)?;
         let root = config.parent().unwrap_or(&config);
         let own = own_settings(&text, root);
-        std::fs::write(self.folder.join("rekindle.yaml"), own).map_err(CommandError::Output)?;
+        files::write(&self.folder.join("rekindle.yaml"), own.as_bytes()).map_err(CommandError::Output)?;
         Ok(settings)
+    }
+}
+
+/// Removing what is not there is as good. A link is removed itself, not what it leads to.
+fn gone(removed: std::io::Result<()>) -> std::io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }
 

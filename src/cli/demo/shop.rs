@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use chrono::{Duration, NaiveDate, SecondsFormat};
 
 use crate::domain::Instant;
+use crate::files::create;
 
 /// The files that were written.
 pub(super) struct Files {
@@ -65,8 +66,8 @@ const TIERS: &[&str] = &["bronze", "bronze", "bronze", "silver", "silver", "gold
 pub(super) fn write(folder: &Path, count: u32, day: Instant) -> std::io::Result<Files> {
     let [members, purchases, coupons] = ["members.csv", "purchases.csv", "coupons.csv"].map(|name| folder.join(name));
     let files = Files { members, purchases, coupons };
-    let mut members = BufWriter::new(std::fs::File::create(&files.members)?);
-    let mut purchases = BufWriter::new(std::fs::File::create(&files.purchases)?);
+    let mut members = BufWriter::new(create(&files.members)?);
+    let mut purchases = BufWriter::new(create(&files.purchases)?);
     writeln!(
         members,
         "external_id,email,phone,title,first_name,last_name,birth_date,joined_at,locale,timezone,calendar,email_consent,sms_consent,tier,points"
@@ -94,7 +95,7 @@ pub(super) fn write(folder: &Path, count: u32, day: Instant) -> std::io::Result<
     }
     members.flush()?;
     purchases.flush()?;
-    write_coupons(&mut BufWriter::new(std::fs::File::create(&files.coupons)?), count / 50)?;
+    write_coupons(&mut BufWriter::new(create(&files.coupons)?), count / 50)?;
     Ok(files)
 }
 
@@ -141,7 +142,7 @@ fn write_member(
         if dice.chance(if persian { 0.7 } else { 0.97 }) { format!("m{number:05}@example.com") } else { String::new() };
     let phone = match (persian, dice.chance(if persian { 0.96 } else { 0.6 })) {
         (true, true) => format!("0912{:07}", 1_000_000 + number),
-        (false, true) => format!("+1202555{:04}", 100 + dice.below(100)),
+        (false, true) => format!("001202555{:04}", 100 + dice.below(100)),
         (_, false) => String::new(),
     };
     let (locale, zone, calendar) =

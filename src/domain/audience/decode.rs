@@ -5,10 +5,12 @@ use serde_json::Value as Json;
 
 use super::{Aggregate, Audience, Comparison, Field, Operand, Operator, Received, Segment, Span};
 use crate::document::{Document, Problems, Table, Value, expected};
-use crate::domain::calendar::{parse_date, parse_instant};
-use crate::domain::duration;
+use crate::domain::calendar::{Calendar, parse_date, parse_instant, parse_zone};
+use crate::domain::member::parse_attribute;
 use crate::domain::message::Channel;
 use crate::domain::rfm::Measure;
+use crate::domain::text::{ascii_digits, clean, tidy};
+use crate::domain::{address, duration, locale};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Type {
@@ -170,7 +172,8 @@ fn decode_field(value: Value<'_>, spans: Spans<'_>, zone: Tz) -> Option<(Field, 
         return Some((Field::Column(column), name, *kind));
     }
     if let Some(attribute) = name.strip_prefix("attributes.").filter(|rest| !rest.is_empty()) {
-        return Some((Field::Attribute(attribute.to_owned()), name.clone(), Type::Any));
+        let attribute = parse_attribute(attribute).map_err(|reason| value.problem(reason)).ok()?;
+        return Some((Field::Attribute(attribute), name, Type::Any));
     }
     if let Some(Ok(measure)) = name.strip_prefix("rfm.").map(str::parse) {
         return Some((Field::Rfm(measure), name, Type::Score));
@@ -209,10 +212,26 @@ fn decode_span([within, since, until]: Spans<'_>, zone: Tz) -> Option<Span> {
     Some(Span::Between { since: from, until: to })
 }
 
+/// A constant in the form in which an import stores such a text, or nobody would ever have it.
+fn as_stored(field: &str, text: &str) -> Result<String, String> {
+    let text = clean(text);
+    match field {
+        "locale" => locale::parse(&text),
+        "timezone" => parse_zone(&text).map(|zone| zone.name().to_owned()),
+        "calendar" => text.to_ascii_lowercase().parse::<Calendar>().map(|calendar| calendar.to_string()),
+        "email" => Ok(address::parse(&text).unwrap_or_else(|_| text.into_owned())),
+        "external_id" | "phone" => Ok(ascii_digits(&text)),
+        "tier" => Ok(tidy(&text).to_ascii_lowercase()),
+        _ => Ok(tidy(&text)),
+    }
+}
+
 fn operand(value: Value<'_>, field: &str, kind: Type) -> Option<Operand> {
     let scalar = value.scalar()?;
     let decoded = match (kind, &scalar) {
-        (Type::Text, Json::String(text)) => Some(Operand::Text(text.clone())),
+        (Type::Text, Json::String(text)) => {
+            Some(Operand::Text(as_stored(field, text).map_err(|reason| value.problem(reason)).ok()?))
+        }
         (Type::Text, Json::Number(number)) => Some(Operand::Text(number.to_string())),
         (Type::Number | Type::Any, Json::Number(number)) => number.as_f64().map(Operand::Number),
         (Type::Score, Json::Number(number)) => {
@@ -221,7 +240,7 @@ fn operand(value: Value<'_>, field: &str, kind: Type) -> Option<Operand> {
         (Type::Flag | Type::Any, Json::Bool(flag)) => Some(Operand::Flag(*flag)),
         (Type::Date, Json::String(text)) => parse_date(text).ok().map(Operand::Date),
         (Type::Any, Json::String(text)) => {
-            Some(parse_date(text).map_or_else(|_| Operand::Text(text.clone()), Operand::Date))
+            Some(parse_date(text).map_or_else(|_| Operand::Text(tidy(&clean(text))), Operand::Date))
         }
         _ => None,
     };

@@ -7,10 +7,11 @@ use chrono_tz::Tz;
 
 use super::{Aggregate, Comparison, Field, Operand, Span};
 use crate::domain::Instant;
-use crate::domain::calendar::{local_date, local_midnight, parse_date};
+use crate::domain::calendar::{local_date, local_midnight, parse_life_date};
 use crate::domain::member::{BirthDate, Brand, Member};
 use crate::domain::message::Channel;
 use crate::domain::money::decimals;
+use crate::domain::number;
 use crate::domain::rfm::{Cuts, Measure};
 
 /// A valid order, as far as filters look at it.
@@ -92,7 +93,8 @@ impl View<'_> {
             "locale" => text(&member.locale),
             "timezone" => member.timezone.map(|zone| Value::Text(zone.name().to_owned())),
             "calendar" => member.calendar.map(|calendar| Value::Text(calendar.to_string())),
-            "tier" => text(&member.tier),
+            // A shop writes Gold and GOLD, and means one.
+            "tier" => member.tier.as_ref().map(|tier| Value::Text(tier.to_ascii_lowercase())),
             "points" => member.points.map(|points| Value::Number(points as f64)),
             "email_consent" => Some(Value::Flag(member.email_consent)),
             "sms_consent" => Some(Value::Flag(member.sms_consent)),
@@ -141,9 +143,9 @@ impl View<'_> {
 /// An attribute's text in the type of the constant that it is compared with.
 pub fn attribute(stored: &str, operand: Option<&Operand>) -> Option<Value> {
     match operand {
-        Some(Operand::Number(_)) => stored.parse().ok().map(Value::Number),
+        Some(Operand::Number(_)) => number::value(stored).map(Value::Number),
         Some(Operand::Flag(_)) => stored.parse().ok().map(Value::Flag),
-        Some(Operand::Date(_) | Operand::Length(_)) => parse_date(stored).ok().map(Value::Date),
+        Some(Operand::Date(_) | Operand::Length(_)) => parse_life_date(stored).ok().map(Value::Date),
         _ => Some(Value::Text(stored.to_owned())),
     }
 }

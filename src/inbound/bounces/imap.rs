@@ -1,6 +1,7 @@
 //! A mailbox on an IMAP server (RFC 3501): which mails wait there, reading them, putting them away,
 //! waiting for more. The only file that names async-imap.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::io;
 use std::time::Duration;
@@ -14,6 +15,10 @@ use tokio::io::{AsyncRead, AsyncWrite, BufWriter};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+mod bounded;
+
+use bounded::Bounded;
+
 use super::classify::LARGEST;
 use crate::settings::{Encryption, Imap, Then};
 use crate::tls::{self, Tls, TlsError};
@@ -25,6 +30,11 @@ const PORT: u16 = 993;
 const ANSWER: Duration = Duration::from_secs(60);
 /// The same for a mail, which may be large.
 const MAIL: Duration = Duration::from_secs(300);
+
+/// Mails that are looked at in one search: one answer holds their numbers.
+const SEARCHED: u32 = 20_000;
+/// Mails that are taken in one go; there may be more.
+const TAKEN: usize = 100_000;
 
 /// Why a mailbox cannot be worked on.
 #[derive(Debug, thiserror::Error)]
@@ -56,10 +66,14 @@ impl ImapError {
 trait Wire: AsyncRead + AsyncWrite + Unpin + Debug + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Debug + Send> Wire for T {}
 
+type Line = Bounded<Box<dyn Wire>>;
+
 /// A mailbox that is open.
 pub struct Connection {
-    session: Session<Box<dyn Wire>>,
+    session: Session<Line>,
     then: Then,
+    /// How many mails are in it.
+    mails: u32,
     /// Whether mails arrived that no search has seen.
     has_news: bool,
     /// IDLE (RFC 2177): says when mail arrives.
@@ -77,7 +91,14 @@ impl Connection {
             Encryption::None => None,
             _ => Some(Tls::new(&settings.host, settings.ca_file.as_deref())?),
         };
-        let client = greeted(settings, tls.as_ref()).await?;
+        let tcp = timeout(ANSWER, TcpStream::connect((settings.host.as_str(), settings.port)));
+        let tcp = tcp.await.map_err(|_| silent())?.map_err(|error| broken(&error))?;
+        Self::open_on(whole(tcp), settings, tls.as_ref()).await
+    }
+
+    /// The same on a wire that is connected.
+    async fn open_on(wire: Box<dyn Wire>, settings: &Imap, tls: Option<&Tls>) -> Result<Self, ImapError> {
+        let client = greeted(wire, settings, tls).await?;
         let login = client.login(&settings.username, settings.password.expose_secret());
         let session = match timeout(ANSWER, login).await {
             Err(_) => return Err(silent()),
@@ -90,7 +111,8 @@ impl Connection {
             Ok(Err((error, _))) => return Err(lost(&error)),
         };
         let then = settings.then.clone();
-        let mut opened = Self { session, then, has_news: false, can_idle: false, can_expunge: false, can_move: false };
+        let mut opened =
+            Self { session, then, mails: 0, has_news: false, can_idle: false, can_expunge: false, can_move: false };
         let capabilities = timeout(ANSWER, opened.session.capabilities()).await.map_err(|_| silent())?;
         let capabilities = capabilities.map_err(|error| lost(&error))?;
         opened.can_idle = capabilities.has_str("IDLE");
@@ -125,28 +147,40 @@ impl Connection {
         // Lets the server look, too, where it does not by itself.
         self.command("NOOP", |_| {}).await?;
         self.has_news = false;
-        let search = match self.then {
-            Then::Seen => "UID SEARCH UNSEEN UNDELETED",
-            Then::Move(_) if self.can_move => "UID SEARCH UNDELETED",
+        let wanted = match self.then {
+            Then::Seen => "UNSEEN UNDELETED",
+            Then::Move(_) if self.can_move => "UNDELETED",
             // Also those that were marked when the line was cut, before they could be removed.
-            Then::Delete | Then::Move(_) if self.can_expunge => "UID SEARCH ALL",
-            Then::Delete | Then::Move(_) => "UID SEARCH UNDELETED",
+            Then::Delete | Then::Move(_) if self.can_expunge => "ALL",
+            Then::Delete | Then::Move(_) => "UNDELETED",
         };
-        let mut waiting = Vec::new();
-        let hear = |answer: &Response<'_>| {
-            if let Response::MailboxData(MailboxDatum::Search(uids)) = answer {
-                waiting.extend(uids);
+        let mut waiting = BTreeSet::new();
+        let mut first = 1;
+        while waiting.len() < TAKEN {
+            let last = u32::saturating_add(first, SEARCHED - 1);
+            let search = match (first, last >= self.mails) {
+                (1, true) => format!("UID SEARCH {wanted}"),
+                (_, true) => format!("UID SEARCH {first}:* {wanted}"),
+                _ => format!("UID SEARCH {first}:{last} {wanted}"),
+            };
+            let hear = |answer: &Response<'_>| {
+                if let Response::MailboxData(MailboxDatum::Search(uids)) = answer {
+                    waiting.extend(uids);
+                }
+            };
+            self.command(&search, hear).await?;
+            if last >= self.mails {
+                break;
             }
-        };
-        self.command(search, hear).await?;
-        waiting.sort_unstable();
-        Ok(waiting)
+            first = last + 1;
+        }
+        Ok(waiting.into_iter().take(TAKEN).collect())
     }
 
     /// Begins to read mails, each up to the size that is looked at. They stay unread.
     pub async fn read(&mut self, uids: &[u32]) -> Result<Reading<'_>, ImapError> {
         let tag = self.say(&format!("UID FETCH {} (UID BODY.PEEK[]<0.{LARGEST}>)", set(uids))).await?;
-        Ok(Reading { connection: self, tag })
+        Ok(Reading { connection: self, tag, asked: uids.iter().copied().collect() })
     }
 
     /// Marks, deletes or moves mails, as the settings say.
@@ -247,8 +281,10 @@ impl Connection {
     async fn hear<T>(&mut self, longest: Duration, read: impl FnOnce(&Response<'_>) -> T) -> Result<T, ImapError> {
         let heard = timeout(longest, self.session.read_response()).await.map_err(|_| silent())?;
         let answer = heard.map_err(|error| broken(&error))?.ok_or_else(closed)?;
-        if let Response::MailboxData(MailboxDatum::Exists(_)) = answer.parsed() {
-            self.has_news = true;
+        match answer.parsed() {
+            Response::MailboxData(MailboxDatum::Exists(mails)) => (self.mails, self.has_news) = (*mails, true),
+            Response::Expunge(_) => self.mails = self.mails.saturating_sub(1),
+            _ => {}
         }
         Ok(read(answer.parsed()))
     }
@@ -258,6 +294,8 @@ impl Connection {
 pub struct Reading<'c> {
     connection: &'c mut Connection,
     tag: RequestId,
+    /// Those that have not come.
+    asked: BTreeSet<u32>,
 }
 
 impl Reading<'_> {
@@ -275,9 +313,11 @@ impl Reading<'_> {
                     None
                 }),
             };
-            if let Some(step) = self.connection.hear(MAIL, step).await? {
-                return Ok(step);
+            let Some(step) = self.connection.hear(MAIL, step).await? else { continue };
+            if step.as_ref().is_some_and(|(uid, _)| !self.asked.remove(uid)) {
+                return Err(ImapError::Away("it gives a mail that was not asked for".to_owned()));
             }
+            return Ok(step);
         }
     }
 }
@@ -295,14 +335,12 @@ fn mail_of(attributes: &[AttributeValue<'_>]) -> Option<(u32, Vec<u8>)> {
 }
 
 /// A connection that is encrypted as the settings say, and has not logged in.
-async fn greeted(settings: &Imap, tls: Option<&Tls>) -> Result<Client<Box<dyn Wire>>, ImapError> {
+async fn greeted(mut wire: Box<dyn Wire>, settings: &Imap, tls: Option<&Tls>) -> Result<Client<Line>, ImapError> {
     let host = settings.host.as_str();
-    let tcp = timeout(ANSWER, TcpStream::connect((host, settings.port))).await.map_err(|_| silent())?;
-    let mut wire = whole(tcp.map_err(|error| broken(&error))?);
     if let (Encryption::Implicit, Some(tls)) = (settings.tls, tls) {
         wire = encrypted(wire, tls, host).await?;
     }
-    let mut client = Client::new(wire);
+    let mut client = Client::new(Bounded::new(wire));
     let greeting = timeout(ANSWER, client.read_response()).await.map_err(|_| silent())?;
     match greeting.map_err(|error| broken(&error))?.ok_or_else(closed)?.parsed() {
         Response::Data { status: Status::Ok, .. } => {}
@@ -319,8 +357,15 @@ async fn greeted(settings: &Imap, tls: Option<&Tls>) -> Result<Client<Box<dyn Wi
         }
         Err(error) => return Err(lost(&error)),
     }
-    // What came in the clear behind the answer is thrown away with the client.
-    Ok(Client::new(encrypted(client.into_inner(), tls, host).await?))
+    // Whoever can write into the connection before it is encrypted would be believed afterwards.
+    let line = client.into_inner();
+    if !line.has_one_answer() {
+        return Err(ImapError::Encryption(
+            "the mailbox's server says more than its answer to STARTTLS in the clear; somebody on the way may speak for it"
+                .to_owned(),
+        ));
+    }
+    Ok(Client::new(Bounded::new(encrypted(line.inner, tls, host).await?)))
 }
 
 async fn encrypted(wire: Box<dyn Wire>, tls: &Tls, host: &str) -> Result<Box<dyn Wire>, ImapError> {
@@ -397,6 +442,7 @@ fn broken(error: &io::Error) -> ImapError {
     match error.kind() {
         io::ErrorKind::Other => ImapError::Away("its answer is not IMAP".to_owned()),
         io::ErrorKind::UnexpectedEof => closed(),
+        io::ErrorKind::FileTooLarge => ImapError::Away("its answer is larger than any may be".to_owned()),
         _ => ImapError::Away(error.to_string()),
     }
 }
@@ -442,41 +488,4 @@ fn quoted(name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_that_lacks_something_itself_is_tried_again_soon() {
-        let check = |refusal: &str, expected: bool| assert_eq!(passes(refusal), expected, "{refusal}");
-        check("code: None, info: Some(\"[UNAVAILABLE] Temporary authentication failure.\")", true);
-        check("code: None, info: Some(\"[INUSE] Mailbox is locked\")", true);
-        check("code: None, info: Some(\"[AUTHENTICATIONFAILED] Authentication failed.\")", false);
-        check("code: None, info: None", false);
-    }
-
-    #[test]
-    fn names_are_quoted_and_written_in_ascii() {
-        let check = |name: &str, expected: &str| assert_eq!(quoted(name), format!("\"{expected}\""), "{name}");
-        check("INBOX", "INBOX");
-        check("In & out", "In &- out");
-        check(r#"a"b\c"#, r#"a\"b\\c"#);
-        check("Zurück", "Zur&APw-ck");
-        check("برگشتی", "&BigGMQavBjQGKgbM-");
-        check("a😀/b", "a&2D3eAA-/b");
-        check("???", "???");
-    }
-
-    #[test]
-    fn runs_of_numbers_are_short() {
-        let check = |uids: &[u32], expected: &str| assert_eq!(set(uids), expected);
-        check(&[7], "7");
-        check(&[1, 2, 3, 5, 8, 9], "1:3,5,8:9");
-        check(&[u32::MAX - 1, u32::MAX], "4294967294:4294967295");
-    }
-
-    #[test]
-    fn a_refusals_words_are_found() {
-        assert_eq!(said("code: Some(Alert), info: Some(\"Not \\\"you\\\"\")"), "Not \\\"you\\\"");
-        assert_eq!(said("code: None, info: None"), "it does not say why");
-    }
-}
+mod tests;

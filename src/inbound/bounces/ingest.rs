@@ -130,16 +130,16 @@ impl Intake {
     /// message exists and went to the address that came back.
     async fn about(&self, tx: &mut Tx, row: &Heard) -> Result<Option<About>, StoreError> {
         if let Some(message) = self.returned {
-            return events::about(tx, message).await;
+            return events::about(tx, message, Some(Channel::Email)).await;
         }
         let id = row.message_id.as_deref().and_then(|id| id.split('@').next()?.parse::<Uuid>().ok());
         let (Some(id), Some(recipient)) = (id, row.recipient.as_deref()) else { return Ok(None) };
-        let about = events::about(tx, id).await?;
+        let about = events::about(tx, id, Some(Channel::Email)).await?;
         Ok(about.filter(|about| about.address.as_deref().is_some_and(|to| to.eq_ignore_ascii_case(recipient))))
     }
 
     async fn unsubscribe(&self, tx: &mut Tx, message: Uuid) -> Result<Option<Ingested>, StoreError> {
-        let Some(about) = events::about(tx, message).await? else { return Ok(None) };
+        let Some(about) = events::about(tx, message, Some(Channel::Email)).await? else { return Ok(None) };
         let Some(address) = about.address.map(|address| address.to_lowercase()) else { return Ok(None) };
         let is_new = self.hear(tx, "unsubscribe", message, EventKind::Unsubscribed, &address, Some("by mail")).await?;
         self.suppress(tx, &address, &[Purpose::Marketing], "unsubscribed").await?;
@@ -160,7 +160,7 @@ impl Intake {
         let Some(letter) = letter(mail) else { return Ok(()) };
         let mut is_ours = self.returned.is_some() || !replies::members(tx, vec![letter.from.clone()]).await?.is_empty();
         for id in letter.answers.iter().filter_map(|id| id.split('@').next()?.parse::<Uuid>().ok()) {
-            is_ours = is_ours || events::about(tx, id).await?.is_some();
+            is_ours = is_ours || events::about(tx, id, None).await?.is_some();
         }
         if !is_ours {
             return Ok(());
@@ -192,6 +192,7 @@ impl Intake {
             message_id: Some(message),
             kind: kind.as_str().to_owned(),
             at: self.now,
+            channel: Channel::Email.to_string(),
             address: Some(address.to_owned()),
             detail: detail.map(str::to_owned),
         };

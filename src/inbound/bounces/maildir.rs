@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::classify::LARGEST;
 use super::ingest::ingest;
 use crate::clock::Clock;
+use crate::files;
 use crate::store::{Store, StoreError};
 
 /// Mails ingested before it is looked whether to stop.
@@ -41,7 +42,7 @@ pub async fn poll(folder: &Path, store: &Store, clock: &Clock) -> Result<usize, 
     for path in waiting.iter().take(BATCH) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut mail = Vec::new();
-        let read = std::fs::File::open(path).and_then(|file| file.take(LARGEST as u64).read_to_end(&mut mail));
+        let read = files::open(path).and_then(|file| file.take(LARGEST as u64).read_to_end(&mut mail));
         if let Err(error) = read {
             tracing::error!(%name, %error, "a mail of the Maildir cannot be read; it stays there");
             continue;

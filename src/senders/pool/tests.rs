@@ -104,6 +104,7 @@ fn envelope(n: u128, to: &str) -> Envelope {
         campaign: "c".to_owned(),
         purpose: Purpose::Marketing,
         to: to.to_owned(),
+        meant_for: None,
         only: None,
         content: Content::text("x"),
     }
@@ -205,7 +206,7 @@ async fn the_longest_prefix_decides_and_a_route_that_rests_stops_no_other() {
     assert_eq!(send(&pool, 20, "+15551234567").await, one("later 300"));
     assert_eq!(send(&pool, 20, "+989121234567").await, one("iran"));
     assert_eq!(pool.admit(&envelope(1, "+15551234567")), Admission::Wait(Duration::from_secs(300)));
-    assert_eq!(pool.admit(&envelope(1, "+989121234567")), Admission::Go(None));
+    assert_eq!(pool.admit(&envelope(1, "+989121234567")), Admission::Go);
 }
 
 #[tokio::test]
@@ -214,12 +215,12 @@ async fn each_server_has_its_rate_and_its_number_a_day() {
     let a = Fixed::new("a", sent());
     let rate = Rate { per_second: Some(2), per_minute: None, per_day: Some(7) };
     let pool = time.pool(vec![Server { rate, ..server(&a, 1, &[]) }]);
-    let daily = Some(Daily { name: "a".to_owned(), most: 7 });
-    assert_eq!(pool.admit(&envelope(1, "+1")), Admission::Go(daily.clone()));
-    assert_eq!(pool.admit(&envelope(2, "+1")), Admission::Go(daily.clone()));
+    assert_eq!(pool.daily(&envelope(1, "+1")), Some(Daily { name: "a".to_owned(), most: 7 }));
+    assert_eq!(pool.admit(&envelope(1, "+1")), Admission::Go);
+    assert_eq!(pool.admit(&envelope(2, "+1")), Admission::Go);
     assert_eq!(pool.admit(&envelope(3, "+1")), Admission::Wait(Duration::from_secs(1)));
     time.passes(1);
-    assert_eq!(pool.admit(&envelope(3, "+1")), Admission::Go(daily));
+    assert_eq!(pool.admit(&envelope(3, "+1")), Admission::Go);
 }
 
 #[tokio::test]
@@ -282,10 +283,10 @@ async fn who_may_have_a_message_already_gets_it_alone() {
 }
 
 #[tokio::test]
-async fn a_number_that_nobody_is_for_is_our_fault() {
+async fn a_number_that_nobody_is_for_asks_nobody() {
     let time = Time::default();
     let a = Fixed::new("a", sent());
     let pool = time.pool(vec![server(&a, 1, &["+98"])]);
     let outcome = pool.open().send(&envelope(1, "+15551234567")).await;
-    assert!(matches!(outcome, Outcome::Rejected { reason: Reason::OurFault, suppress: false, .. }), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::Rejected { reason: Reason::Unbuildable, suppress: false, .. }), "{outcome:?}");
 }

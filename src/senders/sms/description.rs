@@ -164,7 +164,10 @@ pub struct Meaning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
     Sent,
+    /// It was not taken.
     Retry,
+    /// Nobody can know whether it was taken.
+    Uncertain,
     Pause(Duration),
     Reject(Reason),
     /// The recipient is on a list against advertising: marketing stops, service messages do not.
@@ -176,6 +179,7 @@ pub enum Then {
 enum Word {
     Sent,
     Retry,
+    Uncertain,
     Pause,
     Reject,
     SuppressMarketing,
@@ -185,6 +189,7 @@ enum Word {
 const WORDS: &[(&str, Word)] = &[
     ("sent", Word::Sent),
     ("retry", Word::Retry),
+    ("uncertain", Word::Uncertain),
     ("pause", Word::Pause),
     ("reject", Word::Reject),
     ("suppress_marketing", Word::SuppressMarketing),
@@ -303,7 +308,14 @@ fn operation(value: Value<'_>, place: Place, credentials: &[String]) -> Option<O
 pub(super) fn call(table: &mut Table<'_>, place: Place, credentials: &[String]) -> Option<Operation> {
     let template = |value: Value<'_>| value.parse(|text| Template::parse(text, place, credentials));
     let method = table.get_or("method", Method::Post, |value| value.one_of(Method::WORDS));
-    let url = table.require("url").and_then(template);
+    let url = table.require("url").filter(|value| {
+        let clear = value.text().is_some_and(|text| super::is_in_the_clear(&text));
+        if clear {
+            value.problem("this leads to another machine without TLS; write https://");
+        }
+        !clear
+    });
+    let url = url.and_then(template);
     let headers = table.get_or("headers", Vec::new(), |value| pairs(value, template));
     let basic = table.get("basic").map(|value| {
         let mut basic = value.table()?;
@@ -389,6 +401,7 @@ fn meaning(value: Value<'_>) -> Option<Meaning> {
         }
         Some(Word::Sent) => Some(Then::Sent),
         Some(Word::Retry) => Some(Then::Retry),
+        Some(Word::Uncertain) => Some(Then::Uncertain),
         Some(Word::SuppressMarketing) => Some(Then::SuppressMarketing),
         Some(Word::OurFault) => Some(Then::Reject(Reason::OurFault)),
         None => None,

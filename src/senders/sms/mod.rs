@@ -76,6 +76,8 @@ pub enum SmsError {
     CredentialUnknown(String),
     #[error("the base URL of `{provider}` is not an http(s) address: {error}")]
     BaseUrl { provider: String, error: String },
+    #[error("the base URL of `{provider}` leads to another machine without TLS: write https://")]
+    InTheClear { provider: String },
     #[error("the credential `{name}` of `{provider}` stands in a URL: write 16 or more letters, digits, - and _")]
     WebhookKey { provider: String, name: String },
     #[error("cannot set up HTTP: {0}")]
@@ -117,6 +119,9 @@ impl SmsFactory {
             return Err(bad(format!("`{}` is another protocol", url.scheme())));
         }
         let local = is_local(&url);
+        if is_in_the_clear(&base_url) {
+            return Err(SmsError::InTheClear { provider: provider.name });
+        }
         let webhook = webhook(&provider, &options, local)?;
         let mut client = Client::builder()
             .timeout(options.timeout)
@@ -178,14 +183,14 @@ impl Sender for SmsSender {
 
 impl Shared {
     async fn send(&self, envelope: &Envelope) -> Outcome {
-        let our_fault = |reply| Outcome::Rejected { reason: Reason::OurFault, reply, suppress: false };
+        let unbuildable = |reply| Outcome::Rejected { reason: Reason::Unbuildable, reply, suppress: false };
         let operation = match request::operation(&self.provider, &envelope.content) {
             Ok(operation) => operation,
-            Err(why) => return our_fault(why),
+            Err(why) => return unbuildable(why),
         };
         let request = match request::build(&self.client, &self.provider, operation, &self.account(), envelope) {
             Ok(request) => request,
-            Err(why) => return our_fault(why),
+            Err(why) => return unbuildable(why),
         };
         let answer = match self.client.execute(request).await {
             Ok(answer) => answer,
@@ -232,6 +237,11 @@ fn is_local(url: &Url) -> bool {
     url.host_str().is_some_and(|host| {
         host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     })
+}
+
+/// Whether a URL, or a template that begins like one, leads to another machine without TLS.
+fn is_in_the_clear(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| url.scheme() == "http" && !is_local(&url))
 }
 
 /// The URL under which the provider reports to us; none where nobody could prove that it does, or

@@ -73,6 +73,9 @@ pub(super) fn make<'v>(
     let url = operation.url.fill(find, write_url).map_err(missing)?.unwrap_or_default();
     // The parser's own error names no part of the text.
     let mut url = Url::parse(&url).map_err(|error| format!("the URL of the description is not one: {error}"))?;
+    if super::is_in_the_clear(url.as_str()) {
+        return Err("the URL of the description leads to another machine without TLS".to_owned());
+    }
     let mut texts = Vec::new();
     if operation.body != Body::Json {
         for (name, field) in &operation.fields {

@@ -10,6 +10,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
 use crate::domain::message::{Content, SmsWords};
+use crate::senders::Blame;
 
 mod description;
 mod providers;
@@ -59,6 +60,7 @@ fn envelope(content: Content) -> Envelope {
         campaign: "birthday-gift".to_owned(),
         purpose: Purpose::Marketing,
         to: "+989121234567".to_owned(),
+        meant_for: None,
         only: None,
         content,
     }
@@ -213,7 +215,7 @@ async fn a_space_in_a_token_is_found_before_the_provider_finds_it() {
     let server = answering(431, r#"{"return":{"status":431,"message":"ساختار کد صحیح نمی‌باشد"}}"#).await;
     let outcome = send(&factory(&server.uri()), &pattern(&[("token", "two words")])).await;
     let reply = "the pattern value `token` holds a space or a line break, where none may be".to_owned();
-    assert_eq!(outcome, Outcome::Rejected { reason: Reason::OurFault, reply, suppress: false });
+    assert_eq!(outcome, Outcome::Rejected { reason: Reason::Unbuildable, reply, suppress: false });
     assert!(server.received_requests().await.unwrap().is_empty());
 }
 
@@ -230,17 +232,23 @@ async fn an_answer_that_cannot_be_understood_is_uncertain_unless_the_call_can_be
 #[tokio::test]
 async fn an_answer_from_something_in_front_of_the_api_means_what_http_says() {
     let check = async |status: u16, expected: [&str; 2]| {
-        let server = answering(status, "<html>").await;
-        let factory = factory(&server.uri());
-        let found = [&text(), &pattern(&[("token", "1")])];
-        for (message, expected) in found.into_iter().zip(expected) {
-            assert_eq!(word(&send(&factory, message).await), expected, "{status}");
+        for body in ["<html>", "", "{}", "no healthy upstream"] {
+            let server = answering(status, body).await;
+            let factory = factory(&server.uri());
+            let found = [&text(), &pattern(&[("token", "1")])];
+            for (message, expected) in found.into_iter().zip(expected) {
+                let outcome = send(&factory, message).await;
+                assert_eq!(word(&outcome), expected, "{status} {body}");
+                // Only the same provider knows the same call again.
+                if let Outcome::Retry { blame, .. } = outcome {
+                    assert_eq!(blame == Blame::Lost, status >= 500, "{status} {body}");
+                }
+            }
         }
     };
-    check(500, ["retry", "retry"]).await;
-    check(503, ["retry", "retry"]).await;
-    check(502, ["retry", "uncertain"]).await;
-    check(504, ["retry", "uncertain"]).await;
+    for status in [500, 501, 502, 503, 504, 520] {
+        check(status, ["retry", "uncertain"]).await;
+    }
     check(429, ["retry", "retry"]).await;
     check(403, ["pause 300", "pause 300"]).await;
     check(404, ["pause 300", "pause 300"]).await;
@@ -293,7 +301,7 @@ async fn what_is_wrong_with_a_message_is_found_before_anything_goes_out() {
     let factory = SmsFactory::new(kavenegar(), options).unwrap();
     assert!(factory.has_line(Purpose::Marketing) && !factory.has_line(Purpose::Service));
     let check = async |message: &Envelope, expected: &str| match send(&factory, message).await {
-        Outcome::Rejected { reason: Reason::OurFault, reply, suppress: false } => assert_eq!(reply, expected),
+        Outcome::Rejected { reason: Reason::Unbuildable, reply, suppress: false } => assert_eq!(reply, expected),
         other => panic!("{other:?}"),
     };
     check(&pattern(&[]), "the pattern value `token` is missing").await;
@@ -341,9 +349,14 @@ fn settings_that_do_not_fit_the_description_are_refused() {
         |options| options.base_url = Some("ftp://sms.example.com".to_owned()),
         "the base URL of `kavenegar` is not an http(s) address: `ftp` is another protocol",
     );
+    for url in ["http://10.0.0.1", "http://127.0.0.1@sms.example.com", "HTTP:\\\\sms.example.com"] {
+        let options = SmsOptions { base_url: Some(url.to_owned()), ..options("") };
+        let error = SmsFactory::new(kavenegar(), options).err().unwrap().to_string();
+        assert_eq!(error, "the base URL of `kavenegar` leads to another machine without TLS: write https://");
+    }
     let local = |url: &str| factory(url).is_local();
     assert!(local("http://127.0.0.1:8080") && local("http://[::1]:1/") && local("http://localhost"));
-    assert!(!local("https://api.kavenegar.com") && !local("http://10.0.0.1"));
+    assert!(!local("https://api.kavenegar.com"));
     assert!(!format!("{:?}", options("http://x")).contains("s3cret"));
 }
 

@@ -1,6 +1,6 @@
-//! Mail over SMTP. One sender holds one connection and keeps it for many messages; only this
-//! folder and `senders/mail.rs` name lettre. `connection` speaks, `reply` judges the answers, `tls`
-//! encrypts.
+//! Mail over SMTP. One sender holds one connection and keeps it for many messages. `connection` leads the
+//! conversation, `exchange` speaks and hears, `reply` judges the answers. Only this folder and `senders/mail.rs`
+//! name lettre.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -8,10 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::TlsParameters;
 use lettre::transport::smtp::extension::ClientId;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use crate::domain::message::Envelope;
 use crate::senders::dkim::{self, Signer};
@@ -20,14 +18,17 @@ use crate::senders::{MISCONFIGURED, Outcome, Sender, SenderFactory};
 use crate::tls::TlsError;
 
 mod connection;
+mod exchange;
 mod reply;
 #[cfg(test)]
 mod tests;
-mod tls;
 mod wire;
 
 use connection::{Connection, Sent};
 use reply::Stage;
+
+/// The port for TLS from the first byte.
+const PORT: u16 = 465;
 
 /// Whether the connection is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,10 +100,8 @@ pub enum SmtpError {
 struct Shared {
     options: SmtpOptions,
     hello: ClientId,
-    credentials: Option<Credentials>,
-    /// For STARTTLS.
-    upgrade: Option<TlsParameters>,
-    implicit: Option<crate::tls::Tls>,
+    credentials: Option<(String, SecretString)>,
+    tls: Option<crate::tls::Tls>,
 }
 
 /// Opens SMTP senders.
@@ -111,18 +110,17 @@ pub struct SmtpFactory(Arc<Shared>);
 impl SmtpFactory {
     /// Reads the certificates; connects to nothing yet.
     pub fn new(options: SmtpOptions) -> Result<Self, SmtpError> {
-        let (upgrade, implicit) = match options.tls {
-            Tls::None => (None, None),
-            Tls::Starttls => (Some(tls::upgrade(&options)?), None),
-            Tls::Implicit => (None, Some(crate::tls::Tls::new(&options.host, options.ca_file.as_deref())?)),
+        let tls = match options.tls {
+            Tls::None => None,
+            Tls::Starttls | Tls::Implicit => Some(crate::tls::Tls::new(&options.host, options.ca_file.as_deref())?),
         };
         let credentials = match (&options.username, &options.password) {
-            (Some(name), Some(password)) => Some(Credentials::new(name.clone(), password.expose_secret().to_owned())),
+            (Some(name), Some(password)) => Some((name.clone(), password.clone())),
             (None, None) => None,
             _ => return Err(SmtpError::Credentials),
         };
         let hello = options.hello.clone().map_or_else(ClientId::default, ClientId::Domain);
-        Ok(Self(Arc::new(Shared { options, hello, credentials, upgrade, implicit })))
+        Ok(Self(Arc::new(Shared { options, hello, credentials, tls })))
     }
 }
 
@@ -167,8 +165,11 @@ impl SmtpSender {
             Ok(outcome) => outcome,
             Err(_) => {
                 // Whatever comes on that connection now belongs to this message: drop it.
-                let sent = self.connection.take().is_none_or(|connection| connection.has_sent_all());
-                reply::lost(self.stage, sent, &format!("no answer within {} ms", limit.as_millis()))
+                let why = format!("no answer within {} ms", limit.as_millis());
+                match self.connection.take() {
+                    Some(connection) => connection.unanswered(self.stage, &why),
+                    None => reply::lost(self.stage, true, &why),
+                }
             }
         }
     }

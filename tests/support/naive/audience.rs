@@ -228,6 +228,7 @@ impl Fact {
                 (other, born) => (born == other).then_some(Ordering::Equal),
             },
             Value::String(text) if is_attribute && date(text).is_some() => Some(date(cell?)?.cmp(&date(text)?)),
+            Value::String(text) if field == "tier" => Some(cell?.to_ascii_lowercase().cmp(&text.to_ascii_lowercase())),
             Value::String(text) if is_attribute || is_one_of(TEXT_FIELDS, field) => Some(cell?.cmp(text)),
             Value::Number(number) if is_attribute || field == "points" => {
                 cell?.parse::<f64>().ok()?.partial_cmp(&number.as_f64()?)

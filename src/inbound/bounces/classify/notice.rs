@@ -20,6 +20,9 @@ pub(super) fn sections(mail: &Mail, text: &str, returned: &Returned) -> Vec<(Str
             .collect();
     let is_ours = |address: &str| own.iter().any(|other| other.eq_ignore_ascii_case(address)) || is_role(address);
     let lines: Vec<&str> = text.lines().take(MOST_LINES).collect();
+    if lines.iter().any(|line| line.to_lowercase().contains("failure reasons")) {
+        return reasons_first(&lines, &is_ours);
+    }
     // What stands after "the following addresses failed" is the list of them.
     let start = lines.iter().position(|line| announces(&line.to_lowercase())).unwrap_or(0);
     let found = collect(&lines[start..], &is_ours, false);
@@ -28,6 +31,23 @@ pub(super) fn sections(mail: &Mail, text: &str, returned: &Returned) -> Vec<(Str
     }
     let found = collect(&lines, &is_ours, false);
     if !found.is_empty() { found } else { collect(&lines, &is_ours, true) }
+}
+
+/// Notes says why before it says who.
+fn reasons_first(lines: &[&str], is_ours: &dyn Fn(&str) -> bool) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    let mut words = String::new();
+    for line in lines {
+        words.push_str(line);
+        words.push('\n');
+        for address in addresses(line).into_iter().filter(|address| !is_ours(address)) {
+            if found.len() < MOST_RECIPIENTS && !found.iter().any(|(other, _)| other.eq_ignore_ascii_case(&address)) {
+                found.push((address, words.clone()));
+            }
+            words.clear();
+        }
+    }
+    found
 }
 
 /// Phrases before the list of those who failed.
@@ -143,5 +163,13 @@ mod tests {
         assert_eq!(show("see help@y.example\nThe following addresses failed:\na@x.example\nno"), "a@x.example=no");
         assert_eq!(show("To: a@x.example\nSubject: no"), "a@x.example=a@x.example");
         assert_eq!(show("From: q@x.example, contact r@x.example"), "");
+        let first = sections(
+            &mail,
+            "--- Failure Reasons ---\n\nunknown\na@x.example\n\nfull\nb@x.example\n",
+            &Returned::default(),
+        );
+        let words: Vec<_> =
+            first.iter().map(|(who, why)| (who.as_str(), why.contains("unknown"), why.contains("full"))).collect();
+        assert_eq!(words, [("a@x.example", true, false), ("b@x.example", false, true)]);
     }
 }

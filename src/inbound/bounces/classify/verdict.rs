@@ -48,6 +48,11 @@ pub(super) struct Evidence<'a> {
 
 /// Judges a failure: why, and its enhanced code, found or derived.
 pub(super) fn judge(evidence: Evidence<'_>) -> (Why, Status) {
+    let evidence = Evidence {
+        diagnostic: &without_gloss(evidence.diagnostic),
+        notice: &without_gloss(evidence.notice),
+        ..evidence
+    };
     let said = plain(evidence.diagnostic);
     let notice = plain(evidence.notice);
     let field = enhanced(evidence.status);
@@ -91,6 +96,18 @@ fn shown(known: &[Status], reply: Option<u16>, why: Why) -> Status {
         None => 5,
     };
     known.iter().find(telling).or_else(|| known.first()).copied().unwrap_or(Status(class, 0, 0))
+}
+
+/// Without what sendmail adds to every 550 that answers RCPT (`550 5.1.1 <sara@example.com>... User unknown`),
+/// where the other server refuses the mail and says nothing of a user.
+fn without_gloss(text: &str) -> std::borrow::Cow<'_, str> {
+    let is_theirs = |line: &str| line.trim_start().starts_with("<<<");
+    let theirs = plain(&text.lines().filter(|line| is_theirs(line)).collect::<Vec<_>>().join("\n"));
+    if theirs.is_empty() || by_words(&theirs, words::VAGUE).is_none() || by_words(&theirs, words::CLEAR).is_some() {
+        return text.into();
+    }
+    let is_gloss = |line: &&str| !is_theirs(line) && line.to_lowercase().trim_end().ends_with("... user unknown");
+    text.lines().filter(|line| !is_gloss(line)).collect::<Vec<_>>().join("\n").into()
 }
 
 /// The lines of a notice in which a server refuses for good.
@@ -276,6 +293,8 @@ mod tests {
         check("5.1.1", unknown, ">>> RCPT To:<s@example.com>\n<<< 550 5.1.1 User unknown", Why::Dead);
         check("", "550 no such domain (in reply to MAIL FROM command)", "", Why::Blocked);
         check("5.0.0", "smtp; 550 no", "after MAIL FROM:<b@shop.example>: 550 no", Why::Blocked);
+        check("", "<<< 550 Access denied\n550 5.1.1 s@example.com... User unknown", "", Why::Blocked);
+        check("", "<<< 550 Unknown user\n550 5.1.1 s@example.com... User unknown", "", Why::Dead);
         check("4.1.8", "smtp; 450 later (in reply to MAIL FROM command)", "", Why::Blocked);
         check("5.2.2", "smtp; 552 mailbox full (in reply to MAIL FROM command)", "", Why::Full);
     }

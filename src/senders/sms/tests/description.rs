@@ -36,8 +36,8 @@ x.yaml:13:23: unknown key `reason`; valid here: `then`, `means`, `for`
 x.yaml:14:34: unknown key `for`; valid here: `then`, `means`, `reason`
 x.yaml:15:32: `unknown` is not known here; valid here: `bad_recipient`, `refused`, `message_refused`
 x.yaml:16:28: `soon` is not a length of time; write a whole number and a unit: 90s, 30m, 12h, 60d, 2w
-x.yaml:17:21: `retri` is not known here; did you mean `retry`? Valid here: `sent`, `retry`, `pause`, `reject`, \
-`suppress_marketing`, `our_fault`
+x.yaml:17:21: `retri` is not known here; did you mean `retry`? Valid here: `sent`, `retry`, `uncertain`, `pause`, \
+`reject`, `suppress_marketing`, `our_fault`
 x.yaml:18:1: unknown key `statsu`; valid here: `name`";
     for (found, expected) in problems.lines().zip(expected.lines()) {
         assert!(found.starts_with(expected), "found    {found}\nexpected {expected}");

@@ -2,6 +2,7 @@
 //! client does something else.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,6 +13,10 @@ use Step::*;
 pub enum Step {
     /// The server says this; CRLF is added.
     Say(&'static str),
+    /// The server says exactly this; a client that has closed does not hear it.
+    Bytes(Vec<u8>),
+    /// Each byte so long after the one before.
+    Trickle(&'static str, Duration),
     /// The next line begins so.
     Hear(&'static str),
     /// The next line begins so, and nothing has come after it.
@@ -42,6 +47,15 @@ pub async fn serve(steps: Vec<Step>) -> (u16, JoinHandle<Heard>) {
         for step in steps {
             match step {
                 Say(text) => tcp.write_all(format!("{text}\r\n").as_bytes()).await.unwrap(),
+                Bytes(bytes) => drop(tcp.write_all(&bytes).await),
+                Trickle(text, pause) => {
+                    for byte in text.bytes() {
+                        tokio::time::sleep(pause).await;
+                        if tcp.write_all(&[byte]).await.is_err() {
+                            break;
+                        }
+                    }
+                }
                 Hear(expected) => {
                     let line = line(&mut tcp, &mut buffer).await;
                     assert!(line.starts_with(expected), "expected {expected}, heard {line}");

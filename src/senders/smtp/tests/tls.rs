@@ -20,6 +20,15 @@ const EXPIRED: &[u8] = include_bytes!("expired.pem");
 /// Offers STARTTLS or encrypts at once, and takes one mail. Ends with the mail, or with why there was
 /// none.
 fn serve(tls: Tls, certificate: &'static [u8]) -> (u16, JoinHandle<std::io::Result<String>>) {
+    serve_behind(tls, certificate, ["220 go on\r\n", ""])
+}
+
+/// The same where STARTTLS is answered so, in two writes.
+fn serve_behind(
+    tls: Tls,
+    certificate: &'static [u8],
+    answer: [&'static str; 2],
+) -> (u16, JoinHandle<std::io::Result<String>>) {
     let chain = CertificateDer::pem_slice_iter(certificate).collect::<Result<Vec<_>, _>>().unwrap();
     let key = PrivateKeyDer::from_pem_slice(include_bytes!("server.key")).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -37,7 +46,10 @@ fn serve(tls: Tls, certificate: &'static [u8]) -> (u16, JoinHandle<std::io::Resu
             hear(&mut plain, "EHLO")?;
             say(plain.get_mut(), "250-mx.test\r\n250 STARTTLS")?;
             hear(&mut plain, "STARTTLS")?;
-            say(plain.get_mut(), "220 go on")?;
+            for piece in answer.into_iter().filter(|piece| !piece.is_empty()) {
+                plain.get_mut().set_nodelay(true)?;
+                plain.get_mut().write_all(piece.as_bytes())?;
+            }
         }
         let session = ServerConnection::new(Arc::new(config)).map_err(std::io::Error::other)?;
         let mut tls_stream = BufReader::new(StreamOwned::new(session, plain.into_inner()));
@@ -47,7 +59,6 @@ fn serve(tls: Tls, certificate: &'static [u8]) -> (u16, JoinHandle<std::io::Resu
         let mut tls = tls_stream;
         let offers = "250-mx.test\r\n250-AUTH PLAIN\r\n250 PIPELINING";
         for (expected, answer) in [
-            ("EHLO", offers),
             ("EHLO", offers),
             ("AUTH PLAIN AHNob3AAczNjcmV0", "235 ok"),
             ("MAIL", "250 ok"),
@@ -119,6 +130,24 @@ async fn a_certificate_that_does_not_convince_stops_everything() {
     let elsewhere = |options: &mut SmtpOptions| options.host = "127.0.0.1".to_owned();
     check(SERVER, elsewhere, "certificate is not for `127.0.0.1`; write the name that it is for as `host`").await;
     check(EXPIRED, |_| {}, "certificate has expired").await;
+}
+
+/// Who can write into the connection before it is encrypted must not be believed afterwards.
+#[tokio::test]
+async fn what_stands_in_the_clear_behind_the_answer_to_starttls_ends_the_connection() {
+    let sent = "250 ok\r\n250 ok\r\n235 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n250 ok\r\n";
+    let dead = "250-mx\r\n250 PIPELINING\r\n235 ok\r\n250 ok\r\n550 5.1.1 unknown user\r\n503 no\r\n";
+    for forged in [sent, dead, "250 ok\r\n", "220 again\r\n", "2", "\n", "\0"] {
+        let together: &'static str = format!("220 go on\r\n{forged}").leak();
+        for answer in [[together, ""], ["220 go on\r\n", forged], ["220 go", " on\r\n2"], [together, forged]] {
+            let (port, server) = serve_behind(Tls::Starttls, SERVER, answer);
+            let outcome = SmtpFactory::new(options(port, Tls::Starttls)).unwrap().open().send(&envelope()).await;
+            let Outcome::Pause { reply, .. } = outcome else { panic!("{answer:?} {outcome:?}") };
+            let expected = ["in the clear behind its answer to STARTTLS", "does not speak TLS", "TLS with", "eof"];
+            assert!(expected.iter().any(|words| reply.contains(words)), "{answer:?} {reply}");
+            assert!(server.join().unwrap().is_err(), "nothing was said inside");
+        }
+    }
 }
 
 #[tokio::test]
