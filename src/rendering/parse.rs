@@ -11,7 +11,7 @@ use super::{helpers, plain_reason};
 const MOST_BYTES: usize = 1_000_000;
 
 /// `{{…}}` in one template.
-const MOST_TAGS: usize = 5_000;
+const MOST_TAGS: usize = 2_000;
 
 /// Blocks within blocks, branches of one `{{#if}}`, helpers within helpers.
 const MOST_DEPTH: usize = 50;

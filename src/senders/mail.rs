@@ -105,9 +105,12 @@ pub fn build(envelope: &Envelope) -> Result<Mail, MailError> {
     for (header, words, address) in given {
         let Some(words) = words.filter(|words| words.contains("=?")) else { continue };
         let name = HeaderName::new_from_ascii(header.to_owned()).map_err(|_| MailError::Header)?;
-        let address = address.map(|address| format!("\r\n <{address}>")).unwrap_or_default();
-        let encoded = encoded(words) + &address;
-        builder = builder.raw_header(HeaderValue::dangerous_new_pre_encoded(name, words.to_owned(), encoded));
+        // What the library reads again of it is the address.
+        let (read, behind) = match address {
+            Some(address) => (address.to_string(), format!("\r\n <{address}>")),
+            None => (words.to_owned(), String::new()),
+        };
+        builder = builder.raw_header(HeaderValue::dangerous_new_pre_encoded(name, read, encoded(words) + &behind));
     }
     for (name, value) in headers {
         let name = HeaderName::new_from_ascii(name.clone()).map_err(|_| MailError::Header)?;

@@ -111,17 +111,17 @@ fn what_could_run_out_of_bounds_is_refused_with_its_place() {
                 let deep = |levels: usize| open.repeat(levels) + &close.repeat(levels);
                 check(path, &deep(51), "more than 50 blocks or branches stand within each other");
                 check(path, &deep(800), "");
-                check(path, &deep(20_000), "a template has them at most 5000 times");
+                check(path, &deep(20_000), "a template has them at most 2000 times");
             }
-            let branches = format!("{{{{#if member.tier}}}}{}{{{{/if}}}}", "{{else if member.tier}}".repeat(4_000));
+            let branches = format!("{{{{#if member.tier}}}}{}{{{{/if}}}}", "{{else if member.tier}}".repeat(1_900));
             check(path, &branches, "more than 50 blocks or branches");
             let helpers = |levels| format!("{{{{not {}member.tier{}}}}}", "(not ".repeat(levels), ")".repeat(levels));
             check(path, &helpers(60), "more than 50 helpers stand within each other");
             check(path, &helpers(20_000), "");
             check(path, &format!("{{{{default {}1{} \"x\"}}}}", "[".repeat(20_000), "]".repeat(20_000)), "");
             check(path, &format!("{{{{default {}", "(a ".repeat(100_000)), "");
-            check(path, &"{{#if a}}".repeat(4_999), "");
-            check(path, &"{{".repeat(200_000), "a template has them at most 5000 times");
+            check(path, &"{{#if a}}".repeat(1_999), "");
+            check(path, &"{{".repeat(200_000), "a template has them at most 2000 times");
             check(path, &"x".repeat(1_000_001), "a template has at most 1000000 bytes");
             check(path, &"\\".repeat(900_000), "backslashes in a row");
             let each = "{{#each member.attributes}}".repeat(3) + "x" + &"{{/each}}".repeat(3);
@@ -139,7 +139,7 @@ fn what_could_run_out_of_bounds_is_refused_with_its_place() {
         let (renderer, problems) = compile(&[("x/subject.txt", path.as_str()), ("x/email.txt", "x")]);
         assert!(!problems.is_empty() || mail(&renderer, &brand(), &member(&[])).is_err());
         // Spaces taken away by thousands, a very large block, values looked up.
-        html(&format!("<p>{}</p>", " {{~member.tier~}} ".repeat(2_000)), &member(&[]));
+        html(&format!("<p>{}</p>", " {{~member.tier~}} ".repeat(1_900)), &member(&[]));
         html(&format!("<p>{{{{#if member.tier}}}}{}{{{{/if}}}}</p>", "text ".repeat(100_000)), &member(&[]));
         let found = html(
             "<p>{{lookup member.attributes \"a\"}}{{#with member}}{{tier}}{{/with}}</p>",
@@ -457,7 +457,7 @@ fn ten_thousand_mutated_templates_and_hostile_members_write_no_html() {
                     let (from, to) = (a.min(b), a.max(b));
                     match dice.below(5) {
                         0 => text.replace_range(from..to.min(text.ceil_char_boundary(from + 12)), ""),
-                        1 => text.insert_str(from, &TEMPLATES[dice.below(5) as usize].repeat(dice.below(3) as usize)),
+                        1 => text.insert_str(from, &TEMPLATES[dice.below(5) as usize].repeat(dice.below(2) as usize)),
                         2 => {
                             let piece = text[from..to].to_owned();
                             text.insert_str(to, &piece);
@@ -471,7 +471,6 @@ fn ten_thousand_mutated_templates_and_hostile_members_write_no_html() {
             let files = [
                 ("x/subject.txt", "{{member.first_name}} {{member.tier}}"),
                 ("x/email.html", template.as_str()),
-                ("x/sms.txt", &template),
                 // Laying out a text takes longest here.
                 (if compiled % 10 == 0 { "x/other.txt" } else { "x/email.txt" }, &template),
             ];
