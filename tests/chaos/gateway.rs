@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -38,7 +37,6 @@ pub const KEY: &str = "0123456789abcdef";
 
 /// The running provider.
 pub struct Gateway {
-    pub address: SocketAddr,
     seed: u64,
     /// How often each message was taken, by its id.
     taken: Mutex<BTreeMap<String, usize>>,
@@ -52,7 +50,7 @@ impl Gateway {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (receipts, mut due) = tokio::sync::mpsc::unbounded_channel();
-        let gateway = Arc::new(Self { address, seed, taken: Mutex::default(), calls: Mutex::default(), receipts });
+        let gateway = Arc::new(Self { seed, taken: Mutex::default(), calls: Mutex::default(), receipts });
         let (url, settings) = settings(address.port());
         let settings = Arc::new(settings);
         tokio::spawn(async move {
