@@ -198,6 +198,9 @@ impl Heard<'_> {
     async fn settle(&self, tx: &mut Tx, number: &str, purpose: Purpose, at: i64) -> Result<bool, StoreError> {
         let last = receipts::last_wish(tx, number, purpose.as_str()).await?;
         let members = objections::with_number(tx, number).await?;
+        // Closed for another reason it stays closed, whatever the member says.
+        let closed = suppressions::of_address(tx, number).await?;
+        let is_closed = closed.iter().any(|(of, reason)| of == purpose.as_str() && !suppressions::is_own(reason));
         if last.as_deref() == Some(OPTED_OUT) {
             let rows: Vec<Objection> = members
                 .into_iter()
@@ -211,15 +214,18 @@ impl Heard<'_> {
                 .collect();
             let objected = objections::insert(tx, &rows).await?;
             let closed = suppress(tx, number.to_owned(), purpose, OPTED_OUT, at).await?;
-            return Ok(closed || objected > 0);
+            return Ok(!is_closed && (closed || objected > 0));
         }
         let lifted = objections::lift(tx, members.clone(), Channel::Sms, purpose, at).await?;
         if lifted > 0 && purpose == Purpose::Marketing {
             consents::confirm(tx, members, Channel::Sms, "a word sent back", at).await?;
         }
-        // Only what the member's word closed: never a bounce, a blacklist or an operator's entry.
-        let opened = suppressions::lift(tx, number, purpose.as_str(), OPTED_OUT).await?;
-        Ok(opened || lifted > 0)
+        // Only what the member closed: never a bounce, a blacklist or an operator's entry.
+        let opened = match purpose {
+            Purpose::Marketing => suppressions::lift_own(tx, vec![number.to_owned()], at).await? > 0,
+            Purpose::Service => suppressions::lift(tx, number, purpose.as_str(), OPTED_OUT).await?,
+        };
+        Ok(!is_closed && (opened || lifted > 0))
     }
 
     /// What the provider's line is for; of a line that it does not have, what nobody must be sent unasked.

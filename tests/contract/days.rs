@@ -179,17 +179,18 @@ pub async fn a_weekend_defers_or_skips_as_the_brand_says(size: Size) {
 pub async fn the_frequency_cap_holds_for_a_shared_address(size: Size) {
     let brand = PLAIN.replace(" }", ", frequency_cap: { messages: 2, per: 7d } }");
     let shop = Shop::new(&size, &brand);
-    let broadcast = |name: &str, at: &str, rest: &str| {
-        shop.campaign(name, &format!("trigger: {{ kind: broadcast, at: {at} }}\n{rest}"));
+    // All joined at ten o'clock. (Of a broadcast an address has one anyway.)
+    let after = |name: &str, delay: &str, rest: &str| {
+        shop.campaign(name, &format!("trigger: {{ kind: welcome, delay: {delay} }}\n{rest}"));
     };
-    broadcast("free", "2024-05-02T10:00:00Z", "channels: [sms]\nlimits: { frequency_cap: exempt }");
-    broadcast("mail", "2024-05-02T10:00:00Z", "channels: [email]");
-    broadcast("text", "2024-05-02T11:00:00Z", "channels: [sms]\naudience: { field: tier, eq: gold }");
-    broadcast("turn", "2024-05-03T10:00:00Z", "channels: [sms]");
-    broadcast("week", "2024-05-09T11:00:00Z", "channels: [sms]");
+    after("free", "0s", "channels: [sms]\nlimits: { frequency_cap: exempt }");
+    after("mail", "0s", "channels: [email]");
+    after("text", "1h", "channels: [sms]\naudience: { field: tier, eq: gold }");
+    after("turn", "1d", "channels: [sms]");
+    after("week", "169h", "channels: [sms]");
     // Two who share a number, three who share a mailbox, and one alone; who goes first of equals is
     // not who was imported first.
-    let head = "external_id,email,phone,email_consent,sms_consent,tier\n";
+    let head = "joined_at,external_id,email,phone,email_consent,sms_consent,tier\n";
     let rows = [
         "b2,b@Example.com,+989123333333,true,true,",
         "b3,B@EXAMPLE.com,+989124444444,true,true,",
@@ -198,7 +199,8 @@ pub async fn the_frequency_cap_holds_for_a_shared_address(size: Size) {
         "a1,a1@example.com,+989121111111,true,true,gold",
         "c1,c@example.com,+989125555555,true,true,gold",
     ];
-    shop.import(Kind::Members, head.to_owned() + &rows.join("\n")).await;
+    let rows: String = rows.map(|row| format!("2024-05-02T10:00:00Z,{row}\n")).concat();
+    shop.import(Kind::Members, head.to_owned() + &rows).await;
     let (from, to) = ("2024-05-02T00:00:00Z", "2024-05-10T00:00:00Z");
     let skipped = [
         // A letter and a text of their own.

@@ -384,7 +384,7 @@ pub async fn an_uncertain_message_is_asked_about(size: Size) {
         }
         texting.runs("DELETE FROM under_way").await;
         texting.runs("DELETE FROM planned").await;
-        for table in ["events", "attempts", "messages", "campaigns", "members"] {
+        for table in ["events", "attempts", "messages", "campaigns", "consents", "members"] {
             texting.runs(&format!("DELETE FROM {table}")).await;
         }
         texting.runs("UPDATE leases SET expires_at = 0").await;

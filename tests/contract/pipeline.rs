@@ -300,7 +300,9 @@ pub async fn a_message_that_cannot_be_rendered_fails_alone(size: Size) {
 async fn ten(size: &Size, limits: &str, more: &str) -> Shop {
     let shop = Shop::new(size, PLAIN).with_settings(more);
     shop.campaign("letter", &format!("trigger: {{ kind: broadcast, at: {TEN} }}\nlimits: {limits}"));
-    let members: String = (0..10).map(|n| row(&format!("m{n}"), "")).collect();
+    // Each with a telephone of their own.
+    let member = |n: i32| row(&format!("m{n}"), "").replace("1234567", &format!("12345{n:02}"));
+    let members: String = (0..10).map(member).collect();
     shop.import(Kind::Members, HEAD.to_owned() + &members).await;
     shop
 }

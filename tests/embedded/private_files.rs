@@ -125,7 +125,7 @@ fn a_demo_leaves_nothing_that_others_can_read() {
     std::fs::write(&victim, "precious").unwrap();
     let own = folder.0.join("demo");
     let path = own.to_str().unwrap();
-    let demo = || rekindle(Path::new(env!("CARGO_MANIFEST_DIR")), &["demo", "--members", "20", "--folder", path]);
+    let demo = || rekindle(Path::new(env!("CARGO_MANIFEST_DIR")), &["demo", "--members", "300", "--folder", path]);
     let output = demo();
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(own.join("outbox").exists() && own.join("rekindle.db").exists());

@@ -48,13 +48,14 @@ impl Demo {
         let to = from + chrono::Duration::days(1);
         complain(&format!("Making up a shop of {} members (the same one every time) …", grouped(self.members.into())));
         let files = shop::write(&self.folder, self.members, from).map_err(CommandError::Output)?;
-        let app = App::open_to_send(settings, Clock::simulated(to)).await?;
+        // The campaigns are live since a month ago; the files tell of the day to come as well.
+        let app = App::open_to_send(settings, Clock::simulated(from - chrono::Duration::days(30))).await?;
         let app = session.stoppable(app);
+        app.clock.set(to);
         let rejects = self.folder.join("rejects.csv");
         let people = import::import(&app, Kind::Members, "members", &files.members, &rejects).await?;
         let orders = import::import(&app, Kind::Purchases, "purchases", &files.purchases, &rejects).await?;
         import::import(&app, Kind::Coupons { pool: None }, "codes", &files.coupons, &rejects).await?;
-        app.clock.set(from - chrono::Duration::days(30));
         let mut progress = Progress::new("one day goes by", 24);
         let shared = std::sync::Mutex::new(&mut progress);
         let passed = app
