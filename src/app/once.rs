@@ -46,7 +46,8 @@ impl App {
     /// queued or sending. `told` hears how far it is.
     pub async fn once(&self, told: &(dyn Fn(&Passed) + Sync)) -> Result<Passed, AppError> {
         let mut work = Work::start(self).await?;
-        let result = async {
+        // Large futures live on the heap: nested, they would fill a thread's stack.
+        let result = Box::pin(async {
             let catalog = self.applied(None).await?;
             let now = self.clock.now();
             let mut tx = self.store.begin().await?;
@@ -57,7 +58,7 @@ impl App {
             self.unless_stopped(async { Ok(fallback::pass(&self.store, &catalog, now).await?) }).await?;
             told(&work.passed);
             work.drain(self, &catalog, None, told).await
-        }
+        })
         .await;
         work.stop(self, result).await
     }
@@ -71,7 +72,7 @@ impl App {
         told: &(dyn Fn(&Passed, Instant) + Sync),
     ) -> Result<Passed, AppError> {
         let mut work = Work::start(self).await?;
-        let result = async {
+        let result = Box::pin(async {
             let catalog = self.applied(None).await?;
             let mut start = from;
             while start < to && !self.stop.is_cancelled() {
@@ -84,7 +85,7 @@ impl App {
             }
             // What quiet hours and days of rest moved beyond the window still belongs to it.
             work.step_through(self, &catalog, to + LONGEST_REST, to, told).await
-        }
+        })
         .await;
         work.stop(self, result).await
     }
@@ -92,6 +93,7 @@ impl App {
     /// Works until it is done or somebody stops the pass. For what a killed process may leave as well, and the
     /// next pass goes on with.
     async fn unless_stopped(&self, work: impl Future<Output = Result<u64, AppError>>) -> Result<u64, AppError> {
+        let work = Box::pin(work);
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Ok(0),
@@ -173,7 +175,7 @@ impl Work {
         while !app.stop.is_cancelled() {
             // Asked before dispatching: what was under way may have come back to be dispatched.
             let under_way = app.in_queue().await?;
-            let done = dispatcher.step(catalog).await?;
+            let done = Box::pin(dispatcher.step(catalog)).await?;
             self.passed.queued += done.queued;
             self.passed.ended += done.ended;
             self.passed.deferred += done.deferred;

@@ -273,7 +273,7 @@ impl App {
                     fallback::pass(&self.store, &catalog, self.clock.now()).await?;
                     fell_back_at = Some(tokio::time::Instant::now());
                 }
-                let done = dispatcher.step(&catalog).await?;
+                let done = Box::pin(dispatcher.step(&catalog)).await?;
                 Ok::<bool, AppError>(done.taken > 0 || done.published > 0 || done.parked > 0)
             };
             match step.await {

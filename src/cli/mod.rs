@@ -254,7 +254,7 @@ impl Command {
 async fn execute(arguments: Arguments, stop: Stop) -> Result {
     let by_itself = arguments.command.stops_by_itself();
     let session = Session { config: arguments.config, format: arguments.format, stop: stop.clone() };
-    let command = answer(arguments.command, &session);
+    let command = Box::pin(answer(arguments.command, &session));
     if by_itself { command.await } else { stop.or(command).await }
 }
 

@@ -210,7 +210,7 @@ impl Shop {
 
     pub async fn once_between(&self, from: &str, to: &str) -> Passed {
         let app = self.app(at(from)).await;
-        let passed = app.once_between(at(from), at(to), &|_, _| {}).await.unwrap();
+        let passed = Box::pin(app.once_between(at(from), at(to), &|_, _| {})).await.unwrap();
         self.assert_settled(&app.store).await;
         app.store.close().await;
         passed
