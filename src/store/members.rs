@@ -137,7 +137,7 @@ pub(super) async fn take_numbers(tx: &mut Tx, name: &str, count: i64) -> Result<
 
 /// Writes a batch in which each external id stands once; `columns` are those that the file has. A row that changes
 /// nothing is left alone. What it says about consent is said at `now` (epoch milliseconds), and does not always count:
-/// see [`consents::judge`].
+/// see `consents.rs`.
 pub async fn upsert(tx: &mut Tx, rows: &mut [MemberRow], columns: &[&str], now: i64) -> Result<Upserted> {
     let change = next_change(tx).await?;
     let last = take_numbers(tx, "member", rows.len() as i64).await?;
