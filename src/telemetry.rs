@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant as Monotonic;
 use tracing::{Level, Metadata};
-use tracing_subscriber::filter::{FilterExt, FilterFn, LevelFilter};
+use tracing_subscriber::filter::{FilterFn, LevelFilter};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Registry, fmt};
+use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::settings::environment;
 
@@ -26,15 +26,18 @@ pub fn start(verbose: u8) {
         _ => "info,rekindle=debug",
     };
     let asked = environment("RUST_LOG").and_then(|text| text.parse::<EnvFilter>().ok());
-    let allowed = FilterFn::new(|event: &Metadata<'_>| may_say(event.target(), *event.level()));
-    let filter = asked.unwrap_or_else(|| EnvFilter::new(default)).and(allowed.with_max_level_hint(LevelFilter::TRACE));
+    let allowed = FilterFn::new(|event: &Metadata<'_>| may_say(event.target(), *event.level()))
+        .with_max_level_hint(LevelFilter::TRACE);
+    let filter = asked.unwrap_or_else(|| EnvFilter::new(default));
     let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
-    let lines: Box<dyn Layer<Registry> + Send + Sync> = match environment("REKINDLE_LOG").as_deref() {
-        Some("json") => lines.json().with_filter(filter).boxed(),
-        _ => lines.with_ansi(false).with_filter(filter).boxed(),
+    let lines: Box<dyn Layer<_> + Send + Sync> = match environment("REKINDLE_LOG").as_deref() {
+        Some("json") => lines.json().boxed(),
+        _ => lines.with_ansi(false).boxed(),
     };
+    // Both filters are for everything, not for the layer of lines: a library that only asks whether it might say
+    // something (as the database driver does) would take the next line of its thread with it.
     // A second start (in tests) changes nothing.
-    let _ = tracing_subscriber::registry().with(lines).try_init();
+    let _ = tracing_subscriber::registry().with(filter).with(allowed).with(lines).try_init();
 }
 
 /// What of a library is written whatever was asked for. Only our own code takes care to name nobody: what others tell

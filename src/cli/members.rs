@@ -218,7 +218,8 @@ fn show(shown: &Shown) -> Result {
     for (name, value) in &shown.attributes {
         output::say(&format!("  attributes.{name}: {value}"))?;
     }
-    output::say(&format!("  {} orders, {} messages", shown.orders, shown.messages))?;
+    let orders = output::counted(usize::try_from(shown.orders).unwrap_or(0), "order");
+    output::say(&format!("  {orders}, {}", output::counted(shown.messages, "message")))?;
     if let Some(until) = &shown.paused_until {
         output::say(&format!("  paused marketing until {until}"))?;
     }

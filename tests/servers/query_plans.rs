@@ -151,7 +151,7 @@ async fn what_is_held_is_walked_over_once() {
         second.commit().await.unwrap();
         let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM planned").fetch_one(pool).await.unwrap();
         assert_eq!(left, 30_010, "nothing is forgotten");
-        let mut left = 30_010;
+        let mut left = 30_010_i64;
         for _ in 0..5 {
             look().await.3.commit().await.unwrap();
             left = sqlx::query_scalar("SELECT COUNT(*) FROM planned WHERE parked").fetch_one(pool).await.unwrap();
