@@ -25,7 +25,6 @@ statements! {
     LIST = "SELECT e.external_id, o.channel, o.purpose, o.reason, o.made_at, o.member_id FROM objections o \
         JOIN members e ON e.id = o.member_id WHERE e.deleted_at IS NULL \
         AND (o.member_id, o.channel, o.purpose) > ($1, $2, $3) ORDER BY o.member_id, o.channel, o.purpose LIMIT $4";
-    COUNT = "SELECT COUNT(*) FROM objections";
 }
 
 /// One objection.
@@ -95,10 +94,4 @@ pub async fn list(tx: &mut Tx, after: Option<&Listed>, limit: i64) -> Result<Vec
     let (member, channel, purpose) =
         after.map_or((0, "", ""), |row| (row.member_id, row.channel.as_str(), row.purpose.as_str()));
     Ok(query!(fetch_all, Listed, tx, LIST, member, channel, purpose, limit)?)
-}
-
-/// How many there are.
-pub async fn count(tx: &mut Tx) -> Result<i64> {
-    let (count,): (i64,) = query!(fetch_one, (i64,), tx, COUNT)?;
-    Ok(count)
 }
