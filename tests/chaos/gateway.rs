@@ -12,6 +12,7 @@ use rekindle::settings::Settings;
 use rekindle::store::Store;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 use crate::support::shop::Dice;
 
@@ -35,6 +36,9 @@ webhook: { auth: key, secret: webhook_key, receipt: { status: [/status], referen
 /// The webhook's key.
 pub const KEY: &str = "0123456789abcdef";
 
+/// Each report opens a connection to the store, which has a limited number for all.
+const REPORTS_AT_ONCE: usize = 16;
+
 /// The running provider.
 pub struct Gateway {
     seed: u64,
@@ -53,12 +57,13 @@ impl Gateway {
         let gateway = Arc::new(Self { seed, taken: Mutex::default(), calls: Mutex::default(), receipts });
         let (url, settings) = settings(address.port());
         let settings = Arc::new(settings);
+        let at_once = Arc::new(Semaphore::new(REPORTS_AT_ONCE));
         tokio::spawn(async move {
             while let Some((after, id, status)) = due.recv().await {
-                let (url, settings) = (url.clone(), Arc::clone(&settings));
+                let (url, settings, at_once) = (url.clone(), Arc::clone(&settings), Arc::clone(&at_once));
                 tokio::spawn(async move {
                     tokio::time::sleep(after).await;
-                    report(&url, settings, &id, status).await;
+                    report(&url, settings, &at_once, &id, status).await;
                 });
             }
         });
@@ -141,8 +146,9 @@ impl Gateway {
 }
 
 /// Calls the webhook until somebody takes it, as providers do.
-async fn report(url: &str, settings: Arc<Settings>, id: &str, status: &str) {
+async fn report(url: &str, settings: Arc<Settings>, at_once: &Semaphore, id: &str, status: &str) {
     for _ in 0..60 {
+        let permit = at_once.acquire().await.unwrap();
         if let Ok(store) = Store::open(url, 1).await {
             let hooks = Hooks::new(store.clone(), Clock::System, Arc::clone(&settings));
             let query = format!("key={KEY}&id={id}&status={status}");
@@ -158,6 +164,7 @@ async fn report(url: &str, settings: Arc<Settings>, id: &str, status: &str) {
                 return;
             }
         }
+        drop(permit);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
