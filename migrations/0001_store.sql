@@ -5,9 +5,10 @@ CREATE TABLE counters (
     name  TEXT PRIMARY KEY,
     value BIGINT NOT NULL
 );
+-- `policy` counts the changes of what policy asks about: where it stands still, so do its answers but for the time.
 -- `change` numbers import batches: taking the next one locks the row until commit, so that
 -- numbers become visible in order and a scan that has seen N has seen everything up to N.
-INSERT INTO counters (name, value) VALUES ('member', 0), ('purchase', 0), ('change', 0);
+INSERT INTO counters (name, value) VALUES ('member', 0), ('purchase', 0), ('change', 0), ('policy', 0);
 
 CREATE TABLE members (
     id               BIGINT PRIMARY KEY,
@@ -172,7 +173,9 @@ CREATE TABLE campaigns (
     scanning       TEXT,                      -- the scan that is inserting; nothing goes out meanwhile
     held           BOOLEAN NOT NULL DEFAULT FALSE, -- above what a day may bring, waiting for approval
     limit_a_day    BIGINT,                    -- how much that was at the last scan
-    backfilled     BOOLEAN NOT NULL DEFAULT FALSE -- the occasions from before it began are in the ledger
+    backfilled     BOOLEAN NOT NULL DEFAULT FALSE, -- the occasions from before it began are in the ledger
+    experiment     TEXT,                      -- as it is applied, and how often it was another one before
+    run            BIGINT NOT NULL DEFAULT 1
 );
 
 -- How many messages of a campaign fell due and went to the queue on a day that is over.
@@ -210,37 +213,47 @@ CREATE TABLE messages (
     sent_at          BIGINT,
     reference        TEXT,
     detail           TEXT,
+    arm              TEXT,             -- of the experiment that its campaign had when it was assigned
+    run              BIGINT,           -- of that experiment
+    locale           TEXT,             -- in which it was rendered last
+    domain           TEXT,             -- of its recipient's e-mail address, in lower case
+    segments         BIGINT,           -- of an SMS, as it is charged
+    price            BIGINT,           -- what that cost, in millionths of the major unit; null until there are prices
     UNIQUE (member_id, campaign, occasion, step, slot)
 );
 -- No index holds a column that changes, so that PostgreSQL updates rows in place.
 CREATE INDEX messages_campaign_due ON messages (campaign, due_at);
 
--- The messages whose state is `planned`, in the order in which the dispatcher takes them. A row here
--- is the right to decide about the message.
-CREATE TABLE planned (
-    message_id UUID PRIMARY KEY,
-    next_at    BIGINT NOT NULL,
-    priority   BIGINT NOT NULL,
-    due_at     BIGINT NOT NULL,
-    campaign   TEXT NOT NULL,
-    turn       BIGINT NOT NULL,
-    member     BYTEA NOT NULL,  -- the external id: of two who share an address, who goes first
-    parked     BOOLEAN NOT NULL DEFAULT FALSE -- out of the way: its campaign was held or paused when its turn came
-);
-CREATE INDEX planned_order ON planned (next_at, priority DESC, due_at, campaign, turn, member, message_id) WHERE NOT parked;
-CREATE INDEX planned_parked ON planned (campaign, next_at) WHERE parked;
-
--- The messages whose state is `queued`: narrow rows for what changes on the way from the dispatcher
--- to the outcome. Without a claim it waits in the queue; with one a sender has it; with `started_at`
--- a server may have it.
-CREATE TABLE under_way (
+-- The messages that are not ended. Those whose state is `planned` stand in the order in which the dispatcher takes
+-- them, and a row is the right to decide about its message. Those whose state is `queued` have a number of their
+-- dispatch; without a claim they wait for a connection, with one a server may have them.
+CREATE TABLE pending (
     message_id  UUID PRIMARY KEY,
-    dispatch_no BIGINT NOT NULL,
+    next_at     BIGINT NOT NULL,
+    priority    BIGINT NOT NULL,
+    due_at      BIGINT NOT NULL,
+    campaign    TEXT NOT NULL,
+    turn        BIGINT NOT NULL,
+    member      BYTEA NOT NULL,  -- the external id: of two who share an address, who goes first
+    parked      BOOLEAN NOT NULL DEFAULT FALSE, -- out of the way: its campaign was held or paused when its turn came
+    dispatch_no BIGINT,
+    batch       UUID,            -- with which it was dispatched, as long as that may be lost with its process
+    lease_until BIGINT NOT NULL DEFAULT 0,
     claim       UUID,
-    lease_until BIGINT NOT NULL,
     sender      TEXT,
     started_at  BIGINT,
     traceable   BOOLEAN NOT NULL DEFAULT FALSE -- as in attempts
+);
+CREATE INDEX pending_order ON pending (next_at, priority DESC, due_at, campaign, turn, member, message_id)
+    WHERE dispatch_no IS NULL AND NOT parked;
+CREATE INDEX pending_parked ON pending (campaign, next_at) WHERE dispatch_no IS NULL AND parked;
+CREATE INDEX pending_dispatched ON pending (message_id) WHERE dispatch_no IS NOT NULL;
+
+-- Batches of messages that nobody else has heard of yet: that the broker has not confirmed, or that wait in the
+-- memory of a process. When the lease runs out, the process is dead.
+CREATE TABLE batches (
+    id          UUID PRIMARY KEY,
+    lease_until BIGINT NOT NULL
 );
 
 -- Attempts that ended, at most one a dispatch.
@@ -312,19 +325,6 @@ CREATE TABLE replies (
     done_at  BIGINT            -- when somebody had read it
 );
 CREATE INDEX replies_heard ON replies (heard_at);
-
--- The embedded queue.
-CREATE TABLE queue_items (
-    message_id  UUID NOT NULL,
-    dispatch_no BIGINT NOT NULL,
-    channel     TEXT NOT NULL,
-    payload     BYTEA NOT NULL,
-    taken_until BIGINT NOT NULL DEFAULT 0,
-    deliveries  BIGINT NOT NULL DEFAULT 0,
-    dead        BOOLEAN NOT NULL DEFAULT FALSE,
-    PRIMARY KEY (message_id, dispatch_no)
-);
-CREATE INDEX queue_items_ready ON queue_items (channel, taken_until, message_id) WHERE NOT dead;
 
 -- How many of a day's messages are taken, where a number a day is set: by server or recipients' domain.
 CREATE TABLE paces (

@@ -21,7 +21,7 @@ use crate::rendering::headers::Origin;
 use crate::rendering::{RenderError, Renderer, Variables};
 use crate::senders::sms::Provider;
 use crate::settings::{Settings, file_problem};
-use crate::store::configuration::{self, CampaignState};
+use crate::store::configuration::{self, Applied, CampaignState};
 use crate::store::facts::{Subject, Surroundings};
 use crate::store::gifts::Stock;
 use crate::store::messages::Message;
@@ -239,12 +239,13 @@ impl Catalog {
         let mut tx = store.begin().await?;
         catalog.tokens = configuration::token_key(&mut tx).await?;
         let changed = configuration::current_hash(&mut tx).await?.as_deref() != Some(&catalog.hash);
-        let names: Vec<(String, bool)> = catalog
-            .campaigns
-            .values()
-            .map(|campaign| (campaign.name.clone(), campaign.status == Status::Live))
-            .collect();
-        configuration::apply(&mut tx, &catalog.hash, &files.to_json(), &names, now).await?;
+        let applied = |campaign: &Arc<Campaign>| Applied {
+            name: campaign.name.clone(),
+            live: campaign.status == Status::Live,
+            experiment: format!("holdout {}", campaign.holdout),
+        };
+        let campaigns: Vec<Applied> = catalog.campaigns.values().map(applied).collect();
+        configuration::apply(&mut tx, &catalog.hash, &files.to_json(), &campaigns, now).await?;
         tx.commit().await?;
         Ok((catalog, changed))
     }

@@ -1,5 +1,5 @@
 //! The dispatcher: takes messages whose time has come, asks policy, renders, commits `queued` under
-//! the next dispatch number, and only then publishes. What the queue does not confirm goes back.
+//! the next dispatch number, and only then hands over. What the queue does not take goes back.
 
 use std::collections::HashSet;
 
@@ -9,17 +9,21 @@ use uuid::Uuid;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::domain::Instant;
-use crate::domain::campaign::Campaign;
+use crate::domain::campaign::{Campaign, Reach};
 use crate::domain::gift::Gift;
-use crate::domain::message::{Channel, Content, ENVELOPE_VERSION, Envelope, Reason, State};
-use crate::domain::policy::{Decision, assign, end_state};
+use crate::domain::message::{Channel, Content, Envelope, Reason, SmsWords, State};
+use crate::domain::policy::{Decision, assign, decide, end_state, reaches_without};
+use crate::domain::sms::SmsSize;
+use crate::queue::embedded::Memory;
 use crate::queue::{Queue, QueueError};
 use crate::rendering::{RenderError, Variables};
 use crate::settings::Redirect;
 use crate::store::facts::Surroundings;
 use crate::store::gifts::{self, Stock};
-use crate::store::messages::{self, Decided, Dispatch, Message, Queued};
-use crate::store::{Store, StoreError, claims, configuration, members, within};
+use crate::store::ledger::dispatch::{self as ledger, Decided, Dispatch, Queued};
+use crate::store::ledger::plan::{self, Back};
+use crate::store::messages::{self, Message};
+use crate::store::{Store, StoreError, attempts, configuration, members, within};
 
 /// Messages decided in one transaction.
 pub const BATCH: i64 = 500;
@@ -28,12 +32,16 @@ pub const BATCH: i64 = 500;
 /// that the queue holds only what is ready.
 pub const IN_QUEUE: i64 = 5_000;
 
-/// Until the queue confirms, a message may be lost with it: then it is taken back after this long.
-const UNCONFIRMED_LEASE: i64 = 30_000;
+/// As long as nobody else has heard of a batch, whoever dispatched it says so often that it lives: after so long it is
+/// dead, and its messages go back, in milliseconds.
+pub const UNHEARD: i64 = 40_000;
 
-/// A confirmed message waits this long for a sender; then it is dispatched again, and the older
+/// What a queue has, and no sender has begun after so long, is dispatched again, in milliseconds; the older
 /// copy, should it still come, is dropped.
-const CONFIRMED_LEASE: i64 = 30 * 60_000;
+const LEASE: i64 = 30 * 60_000;
+
+/// After a decision the time alone may change it: it is asked again after so long.
+const SAME: chrono::Duration = chrono::Duration::minutes(1);
 
 /// What one batch came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -72,52 +80,75 @@ pub struct Dispatcher<'a> {
     /// Leaves alone what falls due at this instant or later, though it may be ready.
     pub due_before: Option<Instant>,
     /// Queued in the store, not yet published.
-    pub prepared: Vec<Envelope>,
+    pub prepared: Prepared,
+}
+
+/// A batch that is queued in the store, and that nobody else has heard of.
+#[derive(Debug, Default)]
+pub struct Prepared {
+    batch: Uuid,
+    envelopes: Vec<Envelope>,
+}
+
+impl Prepared {
+    /// Whether there is nothing to publish.
+    pub const fn is_empty(&self) -> bool {
+        self.envelopes.is_empty()
+    }
 }
 
 impl Dispatcher<'_> {
     /// Prepares one batch of what is ready now and publishes the batch before. Nothing is left to do
     /// when it neither took nor published anything.
     pub async fn step(&mut self, catalog: &Catalog) -> Result<Dispatched, DispatchError> {
-        let batch = std::mem::take(&mut self.prepared);
-        let (published, next) = tokio::join!(self.publish(&batch), within(self.prepare(catalog)));
-        let (done, envelopes) = next?;
-        self.prepared = envelopes;
+        let before = std::mem::take(&mut self.prepared);
+        let count = before.envelopes.len() as u64;
+        let (published, next) = tokio::join!(self.publish(before), within(self.prepare(catalog)));
+        let (done, prepared) = next?;
+        self.prepared = prepared;
         published?;
-        Ok(Dispatched { published: batch.len() as u64, ..done })
+        // Nobody else is asked: it is there at once.
+        if self.queue.memory().is_some() {
+            self.finish().await?;
+        }
+        Ok(Dispatched { published: count, ..done })
     }
 
     /// Puts what is prepared back, unpublished.
     pub async fn give_back(&mut self) -> Result<(), DispatchError> {
-        let batch = std::mem::take(&mut self.prepared);
-        let refused: Vec<Dispatch> = batch.iter().map(dispatch).collect();
-        Ok(within(self.record(&[], &refused)).await?)
+        let Prepared { batch, envelopes } = std::mem::take(&mut self.prepared);
+        Ok(within(self.record(batch, &envelopes.iter().map(dispatch).collect::<Vec<_>>())).await?)
     }
 
     /// Publishes what is prepared, and prepares nothing more.
     pub async fn finish(&mut self) -> Result<(), DispatchError> {
-        let batch = std::mem::take(&mut self.prepared);
-        self.publish(&batch).await
+        let prepared = std::mem::take(&mut self.prepared);
+        self.publish(prepared).await
     }
 
     /// Decides about one batch and commits the decisions. What comes back is queued in the store
     /// and must be published next.
-    async fn prepare(&self, catalog: &Catalog) -> Result<(Dispatched, Vec<Envelope>), DispatchError> {
+    async fn prepare(&self, catalog: &Catalog) -> Result<(Dispatched, Prepared), DispatchError> {
         let mut tx = self.store.begin().await?;
         if configuration::all_paused(&mut tx).await? {
-            return Ok((Dispatched::default(), Vec::new()));
+            return Ok((Dispatched::default(), Prepared::default()));
         }
-        let room = IN_QUEUE - messages::in_queue(&mut tx).await?;
+        let memory = self.queue.memory();
+        let room = match memory {
+            Some(memory) => i64::try_from(memory.room()).unwrap_or(i64::MAX),
+            None => IN_QUEUE - messages::in_queue(&mut tx).await?,
+        };
         // Small batches cost as much as large ones.
         if room < BATCH {
-            return Ok((Dispatched { full: true, ..Dispatched::default() }, Vec::new()));
+            return Ok((Dispatched { full: true, ..Dispatched::default() }, Prepared::default()));
         }
+        // Before all that it stands for.
+        let policy = configuration::policy(&mut tx).await?;
         let (now, due_before) = (self.clock.now(), self.due_before);
-        let (batch, parked) =
-            messages::take_planned(&mut tx, now, due_before, &catalog.silent(), BATCH.min(room)).await?;
+        let (batch, parked) = ledger::take(&mut tx, now, due_before, &catalog.silent(), BATCH.min(room)).await?;
         if batch.is_empty() {
             tx.commit().await?;
-            return Ok((Dispatched { parked, ..Dispatched::default() }, Vec::new()));
+            return Ok((Dispatched { parked, ..Dispatched::default() }, Prepared::default()));
         }
         let mut ids: Vec<i64> = batch.iter().map(|message| message.member_id).collect();
         let shares = |message: &Message| {
@@ -135,24 +166,25 @@ impl Dispatcher<'_> {
         let mut around = catalog.surroundings(&mut tx, &batch, now, Stock::Drawn).await?;
         // One that was tried may be with somebody already, who alone may have it again.
         let tried = batch.iter().filter(|message| message.attempts > 0).map(|message| message.id).collect();
-        let mut may_have = claims::may_have(&mut tx, tried).await?;
+        let mut may_have = attempts::may_have(&mut tx, tried).await?;
         let mut decided = Vec::new();
         let mut queued = Vec::new();
         let mut envelopes = Vec::new();
         for message in &batch {
             let campaign = catalog.campaigns.get(&message.campaign).map(AsRef::as_ref);
             match self.decide(catalog, &mut around, message, campaign, now) {
-                Ok((channel, envelope)) => {
-                    queued.push(Queued { id: message.id, channel });
-                    let only = may_have.remove(&message.id).filter(|_| channel == Channel::Sms);
-                    envelopes.push(Envelope { only, ..envelope });
+                Ok((row, envelope)) => {
+                    let only = may_have.remove(&message.id).filter(|_| row.channel == Channel::Sms);
+                    envelopes.push(Envelope { only, policy, ..envelope });
+                    queued.push(row);
                 }
                 Err(other) => decided.push(other),
             }
         }
-        messages::decide(&mut tx, &decided).await?;
+        ledger::decide(&mut tx, &decided).await?;
         gifts::reserve(&mut tx, &around.gifts, now).await?;
-        messages::queue(&mut tx, &queued, now, UNCONFIRMED_LEASE).await?;
+        let name = memory.map_or_else(|| self.clock.new_id(), Memory::batch);
+        ledger::queue(&mut tx, &queued, name, now, LEASE, UNHEARD).await?;
         tx.commit().await?;
         let deferred = decided.iter().filter(|row| row.state == State::Planned).count() as u64;
         for (decision, count) in
@@ -171,37 +203,40 @@ impl Dispatcher<'_> {
             parked,
             ..Dispatched::default()
         };
-        Ok((done, envelopes))
+        Ok((done, Prepared { batch: name, envelopes }))
     }
 
-    /// Publishes prepared envelopes and records what the queue confirmed.
-    async fn publish(&self, envelopes: &[Envelope]) -> Result<(), DispatchError> {
+    /// Publishes prepared envelopes and records what the queue has not taken.
+    async fn publish(&self, prepared: Prepared) -> Result<(), DispatchError> {
+        let Prepared { batch, envelopes } = prepared;
         if envelopes.is_empty() {
             return Ok(());
         }
+        let dispatches: Vec<Dispatch> = envelopes.iter().map(dispatch).collect();
         let published = self.queue.publish(envelopes).await;
         let taken: HashSet<Uuid> = published.iter().flatten().copied().collect();
-        let (confirmed, refused): (Vec<Dispatch>, Vec<Dispatch>) =
-            envelopes.iter().map(dispatch).partition(|dispatch| taken.contains(&dispatch.id));
-        within(self.record(&confirmed, &refused)).await?;
+        let refused: Vec<Dispatch> = dispatches.into_iter().filter(|dispatch| !taken.contains(&dispatch.id)).collect();
+        counter!("rekindle_published_total", "result" => "confirmed").increment(taken.len() as u64);
+        counter!("rekindle_published_total", "result" => "refused").increment(refused.len() as u64);
+        // What waits in this process is held until it stops.
+        if self.queue.memory().is_none() || !refused.is_empty() {
+            within(self.record(batch, &refused)).await?;
+        }
         published?;
         Ok(())
     }
 
-    /// Records which dispatches the queue has, and puts the others back.
-    async fn record(&self, confirmed: &[Dispatch], refused: &[Dispatch]) -> Result<(), StoreError> {
+    /// Records that the queue has a batch, but for what goes back.
+    async fn record(&self, batch: Uuid, refused: &[Dispatch]) -> Result<(), StoreError> {
         let mut tx = self.store.begin_relaxed().await?;
-        if !confirmed.is_empty() {
-            messages::confirm(&mut tx, confirmed, CONFIRMED_LEASE).await?;
-        }
         if !refused.is_empty() {
-            tracing::debug!(count = refused.len(), "the queue did not confirm; these messages go back");
-            messages::unqueue(&mut tx, refused).await?;
+            tracing::debug!(count = refused.len(), "the queue did not take these messages; they go back");
+            plan::back(&mut tx, &refused.iter().map(|dispatch| Back::from(*dispatch)).collect::<Vec<_>>()).await?;
         }
-        tx.commit().await?;
-        counter!("rekindle_published_total", "result" => "confirmed").increment(confirmed.len() as u64);
-        counter!("rekindle_published_total", "result" => "refused").increment(refused.len() as u64);
-        Ok(())
+        if self.queue.memory().is_none() {
+            ledger::confirm(&mut tx, batch).await?;
+        }
+        tx.commit().await
     }
 
     /// The channel and envelope of a message to send, or how it ends otherwise.
@@ -212,12 +247,13 @@ impl Dispatcher<'_> {
         message: &Message,
         campaign: Option<&Campaign>,
         now: Instant,
-    ) -> Result<(Channel, Envelope), Decided> {
+    ) -> Result<(Queued, Envelope), Decided> {
         let facts = around.facts(message, campaign, &catalog.brand, now);
         let Some(campaign) = campaign else {
             return Err(Decided::ended(message.id, Reason::CampaignEnded));
         };
-        let (channel, decision) = match assign(&facts, &campaign.rules(&catalog.brand), now) {
+        let rules = campaign.rules(&catalog.brand);
+        let (channel, decision) = match assign(&facts, &rules, now) {
             Ok(assigned) => assigned,
             Err(reason) => {
                 around.note_ended(message, reason);
@@ -232,6 +268,7 @@ impl Dispatcher<'_> {
             next_at: next_at.map(|at| at.timestamp_millis()),
             channel: Some(channel),
             assigned_at: Some(now.timestamp_millis()),
+            arm: campaign.arm(facts.held_out),
         };
         let ended = |reason: Reason| assigned(end_state(reason), Some(reason), None);
         match decision {
@@ -241,9 +278,16 @@ impl Dispatcher<'_> {
             }
             Decision::Defer(until) => Err(assigned(State::Planned, None, Some(until))),
             Decision::Send(channel) => match self.envelope(catalog, around, message, campaign, channel, now) {
-                Ok(envelope) => {
+                Ok((envelope, locale)) => {
                     around.note_sent(message, campaign, &catalog.brand, channel, now);
-                    Ok((channel, envelope))
+                    let same = decide(&facts, &rules, now + SAME) == Decision::Send(channel);
+                    let envelope = Envelope {
+                        falls_back: campaign.reach == Reach::Fallback
+                            && reaches_without(&facts, channel, campaign.purpose),
+                        same_until: (if same { now + SAME } else { now }).timestamp_millis(),
+                        ..envelope
+                    };
+                    Ok((queued(&envelope, campaign.arm(facts.held_out), locale), envelope))
                 }
                 Err(error) => {
                     around.gifts.take_back(message);
@@ -262,7 +306,7 @@ impl Dispatcher<'_> {
         campaign: &Campaign,
         channel: Channel,
         now: Instant,
-    ) -> Result<Envelope, RenderError> {
+    ) -> Result<(Envelope, String), RenderError> {
         let missing = |reason: &str| RenderError {
             template: campaign.name.clone(),
             place: String::new(),
@@ -277,19 +321,31 @@ impl Dispatcher<'_> {
             .ok_or_else(|| missing("the step is gone"))?;
         let to = self.redirect.map_or(address, |redirect| redirect.address(channel));
         let content = render(catalog, campaign, &step.content, (channel, to), message, around, gift.as_ref())?;
-        Ok(Envelope {
-            v: ENVELOPE_VERSION,
-            message: message.id,
+        let envelope = Envelope {
             dispatch_no: message.dispatch_no + 1,
             at: now.timestamp_millis(),
             campaign: campaign.name.clone(),
-            purpose: campaign.purpose,
-            to: to.to_owned(),
             meant_for: self.redirect.map(|_| address.to_owned()),
-            only: None,
-            content,
-        })
+            retries: message.retries,
+            first_failed_at: message.first_failed_at,
+            ..Envelope::new(message.id, campaign.purpose, to, content)
+        };
+        Ok((envelope, member.locale(&catalog.brand).to_owned()))
     }
+}
+
+/// What the ledger keeps of a message that is on its way.
+fn queued(envelope: &Envelope, arm: Option<&'static str>, locale: String) -> Queued {
+    let domain = envelope.judged().rsplit_once('@').map(|(_, domain)| domain.to_lowercase());
+    let segments = match &envelope.content {
+        Content::Sms { forms } => forms.iter().find_map(|form| match &form.words {
+            SmsWords::Text(text) => i64::try_from(SmsSize::of(text).segments).ok(),
+            SmsWords::Pattern { .. } => None,
+        }),
+        Content::Email { .. } => None,
+    };
+    let Dispatch { id, dispatch_no } = dispatch(envelope);
+    Queued { id, dispatch_no, channel: envelope.channel(), arm, locale: Some(locale), domain, segments }
 }
 
 /// Which dispatch an envelope is of.

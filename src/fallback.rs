@@ -9,7 +9,8 @@ use crate::domain::campaign::{Campaign, Reach, Status};
 use crate::domain::message::Channel;
 use crate::domain::policy::{Decision, decide};
 use crate::store::gifts::Stock;
-use crate::store::messages::{self, FellBack, Message};
+use crate::store::ledger::plan::{self, FellBack};
+use crate::store::messages::{self, Message};
 use crate::store::{Store, StoreError, members, within};
 
 /// Messages looked at in one transaction.
@@ -61,7 +62,7 @@ async fn page(store: &Store, catalog: &Catalog, campaign: &Campaign, now: Instan
         }
     });
     let rows: Vec<FellBack> = rows.collect();
-    messages::fall_back(&mut tx, &rows, now).await?;
+    plan::fall_back(&mut tx, &rows, now).await?;
     tx.commit().await?;
     Ok((rows.len(), rows.iter().filter(|row| row.again).count() as u64))
 }

@@ -19,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, CatalogError, Files};
 use crate::clock::Clock;
-use crate::dispatcher::{DispatchError, Dispatcher};
+use crate::dispatcher::{DispatchError, Dispatcher, Prepared, UNHEARD};
 use crate::document::Problems;
+use crate::domain::message::Envelope;
 use crate::files;
 use crate::queue::embedded::Embedded;
 use crate::queue::rabbitmq::RabbitMq;
@@ -28,8 +29,10 @@ use crate::queue::{Queue, QueueError};
 use crate::senders::sms::SmsError;
 use crate::senders::smtp::SmtpError;
 use crate::settings::{Apply, QueueSetting, Settings};
-use crate::store::claims::{self, Recovered};
-use crate::store::{Store, StoreError, configuration, messages, queue_items};
+use crate::store::ledger::dispatch::{self, Dispatch};
+use crate::store::ledger::end::{self, Recovered};
+use crate::store::ledger::plan::{self, Back};
+use crate::store::{Store, StoreError, configuration, messages};
 use crate::web::BindError;
 
 pub use once::Passed;
@@ -81,6 +84,8 @@ pub struct App {
     pub settings: Arc<Settings>,
     pub store: Store,
     pub clock: Clock,
+    /// The queue, where it is in this process.
+    embedded: Arc<Embedded>,
     /// Ends a pass or an import where it can go on later.
     pub stop: CancellationToken,
     /// Holds the embedded store for this process alone.
@@ -95,7 +100,8 @@ impl App {
             Apply::Auto => store.migrate().await?,
             Apply::Manual => store.require_migrated().await?,
         }
-        Ok(Self { settings, store, clock, stop: CancellationToken::new(), _lock: None })
+        let embedded = Arc::new(Embedded::new(Clock::System.new_id()));
+        Ok(Self { settings, store, clock, embedded, stop: CancellationToken::new(), _lock: None })
     }
 
     /// Opens the store to send from it. An embedded store has one such process at a time.
@@ -111,7 +117,7 @@ impl App {
             app.apply().await?;
         }
         if app.store.is_embedded() {
-            let recovered = app.recover(true).await?;
+            let recovered = app.recover(None).await?;
             if recovered != Recovered::default() {
                 tracing::info!(
                     replanned = recovered.replanned,
@@ -153,17 +159,19 @@ impl App {
     /// The queue that the settings name.
     pub async fn queue(&self) -> Result<Arc<dyn Queue>, AppError> {
         Ok(match &self.settings.queue {
-            QueueSetting::Embedded => Arc::new(Embedded::new(self.store.clone())),
+            QueueSetting::Embedded => Arc::clone(&self.embedded) as Arc<dyn Queue>,
             QueueSetting::RabbitMq(url) => Arc::new(RabbitMq::connect(url).await?),
         })
     }
 
-    async fn recover(&self, alone: bool) -> Result<Recovered, StoreError> {
+    /// Takes back what dead processes held, and says that this one lives and has what waits in its queue. Without a
+    /// queue it is alone on the store.
+    async fn recover(&self, queue: Option<&dyn Queue>) -> Result<Recovered, StoreError> {
         let mut tx = self.store.begin().await?;
-        if alone {
-            queue_items::clear(&mut tx).await?;
+        if let Some(memory) = queue.and_then(Queue::memory).filter(|memory| !memory.is_empty()) {
+            dispatch::hold(&mut tx, memory.batch(), UNHEARD).await?;
         }
-        let recovered = claims::recover(&mut tx, alone, self.clock.now()).await?;
+        let recovered = end::recover(&mut tx, queue.is_none(), self.clock.now()).await?;
         tx.commit().await?;
         for (result, count) in
             [("replanned", recovered.replanned), ("uncertain", recovered.uncertain), ("resent", recovered.resent)]
@@ -171,6 +179,18 @@ impl App {
             counter!("rekindle_recovered_total", "result" => result).increment(count);
         }
         Ok(recovered)
+    }
+
+    /// Puts back what waits in the memory of this process, whose senders have stopped.
+    async fn abandon(&self, queue: &dyn Queue) -> Result<(), StoreError> {
+        let Some(memory) = queue.memory() else { return Ok(()) };
+        let row =
+            |envelope: &Envelope| Back::from(Dispatch { id: envelope.message, dispatch_no: envelope.dispatch_no });
+        let back: Vec<Back> = memory.abandon().iter().map(row).collect();
+        let mut tx = self.store.begin().await?;
+        plan::back(&mut tx, &back).await?;
+        dispatch::confirm(&mut tx, memory.batch()).await?;
+        tx.commit().await
     }
 
     async fn in_queue(&self) -> Result<i64, StoreError> {
@@ -187,7 +207,7 @@ impl App {
             clock: &self.clock,
             redirect: self.settings.redirect_all_to.as_ref(),
             due_before: None,
-            prepared: Vec::new(),
+            prepared: Prepared::default(),
         }
     }
 }

@@ -127,6 +127,7 @@ impl Work {
                 tracing::error!(%error, "a sender ended badly");
             }
         }
+        app.abandon(self.queue.as_ref()).await?;
         self.queue.close().await;
         result?;
         let mut tx = app.store.read().await?;
@@ -203,7 +204,7 @@ impl Work {
                 // Outcomes come many a second: a look now and then is enough.
                 tokio::time::sleep(LOOK).await;
                 if recovered_at.elapsed() > RECOVERY {
-                    let recovered = app.recover(false).await?;
+                    let recovered = app.recover(Some(queue.as_ref())).await?;
                     self.passed.replanned += recovered.replanned;
                     self.passed.uncertain += recovered.uncertain;
                     recovered_at = tokio::time::Instant::now();

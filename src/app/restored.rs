@@ -3,7 +3,8 @@
 
 use super::{App, AppError};
 use crate::scheduler;
-use crate::store::{configuration, gifts, messages};
+use crate::store::ledger::end;
+use crate::store::{configuration, gifts};
 
 impl App {
     /// Pauses everything, takes the ledger up to now, and ends what would go out by now as
@@ -17,9 +18,9 @@ impl App {
         let now = self.clock.now();
         scheduler::scan(&self.store, &catalog, &self.clock, now).await?;
         // Whatever was under way when the backup was made has long been sent, or not.
-        self.recover(true).await?;
+        self.recover(None).await?;
         let mut tx = self.store.begin().await?;
-        let ended = messages::give_up(&mut tx, now).await?;
+        let ended = end::give_up(&mut tx, now).await?;
         let forgotten = gifts::forget_free(&mut tx, None).await?;
         tx.commit().await?;
         Ok((ended, forgotten))

@@ -20,8 +20,9 @@ use crate::inbound::webhook::{Answer, Hooks};
 use crate::queue::Queue;
 use crate::scheduler;
 use crate::senders::SenderFactory;
-use crate::store::claims::Recovered;
+use crate::settings::QueueSetting;
 use crate::store::leases::{self, Lease};
+use crate::store::ledger::end::Recovered;
 use crate::store::{StoreError, within};
 use crate::telemetry::Trouble;
 use crate::web::{self, Web};
@@ -53,6 +54,13 @@ impl App {
         let mut tasks: Vec<JoinHandle<()>> = Vec::new();
         // A process that only scans or serves pages goes on without the queue.
         let idle = |role: &Role| matches!(role, Role::Scheduler | Role::Web);
+        if matches!(self.settings.queue, QueueSetting::Embedded) && does(Role::Dispatcher) != does(Role::Sender) {
+            return Err(AppError::Refused(
+                "with `queue: embedded` each process sends what it dispatches: run the roles dispatcher and sender \
+                 together, or set `queue: amqp://…` for processes that share the work"
+                    .to_owned(),
+            ));
+        }
         let queue = if !roles.is_empty() && roles.iter().all(idle) { None } else { Some(self.queue().await?) };
         if does(Role::Web) {
             let (settings, store) = (Arc::clone(&self.settings), self.store.clone());
@@ -84,6 +92,9 @@ impl App {
             }
         }
         if let Some(queue) = queue {
+            if let Err(error) = within(self.abandon(queue.as_ref())).await {
+                tracing::warn!(%error, "what was not sent goes on in a minute: it could not be put back");
+            }
             queue.close().await;
         }
         self.store.close().await;
@@ -248,7 +259,7 @@ impl App {
         while !shutdown.is_cancelled() || !dispatcher.prepared.is_empty() {
             let step = async {
                 if recovered_at.is_none_or(|at| at.elapsed() > RECOVERY) {
-                    let recovered = within(self.recover(false)).await?;
+                    let recovered = within(self.recover(Some(queue.as_ref()))).await?;
                     if recovered != Recovered::default() {
                         tracing::warn!(
                             replanned = recovered.replanned,

@@ -11,7 +11,7 @@ use crate::app::{App, factories};
 use crate::catalog::Catalog;
 use crate::domain::campaign::{Campaign, MAIN};
 use crate::domain::member::{Member, Track};
-use crate::domain::message::{Channel, Content, ENVELOPE_VERSION, Envelope, SmsWords};
+use crate::domain::message::{Channel, Content, Envelope, SmsWords};
 use crate::domain::sms::SmsSize;
 use crate::domain::{address, phone};
 use crate::occasion_search;
@@ -218,16 +218,9 @@ async fn send(
     let message = app.clock.new_id();
     catalog.origin().complete(&mut content, &campaign.name, campaign.purpose, campaign.trigger.kind(), message);
     let envelope = Envelope {
-        v: ENVELOPE_VERSION,
-        message,
-        dispatch_no: 1,
         at: app.clock.now().timestamp_millis(),
         campaign: campaign.name.clone(),
-        purpose: campaign.purpose,
-        to,
-        meant_for: None,
-        only: None,
-        content,
+        ..Envelope::new(message, campaign.purpose, to, content)
     };
     let mut sender = factory.open();
     let outcome = sender.send(&envelope).await;

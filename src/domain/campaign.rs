@@ -181,6 +181,11 @@ impl Campaign {
         })
     }
 
+    /// The arm that a message belongs to once it is assigned; none where the campaign has no experiment.
+    pub fn arm(&self, held_out: bool) -> Option<&'static str> {
+        (self.holdout > 0.0).then_some(if held_out { "holdout" } else { "treated" })
+    }
+
     /// What policy must hold to for this campaign's messages.
     pub fn rules<'b>(&self, brand: &'b Brand) -> Rules<'b> {
         let cap = if self.limits.counts_for_cap { brand.frequency_cap.map(|cap| cap.messages) } else { None };

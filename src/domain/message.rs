@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::Instant;
+
 /// Declares an enum whose variants have one stable name in the database, in JSON and in YAML.
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
@@ -196,8 +198,8 @@ impl EventKind {
     }
 }
 
-/// The version of [`Envelope`] that is written. The one before it is still read.
-pub const ENVELOPE_VERSION: u8 = 3;
+/// The version of [`Envelope`] that is written and read.
+pub const ENVELOPE_VERSION: u8 = 4;
 
 /// A rendered message on its way through the queue: all that a sender needs, so that sending reads
 /// no template and no member.
@@ -222,6 +224,20 @@ pub struct Envelope {
     /// Who may have the message already, and takes it only once: nobody else is given it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<String>,
+    /// How often it has failed so far, and since when: what the next failure means.
+    #[serde(default)]
+    pub retries: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_failed_at: Option<Instant>,
+    /// Whether another channel takes the message should this one fail for good.
+    #[serde(default)]
+    pub falls_back: bool,
+    /// The number of policy by which it was judged. Where that is the same at the attempt, so is the answer, until
+    /// `same_until` (epoch milliseconds), when the time may have another.
+    #[serde(default)]
+    pub policy: i64,
+    #[serde(default)]
+    pub same_until: i64,
     pub content: Content,
 }
 
@@ -302,12 +318,38 @@ impl Content {
 }
 
 impl Envelope {
+    /// The first dispatch of a message that stands by itself: of no campaign, judged by nobody.
+    pub fn new(message: Uuid, purpose: Purpose, to: impl Into<String>, content: Content) -> Self {
+        Self {
+            v: ENVELOPE_VERSION,
+            message,
+            dispatch_no: 1,
+            at: 0,
+            campaign: String::new(),
+            purpose,
+            to: to.into(),
+            meant_for: None,
+            only: None,
+            retries: 0,
+            first_failed_at: None,
+            falls_back: false,
+            policy: 0,
+            same_until: 0,
+            content,
+        }
+    }
+
     /// The channel follows from the content.
     pub const fn channel(&self) -> Channel {
         match self.content {
             Content::Email { .. } => Channel::Email,
             Content::Sms { .. } => Channel::Sms,
         }
+    }
+
+    /// The address by which policy judged.
+    pub fn judged(&self) -> &str {
+        self.meant_for.as_deref().unwrap_or(&self.to)
     }
 
     /// Whether a server of this name can be given it.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::sms::Heard;
 use crate::clock::Clock;
-use crate::domain::message::{Content, ENVELOPE_VERSION, Envelope, Purpose, SmsWords};
+use crate::domain::message::{Content, Envelope, Purpose, SmsWords};
 use crate::domain::sms::{Line, line_for};
 use crate::senders::sms::{Found, Receipted, Received, SmsFactory};
 use crate::senders::{Blame, Outcome, SenderFactory};
@@ -260,16 +260,10 @@ impl Poller {
         });
         let content = Content::sms(given);
         Envelope {
-            v: ENVELOPE_VERSION,
-            message: answer.id,
-            dispatch_no: 1,
             at: answer.created_at,
             campaign: "reply".to_owned(),
-            purpose,
-            to,
-            meant_for: None,
             only: answer.only_by.clone(),
-            content,
+            ..Envelope::new(answer.id, purpose, to, content)
         }
     }
 }

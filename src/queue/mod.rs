@@ -21,15 +21,19 @@ pub enum QueueError {
     /// The queue exists with other properties than this version needs.
     #[error("the queue `{queue}` exists with other settings: {reason}; delete it, or use another prefix")]
     Mismatch { queue: String, reason: String },
-    #[error(transparent)]
-    Store(#[from] crate::store::StoreError),
 }
 
 /// Where rendered messages wait for a sender.
 pub trait Queue: Send + Sync {
     /// Hands envelopes over, as many in flight at once as the broker likes. Gives the ids of those
-    /// that the queue has durably taken; the others were refused, returned or not answered for.
-    fn publish<'a>(&'a self, envelopes: &'a [Envelope]) -> BoxFuture<'a, Result<Vec<Uuid>, QueueError>>;
+    /// that the queue has taken; the others were refused, returned or not answered for.
+    fn publish(&self, envelopes: Vec<Envelope>) -> BoxFuture<'_, Result<Vec<Uuid>, QueueError>>;
+
+    /// Where the queue lives and dies with this process: the batch of all that it holds, how many more messages it has
+    /// room for, and what is to go back when nobody takes them any more.
+    fn memory(&self) -> Option<&embedded::Memory> {
+        None
+    }
 
     /// Starts taking envelopes of a channel, at most `prefetch` unsettled at a time.
     fn consume(&self, channel: Channel, prefetch: u16) -> BoxFuture<'_, Result<Box<dyn Consumer>, QueueError>>;
@@ -57,11 +61,13 @@ pub trait Consumer: Send {
     fn close(&mut self) -> BoxFuture<'_, ()>;
 }
 
-/// An envelope that came out of the queue.
+/// Envelopes that came out of the queue together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Delivery {
     pub tag: Tag,
-    pub envelope: Envelope,
+    pub envelopes: Vec<Envelope>,
+    /// What becomes of it once each of them is done with.
+    pub then: Settle,
 }
 
 /// A consumer's own name for a delivery.
@@ -69,8 +75,8 @@ pub struct Delivery {
 pub enum Tag {
     /// The broker's delivery tag.
     Broker(u64),
-    /// The row of the embedded queue.
-    Row { message: Uuid, dispatch_no: i64 },
+    /// None is needed: it is gone with the process.
+    Memory,
 }
 
 /// What becomes of a delivery.
@@ -80,4 +86,6 @@ pub enum Settle {
     Acknowledge,
     /// Not handled; somebody else may.
     GiveBack,
+    /// Something in it could not be read: it is kept for a person to look at.
+    SetAside,
 }

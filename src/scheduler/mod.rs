@@ -20,7 +20,8 @@ use crate::domain::policy::{Late, first_attempt_at};
 use crate::store::audience_facts::AudienceFacts;
 use crate::store::configuration::{self, CampaignState, Cursor};
 use crate::store::leases::{self, Lease};
-use crate::store::messages::{self, NewMessage};
+use crate::store::ledger::{end, plan};
+use crate::store::messages::NewMessage;
 use crate::store::{Store, StoreError, Tx, members, models, occasions, volumes, within};
 
 pub mod backfill;
@@ -206,7 +207,7 @@ impl<'a> Scan<'a> {
             let first = page * PAGE as usize;
             let new_id = || self.clock.new_id();
             let new = backfill::messages(&mut tx, catalog, campaign, starts, (first, taken), new_id).await?;
-            self.done.inserted += messages::insert(&mut tx, &new).await?;
+            self.done.inserted += plan::insert(&mut tx, &new).await?;
         }
         tx.commit().await?;
         self.done.candidates += ranked.len() as u64;
@@ -309,7 +310,7 @@ impl<'a> Scan<'a> {
     async fn withdraw(&mut self, outside: Vec<&NewMessage>) -> Result<(), StoreError> {
         let mut tx = self.store.begin_relaxed().await?;
         if self.leads(&mut tx).await? {
-            messages::withdraw(&mut tx, outside).await?;
+            end::withdraw(&mut tx, outside).await?;
         }
         tx.commit().await
     }
@@ -317,7 +318,7 @@ impl<'a> Scan<'a> {
     async fn insert_rows(&mut self, rows: &[NewMessage]) -> Result<(), StoreError> {
         let mut tx = self.store.begin_relaxed().await?;
         if self.leads(&mut tx).await? {
-            self.done.inserted += messages::insert(&mut tx, rows).await?;
+            self.done.inserted += plan::insert(&mut tx, rows).await?;
         }
         tx.commit().await
     }

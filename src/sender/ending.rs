@@ -2,22 +2,19 @@
 
 use std::time::Duration;
 
-use uuid::Uuid;
-
 use super::{Running, Work};
 use crate::domain::message::{Channel, Envelope, EventKind, Purpose, Reason, State};
 use crate::domain::retry;
 use crate::senders::{Blame, Outcome};
-use crate::store::claims::Finished;
 use crate::store::events::Event;
-use crate::store::messages::Message;
+use crate::store::ledger::end::Finished;
 use crate::store::suppressions::Suppression;
 
 impl Running {
     /// That a mailbox was full. Not about the message, which may still arrive.
     pub(super) fn soft_bounce(&self, work: &Work) -> Event {
         Event {
-            key: format!("smtp:{}:{}", work.message.id, work.message.dispatch_no),
+            key: format!("smtp:{}:{}", work.envelope.message, work.envelope.dispatch_no),
             message_id: None,
             kind: EventKind::SoftBounced.to_string(),
             at: self.clock.now().timestamp_millis(),
@@ -28,12 +25,16 @@ impl Running {
     }
 
     /// The message goes back before anything was tried.
-    pub(super) fn later(&self, message: &Message, claim: Uuid, wait: Duration) -> Finished {
+    pub(super) fn later(&self, work: &Work, wait: Duration) -> Finished {
+        Finished { next_at: Some(self.next_at(work, wait)), ..self.blank(work, State::Planned) }
+    }
+
+    /// When a message that waits is looked at again, in epoch milliseconds.
+    pub(super) fn next_at(&self, work: &Work, wait: Duration) -> i64 {
         let wait = chrono::Duration::from_std(wait).unwrap_or(chrono::Duration::minutes(5));
         // Spread a little, so that a crowd does not come back at once.
-        let spread = (message.id.as_u128() % 1000) as i64;
-        let next = self.clock.now() + wait + chrono::Duration::milliseconds(spread);
-        Finished { next_at: Some(next.timestamp_millis()), ..self.blank(message, claim, State::Planned) }
+        let spread = (work.envelope.message.as_u128() % 1000) as i64;
+        (self.clock.now() + wait).timestamp_millis() + spread
     }
 
     /// The message goes back unharmed, for after a pause.
@@ -43,28 +44,27 @@ impl Running {
             outcome: Some("paused"),
             reply: Some(reply),
             next_at: Some(next.timestamp_millis()),
-            ..self.blank(&work.message, work.claim, State::Planned)
+            ..self.blank(work, State::Planned)
         }
     }
 
     /// What an outcome means for the ledger.
     pub(super) fn finished(&self, work: &Work, outcome: Outcome) -> (Finished, Vec<Suppression>) {
         let now = self.clock.now();
-        let message = &work.message;
-        let blank = |state| self.blank(message, work.claim, state);
+        let blank = |state| self.blank(work, state);
         match outcome {
             Outcome::Sent { reference } => {
                 let sent_at = Some(now.timestamp_millis());
                 (Finished { outcome: Some("sent"), reference, sent_at, ..blank(State::Sent) }, vec![])
             }
             Outcome::Retry { reply, blame } => {
-                let failures = u32::try_from(message.retries + 1).unwrap_or(u32::MAX);
+                let failures = u32::try_from(work.retries + 1).unwrap_or(u32::MAX);
                 // A full mailbox is not empty again in a minute.
                 let failures = if blame == Blame::Mailbox { failures.max(retry::AN_HOUR_LATER) } else { failures };
                 let word = if blame == Blame::Lost { "lost" } else { "retry" };
-                let first = message.first_failed_at.unwrap_or(now);
+                let first = work.first_failed_at.unwrap_or(now);
                 // Spread by id: the same message always waits the same, a crowd does not.
-                let jitter = (message.id.as_u128() % 1000) as f64 / 1000.0;
+                let jitter = (work.envelope.message.as_u128() % 1000) as f64 / 1000.0;
                 let next = retry::next_attempt(failures, first, now, jitter);
                 let (state, reason) = if next.is_some() {
                     (State::Planned, None)
@@ -108,11 +108,11 @@ impl Running {
     }
 
     /// A row that only moves the message to a state.
-    pub(super) fn blank(&self, message: &Message, claim: Uuid, state: State) -> Finished {
+    pub(super) fn blank(&self, work: &Work, state: State) -> Finished {
         Finished {
-            id: message.id,
-            claim,
-            dispatch_no: message.dispatch_no,
+            id: work.envelope.message,
+            claim: work.claim,
+            dispatch_no: work.envelope.dispatch_no,
             channel: self.channel,
             sender: self.factory.name().to_owned(),
             state,

@@ -1,17 +1,18 @@
-//! The sender: takes messages of one channel from the queue, claims them, asks policy again, marks
-//! each attempt as started, hands it over, records the outcome, and only then acknowledges.
+//! The sender: takes messages of one channel from the queue, begins each attempt, which claims the message and asks
+//! policy again, hands it over, records the outcome, and only then acknowledges.
 //!
-//! One intake feeds as many connections as the sender allows. Two recorders write what all of them
+//! One intake feeds as many connections as the sender allows. One recorder writes what all of them
 //! report, starts and ends, so that many attempts share a transaction while each is still committed
-//! before its I/O.
+//! before its I/O. While a connection sends, its next few messages are being started.
 
 mod ending;
 mod intake;
+mod judging;
 mod pace;
 mod recording;
 mod resting;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -23,25 +24,22 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::domain::Instant;
 use crate::domain::message::{Channel, Envelope, State};
 use crate::queue::{Queue, Tag};
 use crate::senders::{Blame, Outcome, Sender, SenderFactory};
 use crate::settings::{DomainRules, Settings};
 use crate::store::Store;
-use crate::store::claims::{Finished, Starting};
 use crate::store::events::Event;
-use crate::store::messages::Message;
+use crate::store::ledger::end::Finished;
 use crate::store::suppressions::Suppression;
 
 pub use pace::DOMAIN;
 use pace::{Entry, Pace};
 use recording::RECORDS;
 
-/// How long a claim holds. A send's deadline (20 s) is shorter than half of it.
-const LEASE: i64 = 60_000;
-
-/// What must be left of a claim when an attempt starts: the wait below and a whole send.
-const LEAST: i64 = 35_000;
+/// How long a claim holds, from the start of its attempt: longer than the waits below and a whole send (20 s).
+const LEASE: i64 = 55_000;
 
 /// A started message that the ones before it on its connection held up for longer goes back.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -49,9 +47,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// After a failure of the queue or the store, how long to wait before the next try.
 const BACKOFF: Duration = Duration::from_secs(1);
 
-/// The most messages that a connection marks as started before it sends the first of them: what a
-/// crash can leave uncertain, for each connection.
-const CHUNK: usize = 4;
+/// The most messages that a connection has started before it sends the first of them: what a
+/// crash can leave uncertain, twice for each connection.
+const CHUNK: usize = 8;
+
+/// What a connection starts at a time takes about so long to send: of a slow server few wait.
+const AHEAD: Duration = Duration::from_millis(100);
 
 /// Everything a sender role works with.
 pub struct SenderRole {
@@ -85,14 +86,19 @@ impl std::ops::Deref for Running {
     }
 }
 
-/// A claimed message on its way to a connection.
+/// A message on its way to a connection, and through it.
 struct Work {
     envelope: Envelope,
-    message: Message,
+    /// Under which its attempt began; nil before.
     claim: Uuid,
     receipt: Receipt,
+    /// How often it has failed so far, and since when.
+    retries: i64,
+    first_failed_at: Option<Instant>,
     /// Whether another channel takes the message should this one fail for good.
     falls_back: bool,
+    /// Whether the attempt carries our own reference.
+    traceable: bool,
     places: Places,
 }
 
@@ -111,10 +117,32 @@ struct Receipt {
     tag: Tag,
 }
 
-/// An attempt that begins once the answer is true.
+/// What connections report to the recorder.
+enum Record {
+    Asked(Asked),
+    Ended(Box<Ended>),
+    /// Nothing was begun: they go back, for so long.
+    Back(Vec<Work>, Option<Duration>),
+}
+
+/// Attempts that want to begin.
 struct Asked {
-    starting: Starting,
-    go: oneshot::Sender<bool>,
+    work: Vec<Work>,
+    answer: oneshot::Sender<Started>,
+}
+
+/// Attempts that are about to begin.
+struct Starting {
+    since: Monotonic,
+    answer: oneshot::Receiver<Started>,
+}
+
+/// What came of it.
+struct Started {
+    /// These may be sent.
+    go: Vec<Work>,
+    /// These not: somebody else has them, or policy has decided otherwise by now.
+    over: Vec<Work>,
 }
 
 /// A message that a connection is done with.
@@ -137,13 +165,6 @@ impl Ended {
     }
 }
 
-/// Where a connection reports to.
-#[derive(Clone)]
-struct Reports {
-    starts: mpsc::Sender<Asked>,
-    ends: mpsc::Sender<Ended>,
-}
-
 impl SenderRole {
     /// Works until `shutdown`: then takes nothing more, finishes what servers have begun to take, gives the rest
     /// back, and returns.
@@ -154,23 +175,18 @@ impl SenderRole {
         let role = Arc::new(Running { pace: Pace::new(rules), role: self, stopping: shutdown.clone() });
         let connections = role.factory.connections().max(1);
         let (work_in, work_out) = mpsc::channel::<Work>(intake::ahead(connections));
-        let (starts_in, starts_out) = mpsc::channel::<Asked>(connections * CHUNK);
-        let (ends_in, ends_out) = mpsc::channel::<Ended>(RECORDS);
-        let reports = Reports { starts: starts_in, ends: ends_in };
+        let (records_in, records_out) = mpsc::channel::<Record>(RECORDS);
         let (done_in, done_out) = mpsc::unbounded_channel::<Receipt>();
         let (pause_in, pause_out) = watch::channel(Monotonic::now());
         let work_out = Arc::new(Mutex::new(work_out));
-        let recorders = [
-            tokio::spawn(Arc::clone(&role).record_starts(starts_out)),
-            tokio::spawn(Arc::clone(&role).record_ends(ends_out, done_in)),
-        ];
+        let recorder = tokio::spawn(Arc::clone(&role).record(records_out, done_in));
         let tasks: Vec<_> = (0..connections)
             .map(|_| {
                 let role = Arc::clone(&role);
-                tokio::spawn(role.connection(Arc::clone(&work_out), reports.clone(), pause_in.clone()))
+                tokio::spawn(role.connection(Arc::clone(&work_out), records_in.clone(), pause_in.clone()))
             })
             .collect();
-        drop(reports);
+        drop(records_in);
         let ended = CancellationToken::new();
         let reporter = tokio::spawn(Arc::clone(&role).report_resting(ended.clone()));
         let intake = intake::Intake {
@@ -180,6 +196,8 @@ impl SenderRole {
             paused_until: pause_out,
             in_flight: 0,
             consumer: 0,
+            waiting: VecDeque::new(),
+            open: HashMap::new(),
             probe: intake::Probe::None,
         };
         intake.run(shutdown).await;
@@ -188,10 +206,8 @@ impl SenderRole {
                 tracing::error!(channel = %role.channel, %error, "a connection task ended badly; its claim will run out");
             }
         }
-        for recorder in recorders {
-            if let Err(error) = recorder.await {
-                tracing::error!(channel = %role.channel, %error, "a recorder ended badly; its claims will run out");
-            }
+        if let Err(error) = recorder.await {
+            tracing::error!(channel = %role.channel, %error, "the recorder ended badly; its claims will run out");
         }
         ended.cancel();
         if let Err(error) = reporter.await {
@@ -205,83 +221,115 @@ impl Running {
     async fn connection(
         self: Arc<Self>,
         work: Arc<Mutex<mpsc::Receiver<Work>>>,
-        reports: Reports,
+        records: mpsc::Sender<Record>,
         pause: watch::Sender<Monotonic>,
     ) {
         let mut sender = self.factory.open();
         // What this connection takes along from domains that it has left.
         let mut parked: VecDeque<Work> = VecDeque::new();
+        // Those that are being started while others are sent.
+        let mut next: Option<Starting> = None;
+        let mut few = 1;
         loop {
-            let mut chunk: Vec<Work> = parked.drain(..parked.len().min(CHUNK)).collect();
-            // Who waits for work holds the lock: nobody with work of their own may wait for it.
-            if chunk.is_empty() {
-                let mut work = work.lock().await;
-                chunk.extend(work.recv().await);
-                while chunk.len() < CHUNK {
-                    let Ok(more) = work.try_recv() else { break };
-                    chunk.push(more);
+            let Starting { since, answer } = match next.take() {
+                Some(next) => next,
+                None => {
+                    let chunk = self.take(&work, &mut parked, few).await;
+                    if chunk.is_empty() {
+                        break;
+                    }
+                    match self.start(chunk, sender.as_mut(), &records).await {
+                        Some(starting) => starting,
+                        None => continue,
+                    }
+                }
+            };
+            let Ok(Started { go, over }) = answer.await else { break };
+            for work in over {
+                parked.extend(self.pace.leave(&work.envelope.to));
+                let _ = records.send(Record::Ended(Box::new(Ended::unsent(None, work)))).await;
+            }
+            if few > 1 && !self.stopping.is_cancelled() {
+                let chunk = Self::take_at_hand(&work, &mut parked, few);
+                if !chunk.is_empty() {
+                    next = self.start(chunk, sender.as_mut(), &records).await;
                 }
             }
-            if chunk.is_empty() {
-                break;
-            }
-            if self.stopping.is_cancelled() {
-                chunk.extend(self.pace.unpark());
-                for work in chunk {
-                    let back = self.blank(&work.message, work.claim, State::Planned);
-                    let _ = reports.ends.send(Ended::unsent(Some(back), work)).await;
-                }
-                continue;
-            }
-            let started = Monotonic::now();
-            let chunk = self.enter(chunk, &reports).await;
-            let chunk = chunk.into_iter().map(|work| (sender.traceable(&work.envelope), work)).collect();
-            for (work, may) in self.start(chunk, &reports).await {
+            let (began, count) = (Monotonic::now(), go.len());
+            for work in go {
                 let to = work.envelope.to.clone();
-                let ended = match may {
-                    true => self.send(sender.as_mut(), work, started, &pause).await,
-                    false => Ended::unsent(None, work),
-                };
+                let ended = self.send(sender.as_mut(), work, since, &pause).await;
                 parked.extend(self.pace.leave(&to));
-                let _ = reports.ends.send(ended).await;
+                let _ = records.send(Record::Ended(Box::new(ended))).await;
+            }
+            if count > 0 {
+                let each = began.elapsed() / u32::try_from(count).unwrap_or(1);
+                few = (AHEAD.as_micros() / each.as_micros().max(1)).clamp(1, CHUNK as u128) as usize;
             }
         }
         sender.close().await;
     }
 
-    /// Those that may go to their domains now; the others wait there, or go back.
-    async fn enter(&self, chunk: Vec<Work>, reports: &Reports) -> Vec<Work> {
+    /// Up to `few` messages, the first as soon as it comes; none when there will be no more.
+    async fn take(&self, work: &Mutex<mpsc::Receiver<Work>>, parked: &mut VecDeque<Work>, few: usize) -> Vec<Work> {
+        let mut chunk: Vec<Work> = parked.drain(..parked.len().min(few)).collect();
+        // Who waits for work holds the lock: nobody with work of their own may wait for it.
+        if chunk.is_empty() {
+            let mut work = work.lock().await;
+            chunk.extend(work.recv().await);
+            while chunk.len() < few {
+                let Ok(more) = work.try_recv() else { break };
+                chunk.push(more);
+            }
+        }
+        chunk
+    }
+
+    /// The same of what is there now.
+    fn take_at_hand(work: &Mutex<mpsc::Receiver<Work>>, parked: &mut VecDeque<Work>, few: usize) -> Vec<Work> {
+        let mut chunk: Vec<Work> = parked.drain(..parked.len().min(few)).collect();
+        if let Ok(mut work) = work.try_lock() {
+            while chunk.len() < few {
+                let Ok(more) = work.try_recv() else { break };
+                chunk.push(more);
+            }
+        }
+        chunk
+    }
+
+    /// Asks for attempts to begin: of those that may go to their domains now. The others wait there, or go back, and all
+    /// of them when the sender stops.
+    async fn start(
+        &self,
+        mut chunk: Vec<Work>,
+        sender: &mut dyn Sender,
+        records: &mpsc::Sender<Record>,
+    ) -> Option<Starting> {
+        if self.stopping.is_cancelled() {
+            chunk.extend(self.pace.unpark());
+            let _ = records.send(Record::Back(chunk, None)).await;
+            return None;
+        }
         let mut entered = Vec::with_capacity(chunk.len());
-        for work in chunk {
+        for mut work in chunk {
+            work.traceable = sender.traceable(&work.envelope);
             match self.pace.enter(work) {
                 Entry::Open(work) => entered.push(work),
                 Entry::Parked => {}
                 Entry::Closed(work, wait) => {
-                    let later = self.later(&work.message, work.claim, wait);
-                    let _ = reports.ends.send(Ended::unsent(Some(later), work)).await;
+                    let _ = records.send(Record::Back(vec![work], Some(wait))).await;
                 }
             }
         }
-        entered
+        if entered.is_empty() {
+            return None;
+        }
+        let (go, answer) = oneshot::channel();
+        let _ = records.send(Record::Asked(Asked { work: entered, answer: go })).await;
+        Some(Starting { since: Monotonic::now(), answer })
     }
 
-    /// Marks messages as started; says of each whether it may be sent.
-    async fn start(&self, chunk: Vec<(bool, Work)>, reports: &Reports) -> Vec<(Work, bool)> {
-        let mut asked = Vec::with_capacity(chunk.len());
-        for (traceable, work) in chunk {
-            let (go, started) = oneshot::channel();
-            let starting = Starting { id: work.message.id, token: work.claim, traceable };
-            let _ = reports.starts.send(Asked { starting, go }).await;
-            asked.push((work, started));
-        }
-        let mut ready = Vec::with_capacity(asked.len());
-        for (work, started) in asked {
-            ready.push((work, started.await.unwrap_or(false)));
-        }
-        ready
-    }
-
-    /// Hands one started message over, unless the sender pauses or its time is nearly up.
+    /// Hands one started message over, unless the sender stops or pauses, or its time is nearly up.
     async fn send(
         &self,
         sender: &mut dyn Sender,
@@ -289,6 +337,10 @@ impl Running {
         started: Monotonic,
         pause: &watch::Sender<Monotonic>,
     ) -> Ended {
+        if self.stopping.is_cancelled() {
+            let back = self.blank(&work, State::Planned);
+            return Ended::unsent(Some(back), work);
+        }
         if started.elapsed() > PATIENCE {
             let finished = self.put_back(&work, Duration::ZERO, "the server was slow with others".to_owned());
             return Ended::unsent(Some(finished), work);

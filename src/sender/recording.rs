@@ -1,123 +1,104 @@
-//! The two recorders, which write for all connections: that attempts begin, and how they end.
+//! The recorder, which writes for all connections of a sender. What waits goes in one transaction: how attempts ended,
+//! and which begin. Under load its groups grow by themselves; a single message goes at once.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use metrics::counter;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::ending::closed_to;
-use super::{Asked, BACKOFF, Ended, LEAST, Places, Receipt, Running};
+use super::judging::Judge;
+use super::{Asked, BACKOFF, Ended, LEASE, Places, Receipt, Record, Running, Started, Work};
 use crate::domain::message::{EventKind, Purpose, Reason, State};
-use crate::store::claims::{self, Finished, Starting};
 use crate::store::events::{self, Event};
+use crate::store::ledger::dispatch::Dispatch;
+use crate::store::ledger::end::{self, Finished};
+use crate::store::ledger::plan::{self, Back};
+use crate::store::ledger::start::{self, Starting};
 use crate::store::suppressions::{self, Suppression};
-use crate::store::{StoreError, Tx, paces, within};
+use crate::store::{StoreError, Tx, configuration, paces, within};
 use crate::telemetry::Trouble;
 
-/// How long outcomes are gathered before they are written.
-const GATHER: Duration = Duration::from_millis(3);
-
-/// The most that one transaction of a recorder holds.
+/// The most reports that one transaction takes up.
 pub(super) const RECORDS: usize = 512;
 
+/// What one transaction writes.
+#[derive(Default)]
+struct Group {
+    ended: Vec<Ended>,
+    back: Vec<(Back, Receipt)>,
+    asked: Vec<Asked>,
+    /// Under which all of its attempts begin.
+    claim: Uuid,
+}
+
 impl Running {
-    /// Marks attempts as started, as many as ask at the same time in one transaction.
-    pub(super) async fn record_starts(self: Arc<Self>, mut starts: mpsc::Receiver<Asked>) {
+    /// Writes what the connections report, and tells them and the intake when it stands.
+    pub(super) async fn record(
+        self: Arc<Self>,
+        mut records: mpsc::Receiver<Record>,
+        done: mpsc::UnboundedSender<Receipt>,
+    ) {
         let mut batch = Vec::new();
-        let mut trouble = Trouble::new(format!("recording the start of attempts ({})", self.channel));
-        while starts.recv_many(&mut batch, RECORDS).await > 0 {
-            let rows: Vec<Starting> = batch.iter().map(|asked: &Asked| asked.starting).collect();
-            // Nobody begins meanwhile. What was marked already, should only the answer have been lost, is
-            // marked again; of a claim that runs out nothing starts.
-            let started = loop {
-                match within(self.write_starts(&rows)).await {
-                    Ok(started) => break started,
+        let mut judge = Judge::default();
+        let mut trouble = Trouble::new(format!("recording messages ({})", self.channel));
+        while records.recv_many(&mut batch, RECORDS).await > 0 {
+            let mut group = Group { claim: self.clock.new_id(), ..Group::default() };
+            for record in batch.drain(..) {
+                match record {
+                    Record::Ended(ended) => group.ended.push(*ended),
+                    Record::Back(work, wait) => {
+                        let row = |work: &Work| Back {
+                            next_at: wait.map(|wait| self.next_at(work, wait)),
+                            ..dispatch(work).into()
+                        };
+                        group.back.extend(work.iter().map(|work| (row(work), work.receipt)));
+                    }
+                    Record::Asked(asked) => group.asked.push(asked),
+                }
+            }
+            // Outcomes must not be lost: the servers have acted on them. And nobody begins meanwhile. What was written
+            // already, should only the answer have been lost, is written again.
+            // Ends that others follow at once are made durable by these.
+            let relaxed = group.asked.is_empty() && !records.is_empty();
+            let going = loop {
+                match within(self.write(&mut group, &mut judge, relaxed)).await {
+                    Ok(going) => break going,
                     Err(error) => {
                         trouble.met(&error);
-                        tokio::time::sleep(again_after(&error)).await;
+                        let wait = if error.is_transient() { BACKOFF / 10 } else { BACKOFF };
+                        tokio::time::sleep(wait).await;
                     }
                 }
             };
             trouble.over();
-            for asked in batch.drain(..) {
-                let _ = asked.go.send(started.contains(&(asked.starting.id, asked.starting.token)));
+            let recorded = group.ended.iter().filter(|ended| ended.finished.is_some()).count() + going.ended;
+            self.recorded.fetch_add(recorded as u64, Ordering::Relaxed);
+            for asked in group.asked {
+                // Of two copies the other one has no claim.
+                let goes = |work: &Work| work.claim == group.claim && going.ids.contains(&dispatch(work));
+                let (go, over) = asked.work.into_iter().partition(goes);
+                let _ = asked.answer.send(Started { go, over });
             }
-        }
-    }
-
-    async fn write_starts(&self, rows: &[Starting]) -> Result<HashSet<(Uuid, Uuid)>, StoreError> {
-        let mut tx = self.store.begin().await?;
-        let started = claims::start(&mut tx, rows, self.factory.name(), self.clock.now(), LEAST).await?;
-        tx.commit().await?;
-        Ok(started.into_iter().collect())
-    }
-
-    /// Writes outcomes, as many as are there in one transaction, and lets them be acknowledged.
-    pub(super) async fn record_ends(
-        self: Arc<Self>,
-        mut ends: mpsc::Receiver<Ended>,
-        done: mpsc::UnboundedSender<Receipt>,
-    ) {
-        let mut batch: Vec<Ended> = Vec::new();
-        let mut trouble = Trouble::new(format!("recording outcomes ({})", self.channel));
-        while ends.recv_many(&mut batch, RECORDS).await > 0 {
-            // A moment more fills the transaction: its cost is by the transaction more than by the row.
-            tokio::time::sleep(GATHER).await;
-            while batch.len() < RECORDS
-                && let Ok(more) = ends.try_recv()
-            {
-                batch.push(more);
-            }
-            // Outcomes must not be lost: the servers have acted on them.
-            // Those that follow at once make these durable with them.
-            let more = !ends.is_empty();
-            while let Err(error) = within(self.write_ends(&batch, more)).await {
-                trouble.met(&error);
-                tokio::time::sleep(again_after(&error)).await;
-            }
-            trouble.over();
-            self.recorded
-                .fetch_add(batch.iter().filter(|ended| ended.finished.is_some()).count() as u64, Ordering::Relaxed);
-            for ended in batch.drain(..) {
-                let _ = done.send(ended.receipt);
+            let receipts =
+                group.ended.iter().map(|ended| ended.receipt).chain(group.back.iter().map(|(_, receipt)| *receipt));
+            for receipt in receipts {
+                let _ = done.send(receipt);
             }
             self.progress.notify_waiters();
         }
     }
 
-    async fn write_ends(&self, batch: &[Ended], relaxed: bool) -> Result<(), StoreError> {
-        let finished: Vec<&Finished> = batch.iter().filter_map(|ended| ended.finished.as_ref()).collect();
-        if finished.is_empty() {
-            return Ok(());
-        }
-        let mut suppress: Vec<Suppression> = batch.iter().flat_map(|ended| ended.suppress.iter().cloned()).collect();
-        let bounces: Vec<Event> = batch.iter().filter_map(|ended| ended.soft_bounce.clone()).collect();
+    async fn write(&self, group: &mut Group, judge: &mut Judge, relaxed: bool) -> Result<Going, StoreError> {
         let mut tx = if relaxed { self.store.begin_relaxed().await? } else { self.store.begin().await? };
-        let moved = claims::finish(&mut tx, &finished, self.clock.now()).await?;
-        // What is recorded a second time has given its places back the first time.
-        let moved = |ended: &&Ended| ended.finished.as_ref().is_some_and(|row| moved.contains(&row.id));
-        let mut unused: BTreeMap<i64, BTreeMap<&str, i64>> = BTreeMap::new();
-        for Places { day, names } in batch.iter().filter(moved).map(|ended| &ended.unused) {
-            for name in names {
-                *unused.entry(*day).or_default().entry(name).or_default() -= 1;
-            }
-        }
-        for (day, names) in unused {
-            let row = |(name, wanted): (&str, i64)| paces::Wanted { name: name.to_owned(), wanted };
-            paces::take(&mut tx, day, &names.into_iter().map(row).collect::<Vec<_>>()).await?;
-        }
-        if !bounces.is_empty() {
-            suppress.extend(full_for_days(&mut tx, &bounces).await?);
-        }
-        if !suppress.is_empty() {
-            suppressions::insert(&mut tx, &suppress).await?;
-        }
+        self.write_ends(&mut tx, &group.ended).await?;
+        plan::back(&mut tx, &group.back.iter().map(|(row, _)| *row).collect::<Vec<_>>()).await?;
+        let going = self.write_starts(&mut tx, &mut group.asked, group.claim, judge).await?;
         tx.commit().await?;
-        for row in finished {
+        for row in group.ended.iter().filter_map(|ended| ended.finished.as_ref()) {
             let (channel, sender) = (self.channel.as_str(), row.sender.clone());
             if let Some(outcome) = row.outcome {
                 counter!("rekindle_attempts_total", "channel" => channel, "sender" => sender.clone(), "outcome" => outcome)
@@ -127,8 +108,117 @@ impl Running {
                 counter!("rekindle_retries_total", "channel" => channel, "sender" => sender).increment(1);
             }
         }
+        Ok(going)
+    }
+
+    /// Begins attempts: claims them, and lets those go that policy allows now.
+    async fn write_starts(
+        &self,
+        tx: &mut Tx,
+        asked: &mut [Asked],
+        claim: Uuid,
+        judge: &mut Judge,
+    ) -> Result<Going, StoreError> {
+        let work: Vec<&mut Work> = asked.iter_mut().flat_map(|asked| &mut asked.work).collect();
+        if work.is_empty() {
+            return Ok(Going::default());
+        }
+        let rows: Vec<Starting> = work
+            .iter()
+            .map(|work| Starting {
+                id: work.envelope.message,
+                dispatch_no: work.envelope.dispatch_no,
+                traceable: work.traceable,
+            })
+            .collect();
+        let now = self.clock.now();
+        let claimed = start::start(tx, &rows, claim, self.factory.name(), now, LEASE).await?;
+        if claimed.len() < rows.len() {
+            self.notice_older_store(tx, &rows).await?;
+        }
+        let mut claimed: HashSet<Uuid> = claimed.into_iter().collect();
+        let mut mine = Vec::with_capacity(claimed.len());
+        for work in work {
+            // Of two copies in one group the first has it.
+            if claimed.remove(&work.envelope.message) {
+                work.claim = claim;
+                mine.push(work);
+            }
+        }
+        // After the claim: whatever changed before it shows in the number.
+        let policy = configuration::policy(tx).await?;
+        let (mut finished, mut going) = (Vec::new(), Going::default());
+        let passed = judge.pass(self, tx, mine, policy, &mut finished).await?;
+        let passed = self.admitted(tx, passed, &mut finished, now).await?;
+        going.ids = passed.into_iter().map(|work| dispatch(work)).collect();
+        going.ended = finished.len();
+        end::finish(tx, &finished.iter().collect::<Vec<_>>(), now).await?;
+        counter!("rekindle_claimed_total", "channel" => self.channel.as_str()).increment(going.ids.len() as u64);
+        for reason in finished.iter().filter_map(|row| row.reason) {
+            counter!("rekindle_ended_total", "stage" => "send", "reason" => reason.as_str()).increment(1);
+        }
+        Ok(going)
+    }
+
+    async fn write_ends(&self, tx: &mut Tx, ended: &[Ended]) -> Result<(), StoreError> {
+        let finished: Vec<&Finished> = ended.iter().filter_map(|ended| ended.finished.as_ref()).collect();
+        if finished.is_empty() {
+            return Ok(());
+        }
+        let mut suppress: Vec<Suppression> = ended.iter().flat_map(|ended| ended.suppress.iter().cloned()).collect();
+        let bounces: Vec<Event> = ended.iter().filter_map(|ended| ended.soft_bounce.clone()).collect();
+        let moved = end::finish(tx, &finished, self.clock.now()).await?;
+        // What is recorded a second time has given its places back the first time.
+        let moved = |ended: &&Ended| ended.finished.as_ref().is_some_and(|row| moved.contains(&row.id));
+        let mut unused: BTreeMap<i64, BTreeMap<&str, i64>> = BTreeMap::new();
+        let given_back = ended.iter().filter(|ended| !ended.unused.names.is_empty()).filter(moved);
+        for Places { day, names } in given_back.map(|ended| &ended.unused) {
+            for name in names {
+                *unused.entry(*day).or_default().entry(name).or_default() -= 1;
+            }
+        }
+        for (day, names) in unused {
+            let row = |(name, wanted): (&str, i64)| paces::Wanted { name: name.to_owned(), wanted };
+            paces::take(tx, day, &names.into_iter().map(row).collect::<Vec<_>>()).await?;
+        }
+        if !bounces.is_empty() {
+            suppress.extend(full_for_days(tx, &bounces).await?);
+        }
+        if !suppress.is_empty() {
+            suppressions::insert(tx, &suppress).await?;
+        }
         Ok(())
     }
+
+    /// A copy of a dispatch that the store does not know: it was restored from a backup, and would send
+    /// again what it forgot. Nothing more goes out until a person has looked.
+    async fn notice_older_store(&self, tx: &mut Tx, rows: &[Starting]) -> Result<(), StoreError> {
+        let wanted: Vec<Dispatch> =
+            rows.iter().map(|row| Dispatch { id: row.id, dispatch_no: row.dispatch_no }).collect();
+        let unknown = start::unknown(tx, &wanted).await?;
+        if unknown > 0 && !configuration::all_paused(tx).await? {
+            tracing::error!(
+                channel = %self.channel,
+                unknown,
+                "the queue holds messages that this store never dispatched: was it restored from a backup? \
+                 everything is paused; see `rekindle restored --help`"
+            );
+            let because = "the queue holds messages that this store never dispatched, as after a restored backup";
+            configuration::pause_all(tx, Some(because)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Which attempts of a group begin, and how many of its messages ended before one.
+#[derive(Default)]
+struct Going {
+    ids: HashSet<Dispatch>,
+    ended: usize,
+}
+
+fn dispatch(work: &Work) -> Dispatch {
+    Dispatch { id: work.envelope.message, dispatch_no: work.envelope.dispatch_no }
 }
 
 /// Records full mailboxes; those that were full on several days are given up.
@@ -142,9 +232,4 @@ async fn full_for_days(tx: &mut Tx, bounces: &[Event]) -> Result<Vec<Suppression
         }
     }
     Ok(given_up)
-}
-
-/// How long to wait after a failure of the store: not long where somebody was only in the way.
-fn again_after(error: &StoreError) -> Duration {
-    if error.is_transient() { BACKOFF / 10 } else { BACKOFF }
 }

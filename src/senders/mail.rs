@@ -211,24 +211,22 @@ mod tests {
 
     fn envelope(subject: &str, html: Option<&str>, text: &str) -> Envelope {
         Envelope {
-            v: 1,
-            message: "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
-            dispatch_no: 1,
             at: 1_767_225_600_000,
             campaign: "birthday-gift".to_owned(),
-            purpose: Purpose::Marketing,
-            to: "sara@example.org".to_owned(),
-            meant_for: None,
-            only: None,
-            content: Content::Email {
-                from: "Shop <hello@example.com>".to_owned(),
-                to_name: "سارا".to_owned(),
-                return_path: None,
-                headers: Vec::new(),
-                subject: subject.to_owned(),
-                html: html.map(str::to_owned),
-                text: text.to_owned(),
-            },
+            ..Envelope::new(
+                "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
+                Purpose::Marketing,
+                "sara@example.org",
+                Content::Email {
+                    from: "Shop <hello@example.com>".to_owned(),
+                    to_name: "سارا".to_owned(),
+                    return_path: None,
+                    headers: Vec::new(),
+                    subject: subject.to_owned(),
+                    html: html.map(str::to_owned),
+                    text: text.to_owned(),
+                },
+            )
         }
     }
 

@@ -2,7 +2,7 @@
 
 use sqlx::AssertSqlSafe;
 
-use super::{Result, Texts, Tx, query, rfm, statements};
+use super::{Database, Result, Texts, Tx, query, rfm, statements};
 use crate::domain::Instant;
 use crate::domain::audience::{
     Aggregate, Audience, Comparison, Field, Operand, Operator, Received, Span, attribute, day, minor_units,
@@ -93,9 +93,9 @@ where
             bound.fetch_all(&mut **$connection).await?
         }};
     }
-    Ok(match tx {
-        Tx::Postgres(connection) => run!(connection),
-        Tx::Sqlite(connection) => run!(connection),
+    Ok(match &mut tx.database {
+        Database::Postgres(connection) => run!(connection),
+        Database::Sqlite(connection) => run!(connection),
     })
 }
 

@@ -13,17 +13,22 @@ statements! {
     CONTROL = "SELECT value FROM controls WHERE name = $1";
     DOCUMENT = "SELECT document FROM configurations WHERE hash = $1";
     ADD_CAMPAIGN = "INSERT INTO campaigns (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
+    // A run ends with its experiment.
+    EXPERIMENT = "UPDATE campaigns SET run = CASE WHEN experiment IS NULL THEN run ELSE run + 1 END, experiment = $2 \
+        WHERE name = $1 AND (experiment IS NULL OR experiment <> $2)";
     FIRST_LIVE = "UPDATE campaigns SET first_live_at = $2, seen_change = (SELECT value FROM counters WHERE name = 'change') \
         WHERE name = $1 AND first_live_at IS NULL";
     STATES = "SELECT name, first_live_at, paused, held, limit_a_day, approved_until, scanned_to, seen_change, backfilled FROM campaigns";
     PAUSE = "UPDATE campaigns SET paused = $2 WHERE name = $1";
     APPROVE = "UPDATE campaigns SET approved_until = $2, held = FALSE WHERE name = $1";
+    NUMBER_POLICY = "UPDATE counters SET value = value + 1 WHERE name = 'policy'";
+    POLICY = "SELECT value FROM counters WHERE name = 'policy'";
     CHANGE = "SELECT value FROM counters WHERE name = 'change'";
     MARK_SCANNING = "UPDATE campaigns SET scanning = $2 WHERE name = $1";
     // What is too late already will not go out, and does not count.
     END_SCANNING = "UPDATE campaigns SET scanning = CASE WHEN scanning = $2 THEN NULL ELSE scanning END, limit_a_day = $3, held = (approved_until IS NULL OR approved_until < $4) AND \
-        ((SELECT COUNT(*) FROM planned WHERE campaign = $1 AND next_at < $4 + 86400000 AND due_at > $5) > $3 OR \
-        (SELECT COUNT(*) FROM planned WHERE campaign = $1 AND due_at <= $4 AND due_at > $5) + (SELECT COUNT(*) FROM messages WHERE campaign = $1 \
+        ((SELECT COUNT(*) FROM pending WHERE dispatch_no IS NULL AND campaign = $1 AND next_at < $4 + 86400000 AND due_at > $5) > $3 OR \
+        (SELECT COUNT(*) FROM pending WHERE dispatch_no IS NULL AND campaign = $1 AND due_at <= $4 AND due_at > $5) + (SELECT COUNT(*) FROM messages WHERE campaign = $1 \
         AND due_at > $4 - 604800000 AND queued_at > $4 - 86400000 AND state <> 'planned') > $3) WHERE name = $1 RETURNING held";
     MARK_BACKFILLED = "UPDATE campaigns SET backfilled = TRUE WHERE name = $1 AND NOT backfilled";
     MOVE_CURSOR = "UPDATE campaigns SET scanned_to = $2, seen_change = $3 \
@@ -64,13 +69,24 @@ pub struct Cursor {
     pub seen_change: i64,
 }
 
+/// A campaign of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    pub name: String,
+    pub live: bool,
+    /// What its experiment is, in words that differ where it does.
+    pub experiment: String,
+}
+
 /// Stores a configuration, makes it the current one, and notes the campaigns that it makes live.
-pub async fn apply(tx: &mut Tx, hash: &str, document: &str, campaigns: &[(String, bool)], now: Instant) -> Result<()> {
+pub async fn apply(tx: &mut Tx, hash: &str, document: &str, campaigns: &[Applied], now: Instant) -> Result<()> {
     let at = now.timestamp_millis();
+    tx.policy_changes();
     execute!(tx, SAVE, hash, document, at)?;
     execute!(tx, SET_CONTROL, "configuration", hash)?;
-    for (name, live) in campaigns {
+    for Applied { name, live, experiment } in campaigns {
         execute!(tx, ADD_CAMPAIGN, name)?;
+        execute!(tx, EXPERIMENT, name, experiment)?;
         if *live {
             execute!(tx, FIRST_LIVE, name, at)?;
         }
@@ -101,12 +117,14 @@ pub async fn all_paused(tx: &mut Tx) -> Result<bool> {
 
 /// Silences everything, for a reason, or lets it speak again.
 pub async fn pause_all(tx: &mut Tx, because: Option<&str>) -> Result<()> {
+    tx.policy_changes();
     execute!(tx, SET_CONTROL, "paused", because.unwrap_or_default())?;
     Ok(())
 }
 
 /// Pauses or resumes one campaign; false when there is none of that name.
 pub async fn pause(tx: &mut Tx, campaign: &str, paused: bool) -> Result<bool> {
+    tx.policy_changes();
     Ok(execute!(tx, PAUSE, campaign, paused)? > 0)
 }
 
@@ -137,6 +155,18 @@ pub async fn states(tx: &mut Tx) -> Result<HashMap<String, CampaignState>> {
         .collect())
 }
 
+/// What policy asks about has changed once more.
+pub(super) async fn number_policy(tx: &mut Tx) -> Result<()> {
+    execute!(tx, NUMBER_POLICY)?;
+    Ok(())
+}
+
+/// How often what policy asks about has changed: where the number is the same, so is its answer, but for the time.
+pub async fn policy(tx: &mut Tx) -> Result<i64> {
+    let (value,): (i64,) = query!(fetch_one, (i64,), tx, POLICY)?;
+    Ok(value)
+}
+
 /// The number of the latest committed change of members and purchases.
 pub async fn change(tx: &mut Tx) -> Result<i64> {
     let (value,): (i64,) = query!(fetch_one, (i64,), tx, CHANGE)?;
@@ -163,7 +193,11 @@ pub async fn end_scanning(
 ) -> Result<bool> {
     let (now, too_late) = (now.timestamp_millis(), too_late.timestamp_millis());
     let held = query!(fetch_optional, (bool,), tx, END_SCANNING, campaign, scan, limit, now, too_late)?;
-    Ok(held.is_some_and(|(held,)| held))
+    let held = held.is_some_and(|(held,)| held);
+    if held {
+        tx.policy_changes();
+    }
+    Ok(held)
 }
 
 /// Notes that the occasions from before a campaign began are in the ledger; false when they were.

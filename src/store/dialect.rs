@@ -1,6 +1,9 @@
 //! What PostgreSQL and SQLite write differently, as marks in the one SQL text, and the values that
 //! fill them.
 
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::{Encode, Postgres, Sqlite, Type};
@@ -13,7 +16,27 @@ pub enum Dialect {
     Sqlite,
 }
 
+/// Expanded statements that are kept.
+const KEPT: usize = 2_000;
+
 impl Dialect {
+    /// The text of [`Dialect::expand`], kept for the next time: the same few hundred statements run for ever.
+    pub fn statement(self, sql: &str) -> Arc<str> {
+        static KNOWN: [LazyLock<RwLock<HashMap<String, Arc<str>>>>; 2] = [const { LazyLock::new(RwLock::default) }; 2];
+        let known = &KNOWN[self as usize];
+        if let Some(text) = known.read().unwrap_or_else(PoisonError::into_inner).get(sql) {
+            return Arc::clone(text);
+        }
+        let text: Arc<str> = self.expand(sql).into();
+        let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
+        // Audiences have texts of their own; nobody has so many of them at once.
+        if known.len() >= KEPT {
+            known.clear();
+        }
+        known.insert(sql.to_owned(), Arc::clone(&text));
+        text
+    }
+
     /// Expands the marks in braces:
     ///
     /// - `{rows $1: id UUID, n BIGINT}`: a table `r` of the rows in one JSON parameter ([`JsonRows`]);

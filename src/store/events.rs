@@ -6,20 +6,15 @@ use metrics::counter;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{JsonRows, Result, Texts, Tx, Uuids, execute, query, statements};
-use crate::domain::message::{Channel, EventKind, State};
+use super::ledger::hear::hear;
+use super::{JsonRows, Result, Tx, Uuids, query, statements};
+use crate::domain::message::{Channel, EventKind};
 
 statements! {
     INSERT = "INSERT INTO events (key, message_id, kind, at, channel, address, detail) \
         SELECT r.key, r.message_id, r.kind, r.at, r.channel, r.address, r.detail \
         FROM {rows $1: key TEXT, message_id UUID, kind TEXT, at BIGINT, channel TEXT, address TEXT, detail TEXT} WHERE TRUE \
         ON CONFLICT (key) DO NOTHING RETURNING key";
-    // Only what the state machine lets follow, and what is about the channel that the message took last.
-    MOVE = "UPDATE messages SET state = $2 WHERE state {in $3} AND id IN (SELECT m.id FROM messages m \
-        JOIN events e ON e.message_id = m.id WHERE m.id {in_uuid $1} AND e.kind {in $4} \
-        AND e.channel = m.channel)";
-    // What was heard before the outcome came.
-    HEARD = "SELECT DISTINCT message_id FROM events WHERE message_id {in_uuid $1}";
     // The address of the last attempt by the channel; of one that a killed process made, nobody noted it.
     ABOUT = "SELECT m.id, m.member_id, b.external_id, m.campaign, m.state, COALESCE($2, m.channel) AS channel, COALESCE( \
         (SELECT a.address FROM attempts a WHERE a.message_id = m.id AND a.channel = COALESCE($2, m.channel) \
@@ -30,7 +25,7 @@ statements! {
     BY_REFERENCE = "SELECT message_id FROM attempts WHERE reference = $1 AND sender = $2 ORDER BY started_at DESC LIMIT 1";
     // Several names stand for a process that ended before it noted which of them it was.
     GIVEN_TO = "SELECT sender FROM (SELECT dispatch_no, sender FROM attempts WHERE message_id = $1 UNION ALL \
-        SELECT dispatch_no, sender FROM under_way WHERE message_id = $1 AND started_at IS NOT NULL) given \
+        SELECT dispatch_no, sender FROM pending WHERE message_id = $1 AND claim IS NOT NULL) given \
         WHERE sender IS NOT NULL ORDER BY dispatch_no";
     OF_MESSAGES = "SELECT key, message_id, kind, at, channel, address, detail FROM events WHERE message_id {in_uuid $1} ORDER BY at, key";
     COUNTS = "SELECT kind, COUNT(*) FROM events WHERE at > $1 GROUP BY kind";
@@ -85,28 +80,8 @@ pub async fn record(tx: &mut Tx, events: &[Event]) -> Result<Vec<String>> {
     for kind in heard.clone().filter_map(|event| event.kind.parse::<EventKind>().ok()) {
         counter!("rekindle_events_total", "kind" => kind.as_str()).increment(1);
     }
-    advance(tx, heard.filter_map(|event| event.message_id).collect()).await?;
+    hear(tx, heard.filter_map(|event| event.message_id).collect()).await?;
     Ok(new)
-}
-
-/// Moves messages whose outcome has just come to what was heard about them before.
-pub async fn catch_up(tx: &mut Tx, messages: Vec<Uuid>) -> Result<()> {
-    let heard: Vec<(Uuid,)> = query!(fetch_all, (Uuid,), tx, HEARD, Uuids(messages))?;
-    advance(tx, heard.into_iter().map(|(id,)| id).collect()).await
-}
-
-async fn advance(tx: &mut Tx, heard: Vec<Uuid>) -> Result<()> {
-    if heard.is_empty() {
-        return Ok(());
-    }
-    // In the order in which states follow, so that a receipt never undoes a complaint.
-    for state in [State::Delivered, State::Bounced, State::Complained] {
-        let kinds = EventKind::ALL.iter().filter(|kind| kind.state() == Some(state)).map(|kind| kind.to_string());
-        let before = State::ALL.iter().filter(|before| before.may_become(state)).map(|before| before.to_string());
-        let (before, kinds) = (Texts(before.collect()), Texts(kinds.collect()));
-        execute!(tx, MOVE, Uuids(heard.clone()), state.as_str(), before, kinds)?;
-    }
-    Ok(())
 }
 
 /// The message of this id, if there is one, and it took the channel, where one is named.

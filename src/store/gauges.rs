@@ -5,10 +5,10 @@ use crate::domain::{Instant, instant};
 
 statements! {
     // Of very many that are ready, the first ones tell enough.
-    READY = "SELECT COUNT(*), MIN(p.next_at) FROM (SELECT next_at, campaign FROM planned WHERE NOT parked AND next_at <= $1 \
+    READY = "SELECT COUNT(*), MIN(p.next_at) FROM (SELECT next_at, campaign FROM pending WHERE dispatch_no IS NULL AND NOT parked AND next_at <= $1 \
         ORDER BY next_at LIMIT $2) p WHERE NOT (p.campaign {in $3}) \
         AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.name = p.campaign AND (c.paused OR c.held))";
-    UNDER_WAY = "SELECT COUNT(*), COUNT(claim) FROM under_way";
+    UNDER_WAY = "SELECT COUNT(*), COUNT(claim) FROM pending WHERE dispatch_no IS NOT NULL";
     HELD = "SELECT COUNT(*) FROM campaigns WHERE held";
     UNCERTAIN = "SELECT COUNT(DISTINCT m.id) FROM attempts a JOIN messages m ON m.id = a.message_id \
         WHERE a.uncertain AND m.state = 'uncertain'";

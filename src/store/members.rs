@@ -126,6 +126,7 @@ pub struct Upserted {
 /// The next change number. Taken first in an importing transaction: it holds the row's lock until
 /// commit, so numbers become visible in order.
 pub(super) async fn next_change(tx: &mut Tx) -> Result<i64> {
+    tx.policy_changes();
     take_numbers(tx, "change", 1).await
 }
 
@@ -261,6 +262,7 @@ pub async fn by_ids(tx: &mut Tx, ids: Vec<i64>) -> Result<HashMap<i64, Member>> 
 
 /// Keeps marketing from a member until an instant; `None` ends that.
 pub async fn pause(tx: &mut Tx, member: i64, until: Option<Instant>) -> Result<()> {
+    tx.policy_changes();
     execute!(tx, PAUSE, member, until.map(|at| at.timestamp_millis()))?;
     Ok(())
 }

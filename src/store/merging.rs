@@ -6,9 +6,10 @@ use std::collections::HashSet;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::ledger::plan::reorder;
 use super::members::{self, next_change, touch};
 use super::objections::{self, Objection};
-use super::{JsonRows, Result, Tx, consents, erasure, execute, messages, purchases, query, statements};
+use super::{JsonRows, Result, Tx, consents, erasure, execute, purchases, query, statements};
 use crate::domain::message::{Channel, Purpose};
 
 statements! {
@@ -68,7 +69,7 @@ pub(super) async fn move_messages(tx: &mut Tx, rows: &[Moved]) -> Result<()> {
     }
     execute!(tx, MOVE_GIFTS, JsonRows::of(&going)?)?;
     execute!(tx, MOVE, JsonRows::of(&going)?)?;
-    messages::plan_anew(tx, waiting).await
+    reorder(tx, waiting).await
 }
 
 /// What became of a merge.

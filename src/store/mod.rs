@@ -15,9 +15,9 @@ use crate::domain::token::TokenKey;
 use crate::files;
 
 pub mod answers;
+pub mod attempts;
 pub mod audience_facts;
 pub mod audience_sql;
-pub mod claims;
 pub mod configuration;
 pub mod consents;
 pub mod dates;
@@ -28,6 +28,7 @@ pub mod facts;
 pub mod gauges;
 pub mod gifts;
 pub mod leases;
+pub mod ledger;
 pub mod members;
 pub mod merging;
 pub mod messages;
@@ -37,7 +38,6 @@ pub mod objections;
 pub mod occasions;
 pub mod paces;
 pub mod purchases;
-pub mod queue_items;
 pub mod receipts;
 pub mod replies;
 pub mod rfm;
@@ -59,10 +59,10 @@ pub(crate) use statements;
 /// Runs a statement in a [`Tx`]; gives the number of rows it touched.
 macro_rules! execute {
     ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {{
-        let sql = sqlx::AssertSqlSafe($tx.dialect().expand($sql));
-        match $tx {
-            $crate::store::Tx::Postgres(c) => sqlx::query(sql)$(.bind($bind))*.execute(&mut **c).await.map(|done| done.rows_affected()),
-            $crate::store::Tx::Sqlite(c) => sqlx::query(sql)$(.bind($bind))*.execute(&mut **c).await.map(|done| done.rows_affected()),
+        let sql = sqlx::AssertSqlSafe($tx.dialect().statement($sql));
+        match &mut $tx.database {
+            $crate::store::Database::Postgres(c) => sqlx::query(sql)$(.bind($bind))*.execute(&mut **c).await.map(|done| done.rows_affected()),
+            $crate::store::Database::Sqlite(c) => sqlx::query(sql)$(.bind($bind))*.execute(&mut **c).await.map(|done| done.rows_affected()),
         }
     }};
 }
@@ -71,10 +71,10 @@ pub(crate) use execute;
 /// Reads rows of a type in a [`Tx`], with `fetch_all`, `fetch_one` or `fetch_optional`.
 macro_rules! query {
     ($fetch:ident, $row:ty, $tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {{
-        let sql = sqlx::AssertSqlSafe($tx.dialect().expand($sql));
-        match $tx {
-            $crate::store::Tx::Postgres(c) => sqlx::query_as::<_, $row>(sql)$(.bind($bind))*.$fetch(&mut **c).await,
-            $crate::store::Tx::Sqlite(c) => sqlx::query_as::<_, $row>(sql)$(.bind($bind))*.$fetch(&mut **c).await,
+        let sql = sqlx::AssertSqlSafe($tx.dialect().statement($sql));
+        match &mut $tx.database {
+            $crate::store::Database::Postgres(c) => sqlx::query_as::<_, $row>(sql)$(.bind($bind))*.$fetch(&mut **c).await,
+            $crate::store::Database::Sqlite(c) => sqlx::query_as::<_, $row>(sql)$(.bind($bind))*.$fetch(&mut **c).await,
         }
     }};
 }
@@ -85,9 +85,9 @@ pub(crate) use query;
 pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
     let listed = [
         ("answers", answers::STATEMENTS),
+        ("attempts", attempts::STATEMENTS),
         ("audience_facts", audience_facts::STATEMENTS),
         ("audience_sql", audience_sql::STATEMENTS),
-        ("claims", claims::STATEMENTS),
         ("configuration", configuration::STATEMENTS),
         ("consents", consents::STATEMENTS),
         ("dates", dates::STATEMENTS),
@@ -104,7 +104,6 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
         ("objections", objections::STATEMENTS),
         ("paces", paces::STATEMENTS),
         ("purchases", purchases::STATEMENTS),
-        ("queue_items", queue_items::STATEMENTS),
         ("receipts", receipts::STATEMENTS),
         ("replies", replies::STATEMENTS),
         ("rfm", rfm::STATEMENTS),
@@ -115,6 +114,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
         .iter()
         .flat_map(|(file, statements)| statements.iter().map(|(name, sql)| (*file, *name, (*sql).to_owned())))
         .collect();
+    all.extend(ledger::statements().into_iter().map(|(file, name, sql)| (file, name, sql.to_owned())));
     all.extend([
         ("members", "upsert of every column", members::upsert_sql(members::COLUMNS)),
         ("members", "upsert of no column", members::upsert_sql(&[])),
@@ -131,8 +131,7 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// place and no index hears of it; the short-lived rows are cleaned up early.
 const POSTGRES_STORAGE: &[&str] = &[
     "ALTER TABLE messages SET (fillfactor = 50)",
-    "ALTER TABLE under_way SET (fillfactor = 40, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)",
-    "ALTER TABLE planned SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)",
+    "ALTER TABLE pending SET (fillfactor = 60, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)",
 ];
 
 /// What can go wrong with the store.
@@ -241,11 +240,23 @@ const RELAXED: &str = "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE";
 #[derive(Debug, Clone)]
 pub enum Store {
     Postgres(PgPool),
-    Sqlite(SqlitePool),
+    /// One connection writes, handed on in the order in which it was asked for, so that nobody sleeps on a busy lock
+    /// and no cache is emptied by another's writes. Those that read do not wait for it.
+    Sqlite {
+        readers: SqlitePool,
+        writer: SqlitePool,
+    },
 }
 
 /// A transaction on either database. Dropped without [`Tx::commit`], it rolls back.
-pub enum Tx {
+pub struct Tx {
+    pub database: Database,
+    /// Whether it changes something that policy asks about.
+    policy_changes: bool,
+}
+
+/// Its connection.
+pub enum Database {
     Postgres(Transaction<'static, Postgres>),
     Sqlite(Transaction<'static, Sqlite>),
 }
@@ -268,15 +279,16 @@ impl Store {
                 .foreign_keys(true)
                 .pragma("cache_size", "-65536")
                 .pragma("temp_store", "memory");
-            let pool = SqlitePoolOptions::new()
-                .max_connections(connections)
-                // On a full disk SQLite ends a transaction by itself; its connection then counts one that
-                // never ends, and could begin no other.
-                .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
-                .connect_with(options)
-                .await
-                .map_err(|error| cannot(error.to_string()))?;
-            return Ok(Self::Sqlite(pool));
+            let pool = |connections| {
+                SqlitePoolOptions::new()
+                    .max_connections(connections)
+                    // On a full disk SQLite ends a transaction by itself; its connection then counts one that
+                    // never ends, and could begin no other.
+                    .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+            };
+            let writer = pool(1).connect_with(options.clone()).await.map_err(|error| cannot(error.to_string()))?;
+            let readers = pool(connections).connect_lazy_with(options);
+            return Ok(Self::Sqlite { readers, writer });
         }
         let options = PgConnectOptions::from_str(url).map_err(|error| cannot(error.to_string()))?;
         // The pool would retry until its time is up and then only say so; one connection says why.
@@ -311,7 +323,7 @@ impl Store {
                     sqlx::query(*setting).execute(pool).await?;
                 }
             }
-            Self::Sqlite(pool) => MIGRATIONS.run(pool).await?,
+            Self::Sqlite { writer, .. } => MIGRATIONS.run(writer).await?,
         }
         let mut bytes = [0; 32];
         SystemRandom::new().fill(&mut bytes).map_err(|_| StoreError::Randomness)?;
@@ -344,50 +356,67 @@ impl Store {
     }
 
     async fn begin_with(&self, sqlite: &'static str) -> Result<Tx> {
-        Ok(match self {
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
-            Self::Sqlite(pool) => Tx::Sqlite(pool.begin_with(sqlite).await?),
-        })
+        Ok(Tx::on(match self {
+            Self::Postgres(pool) => Database::Postgres(pool.begin().await?),
+            Self::Sqlite { writer, .. } => Database::Sqlite(writer.begin_with(sqlite).await?),
+        }))
     }
 
     /// Starts a transaction that only reads, from one snapshot.
     pub async fn read(&self) -> Result<Tx> {
-        Ok(match self {
+        Ok(Tx::on(match self {
             Self::Postgres(pool) => {
-                Tx::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+                Database::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
             }
-            Self::Sqlite(pool) => Tx::Sqlite(pool.begin().await?),
-        })
+            Self::Sqlite { readers, .. } => Database::Sqlite(readers.begin().await?),
+        }))
     }
 
     /// Whether only one process may work on it at a time.
     pub const fn is_embedded(&self) -> bool {
-        matches!(self, Self::Sqlite(_))
+        matches!(self, Self::Sqlite { .. })
     }
 
     /// Closes all connections.
     pub async fn close(&self) {
         match self {
             Self::Postgres(pool) => pool.close().await,
-            Self::Sqlite(pool) => pool.close().await,
+            Self::Sqlite { readers, writer } => {
+                readers.close().await;
+                writer.close().await;
+            }
         }
     }
 }
 
 impl Tx {
+    const fn on(database: Database) -> Self {
+        Self { database, policy_changes: false }
+    }
+
     /// How this database writes SQL.
     pub const fn dialect(&self) -> Dialect {
-        match self {
-            Self::Postgres(_) => Dialect::Postgres,
-            Self::Sqlite(_) => Dialect::Sqlite,
+        match self.database {
+            Database::Postgres(_) => Dialect::Postgres,
+            Database::Sqlite(_) => Dialect::Sqlite,
         }
     }
 
+    /// Says that it changes what policy asks about beside the time: a member, an order, an address or a person that
+    /// must not be written to, the configuration, a pause. What was dispatched before is judged again.
+    pub(crate) const fn policy_changes(&mut self) {
+        self.policy_changes = true;
+    }
+
     /// Makes everything in it durable and visible.
-    pub async fn commit(self) -> Result<()> {
-        match self {
-            Self::Postgres(tx) => tx.commit().await?,
-            Self::Sqlite(tx) => tx.commit().await?,
+    pub async fn commit(mut self) -> Result<()> {
+        // Last of all, so that whoever holds this row waits for nobody.
+        if self.policy_changes {
+            configuration::number_policy(&mut self).await?;
+        }
+        match self.database {
+            Database::Postgres(tx) => tx.commit().await?,
+            Database::Sqlite(tx) => tx.commit().await?,
         }
         Ok(())
     }

@@ -48,6 +48,7 @@ pub async fn insert(tx: &mut Tx, rows: &[Objection]) -> Result<u64> {
     if rows.is_empty() {
         return Ok(0);
     }
+    tx.policy_changes();
     Ok(execute!(tx, INSERT, JsonRows::of(rows)?)?)
 }
 
@@ -56,6 +57,7 @@ pub async fn lift(tx: &mut Tx, members: Vec<i64>, channel: Channel, purpose: Pur
     if members.is_empty() {
         return Ok(0);
     }
+    tx.policy_changes();
     Ok(execute!(tx, LIFT, Ids(members), channel.as_str(), purpose.as_str(), by)?)
 }
 

@@ -4,7 +4,7 @@ use sqlx::AssertSqlSafe;
 
 use super::members::{StoredMember, member_columns};
 use super::purchases::StoredHistory;
-use super::{Result, StoreError, Tx};
+use super::{Database, Result, StoreError, Tx};
 use crate::domain::instant;
 use crate::domain::occasion::{Bind, Candidate, Query};
 use crate::domain::purchase::Purchase;
@@ -52,9 +52,9 @@ pub async fn page(
             bound.fetch_all(&mut **$connection).await?
         }};
     }
-    let rows = match tx {
-        Tx::Postgres(connection) => fetch!(connection),
-        Tx::Sqlite(connection) => fetch!(connection),
+    let rows = match &mut tx.database {
+        Database::Postgres(connection) => fetch!(connection),
+        Database::Sqlite(connection) => fetch!(connection),
     };
     let full = rows.len() as i64 == limit;
     let candidates = rows.into_iter().map(Row::into_candidate).collect::<Result<Vec<_>>>()?;

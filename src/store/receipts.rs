@@ -4,7 +4,9 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{JsonRows, Result, Texts, Tx, events, execute, messages, query, statements};
+use super::ledger::dispatch::Dispatch;
+use super::ledger::{hear, plan};
+use super::{JsonRows, Result, Texts, Tx, execute, query, statements};
 
 statements! {
     WAIT = "INSERT INTO receipts_waiting (key, sender, reference, heard_at) \
@@ -24,11 +26,7 @@ statements! {
     UNCERTAIN = "SELECT a.message_id, a.dispatch_no, a.started_at FROM attempts a JOIN messages m ON m.id = a.message_id \
         WHERE a.uncertain AND a.traceable AND a.sender = $1 AND a.started_at > $2 AND a.started_at < $3 \
         AND m.state = 'uncertain' AND m.dispatch_no = a.dispatch_no ORDER BY a.started_at LIMIT $4";
-    HAS_IT = "UPDATE messages SET state = 'sent', sent_at = $3, reference = COALESCE($4, reference), \
-        detail = 'the provider has it' WHERE id = $1 AND dispatch_no = $2 AND state = 'uncertain'";
     ITS_REFERENCE = "UPDATE attempts SET reference = $3 WHERE message_id = $1 AND dispatch_no = $2";
-    HAS_NOT = "UPDATE messages SET state = 'planned', retries = retries + 1, first_failed_at = COALESCE(first_failed_at, $3), \
-        next_at = $3, detail = 'the provider never had it' WHERE id = $1 AND dispatch_no = $2 AND state = 'uncertain'";
     LOCK = "SELECT id FROM members WHERE phone = $1 ORDER BY id {lock}";
     LAST_TO = "SELECT m.id FROM messages m JOIN members b ON b.id = m.member_id \
         WHERE b.phone = $1 AND m.channel = 'sms' AND m.sent_at IS NOT NULL \
@@ -52,6 +50,12 @@ pub struct Lost {
     pub message_id: Uuid,
     pub dispatch_no: i64,
     pub started_at: i64,
+}
+
+impl Lost {
+    const fn dispatch(self) -> Dispatch {
+        Dispatch { id: self.message_id, dispatch_no: self.dispatch_no }
+    }
 }
 
 /// Keeps receipts until their messages are known.
@@ -87,7 +91,7 @@ async fn adopt(tx: &mut Tx, rows: Vec<(String, Uuid)>) -> Result<()> {
     let rows: Vec<Row> = rows.into_iter().map(|(key, message_id)| Row { key, message_id }).collect();
     execute!(tx, ADOPT, JsonRows::of(&rows)?)?;
     execute!(tx, DONE, Texts(rows.iter().map(|row| row.key.clone()).collect()))?;
-    events::catch_up(tx, rows.iter().map(|row| row.message_id).collect()).await
+    hear::catch_up(tx, rows.iter().map(|row| row.message_id).collect()).await
 }
 
 /// Messages of a sender that wait for a receipt, after a position and before an instant: the next
@@ -109,20 +113,17 @@ pub async fn uncertain(tx: &mut Tx, sender: &str, after: i64, before: i64, limit
 
 /// The provider took it after all.
 pub async fn has_it(tx: &mut Tx, lost: Lost, reference: Option<&str>) -> Result<()> {
-    execute!(tx, HAS_IT, lost.message_id, lost.dispatch_no, lost.started_at, reference)?;
+    hear::has_it(tx, lost.dispatch(), lost.started_at, reference).await?;
     if let Some(reference) = reference {
         execute!(tx, ITS_REFERENCE, lost.message_id, lost.dispatch_no, reference)?;
         known(tx, vec![reference.to_owned()]).await?;
     }
-    events::catch_up(tx, vec![lost.message_id]).await
+    Ok(())
 }
 
 /// The provider never had it: it is planned again.
 pub async fn has_not(tx: &mut Tx, lost: Lost, at: i64) -> Result<()> {
-    if execute!(tx, HAS_NOT, lost.message_id, lost.dispatch_no, at)? > 0 {
-        messages::plan(tx, vec![lost.message_id]).await?;
-    }
-    Ok(())
+    plan::has_not(tx, lost.dispatch(), at).await
 }
 
 /// Lets nobody else write about this number until the transaction ends.

@@ -46,6 +46,9 @@ pub struct Suppression {
 pub async fn insert(tx: &mut Tx, rows: &[Suppression]) -> Result<u64> {
     let inserted = execute!(tx, INSERT, JsonRows::of(rows)?)?;
     execute!(tx, OUTRANK, JsonRows::of(rows)?)?;
+    if inserted > 0 {
+        tx.policy_changes();
+    }
     Ok(inserted)
 }
 

@@ -304,7 +304,7 @@ async fn a_backlog_of_100_000_is_worked_off_in_little_memory() {
     while published < STALE {
         let dispatched = |id: &uuid::Uuid| Envelope { message: *id, ..support::email(&html) };
         let batch: Vec<_> = ended.iter().take(500).map(dispatched).collect();
-        published += queue.publish(&batch).await.unwrap().len();
+        published += queue.publish(batch).await.unwrap().len();
     }
     println!("backlog: {published} copies are in the broker after {:?}", began.elapsed());
     let fleet = Fleet::start(Arc::clone(&shop), &vec![(store.clone(), url.clone())]);

@@ -208,7 +208,10 @@ async fn happen(zoo: Arc<Zoo>, fault: &'static str, some: u64) {
         "let leases run out" => {
             // So that a message is dispatched again while its copy still waits.
             zoo.note(fault.to_owned());
-            zoo.ask("UPDATE under_way SET lease_until = 0 WHERE claim IS NULL AND random() < 0.3").await;
+            zoo.ask(
+                "UPDATE pending SET lease_until = 0 WHERE dispatch_no IS NOT NULL AND claim IS NULL AND random() < 0.3",
+            )
+            .await;
         }
         "leave older copies" => {
             let left = tokio::time::timeout(Duration::from_secs(10), zoo.leave_older_copies()).await;
@@ -272,7 +275,8 @@ impl Zoo {
     /// Copies of dispatches that are over, to somebody else: whoever pairs them with a newer claim sends them.
     async fn leave_older_copies(&self) -> Option<usize> {
         let mut connection = PgConnection::connect(&self.store).await.ok()?;
-        let sql = "SELECT message_id, dispatch_no FROM under_way WHERE claim IS NULL LIMIT 40";
+        let sql =
+            "SELECT message_id, dispatch_no FROM pending WHERE dispatch_no IS NOT NULL AND claim IS NULL LIMIT 40";
         let waiting: Vec<(sqlx::types::Uuid, i64)> = sqlx::query_as(sql).fetch_all(&mut connection).await.ok()?;
         let older = |(message, number): (sqlx::types::Uuid, i64)| Envelope {
             message,
@@ -281,7 +285,7 @@ impl Zoo {
             ..email("older")
         };
         let queue = RabbitMq::connect(&self.queue).await.ok()?;
-        let left = queue.publish(&waiting.into_iter().map(older).collect::<Vec<_>>()).await;
+        let left = queue.publish(waiting.into_iter().map(older).collect()).await;
         queue.close().await;
         left.ok().map(|left| left.len())
     }
@@ -292,12 +296,14 @@ impl Zoo {
         let Ok(mut connection) = PgConnection::connect(&self.store).await else { return };
         let rows = async {
             let ids: Vec<(sqlx::types::Uuid,)> =
-                sqlx::query_as("SELECT message_id FROM under_way LIMIT 60").fetch_all(&mut connection).await?;
+                sqlx::query_as("SELECT message_id FROM pending WHERE dispatch_no IS NOT NULL LIMIT 60")
+                    .fetch_all(&mut connection)
+                    .await?;
             let mut tx = connection.begin().await?;
             let mut ids: Vec<_> = ids.into_iter().map(|(id,)| id).collect();
             dice.shuffle(&mut ids);
             for id in ids {
-                let table = *dice.pick(&["under_way", "messages"]);
+                let table = *dice.pick(&["pending", "messages"]);
                 let column = if table == "messages" { "id" } else { "message_id" };
                 let sql = format!("SELECT 1 FROM {table} WHERE {column} = $1 FOR UPDATE");
                 sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut *tx).await?;

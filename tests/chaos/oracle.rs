@@ -55,11 +55,11 @@ pub struct Remaining {
 
 pub async fn remaining(store: &str) -> sqlx::Result<Remaining> {
     let mut connection = PgConnection::connect(store).await?;
-    let sql = "SELECT (SELECT COUNT(*) FROM planned) AS planned, (SELECT COUNT(*) FROM under_way) AS under_way, \
+    let sql = "SELECT (SELECT COUNT(*) FROM pending WHERE dispatch_no IS NULL) AS planned, (SELECT COUNT(*) FROM pending WHERE dispatch_no IS NOT NULL) AS under_way, \
         (SELECT COUNT(*) FROM messages m WHERE m.campaign = 'either' AND (m.state = 'bounced' OR (m.state = 'sent' AND m.channel = 'sms')) \
         AND NOT (',' || COALESCE(m.tried, '') || ',' LIKE '%,' || m.channel || ',%')) AS falling, \
-        (SELECT COUNT(*) FROM messages) AS \"all\", (SELECT COUNT(*) FROM planned p JOIN messages m ON m.id = p.message_id \
-        WHERE m.retries > 0 AND p.next_at > EXTRACT(EPOCH FROM clock_timestamp()) * 1000) AS retrying";
+        (SELECT COUNT(*) FROM messages) AS \"all\", (SELECT COUNT(*) FROM pending p JOIN messages m ON m.id = p.message_id \
+        WHERE p.dispatch_no IS NULL AND m.retries > 0 AND p.next_at > EXTRACT(EPOCH FROM clock_timestamp()) * 1000) AS retrying";
     let remaining = sqlx::query_as(sql).fetch_one(&mut connection).await?;
     connection.close().await?;
     Ok(remaining)
@@ -86,7 +86,7 @@ pub async fn watch(store: &str) -> sqlx::Result<()> {
          INSERT INTO judged SELECT NEW.message_id, LOWER(b.email), EXISTS (SELECT 1 FROM suppressions s \
          WHERE s.address = LOWER(b.email) AND s.purpose = 'marketing') \
          FROM messages m JOIN members b ON b.id = m.member_id WHERE m.id = NEW.message_id; RETURN NEW; END $$",
-        "CREATE TRIGGER judge AFTER UPDATE OF claim ON under_way FOR EACH ROW WHEN (NEW.claim IS NOT NULL) \
+        "CREATE TRIGGER judge AFTER UPDATE OF claim ON pending FOR EACH ROW WHEN (NEW.claim IS NOT NULL) \
          EXECUTE FUNCTION judge()",
     ] {
         sqlx::query(sql).execute(&mut connection).await?;
@@ -118,9 +118,9 @@ pub async fn judge(
     .fetch_one(&mut connection)
     .await?;
     let (adrift,): (i64,) = sqlx::query_as(
-        "SELECT (SELECT COUNT(*) FROM planned p JOIN messages m ON m.id = p.message_id WHERE m.state <> 'planned') \
-         + (SELECT COUNT(*) FROM messages m WHERE m.state = 'planned' AND NOT EXISTS (SELECT 1 FROM planned p WHERE p.message_id = m.id)) \
-         + (SELECT COUNT(*) FROM messages m WHERE m.state = 'queued' AND NOT EXISTS (SELECT 1 FROM under_way u WHERE u.message_id = m.id))",
+        "SELECT (SELECT COUNT(*) FROM pending p JOIN messages m ON m.id = p.message_id WHERE p.dispatch_no IS NULL AND m.state <> 'planned') \
+         + (SELECT COUNT(*) FROM messages m WHERE m.state = 'planned' AND NOT EXISTS (SELECT 1 FROM pending p WHERE p.message_id = m.id AND p.dispatch_no IS NULL)) \
+         + (SELECT COUNT(*) FROM messages m WHERE m.state = 'queued' AND NOT EXISTS (SELECT 1 FROM pending u WHERE u.message_id = m.id AND u.dispatch_no = m.dispatch_no))",
     )
     .fetch_one(&mut connection)
     .await?;

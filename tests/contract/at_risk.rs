@@ -118,7 +118,7 @@ type Row = (String, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
 async fn stored(shop: &Shop) -> Vec<Row> {
     let sql = "SELECT order_id, visits, tenure_days, gap_ms, next_at FROM purchases";
     let rows: Vec<Row> = match shop.store().await {
-        Store::Sqlite(pool) => sqlx::query_as(sql).fetch_all(pool).await.unwrap(),
+        Store::Sqlite { readers: pool, .. } => sqlx::query_as(sql).fetch_all(pool).await.unwrap(),
         Store::Postgres(pool) => sqlx::query_as(sql).fetch_all(pool).await.unwrap(),
     };
     sorted(rows)

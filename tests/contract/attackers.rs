@@ -141,7 +141,7 @@ impl Texting {
     async fn rows(&self, sql: &'static str) -> Vec<(String, String)> {
         match self.shop.store().await {
             Store::Postgres(pool) => sqlx::query_as(sql).fetch_all(pool).await.unwrap(),
-            Store::Sqlite(pool) => sqlx::query_as(sql).fetch_all(pool).await.unwrap(),
+            Store::Sqlite { readers: pool, .. } => sqlx::query_as(sql).fetch_all(pool).await.unwrap(),
         }
     }
 }

@@ -4,9 +4,10 @@
 #![allow(dead_code, reason = "each test target uses a part of it")]
 
 use rekindle::app::App;
-use rekindle::dispatcher::Dispatcher;
+use rekindle::dispatcher::{Dispatcher, Prepared};
 use rekindle::import::Kind;
-use rekindle::store::{Store, claims, suppressions};
+use rekindle::store::ledger::end;
+use rekindle::store::{Store, suppressions};
 use sqlx::AssertSqlSafe;
 
 use crate::support::contract::contract;
@@ -25,7 +26,7 @@ contract! {
 const NOON: &str = "2024-05-02T12:00:00Z";
 const HEAD: &str = "external_id,email,phone,email_consent,sms_consent,joined_at\n";
 
-/// A shop with a message to `m1` on a channel, and a process that has dispatched it and sent nothing.
+/// A shop with a message to `m1` on a channel, and a process that has dispatched it and sent nothing yet.
 async fn dispatched(size: &Size, channel: &str, more: &str) -> (Shop, App) {
     let shop = Shop::new(size, PLAIN).with_settings(more);
     shop.campaign("hello", &format!("trigger: {{ kind: welcome }}\nchannels: [{channel}]"));
@@ -42,7 +43,7 @@ async fn dispatched(size: &Size, channel: &str, more: &str) -> (Shop, App) {
 async fn dispatch(app: &App) {
     let (queue, catalog) = (app.queue().await.unwrap(), app.applied(None).await.unwrap());
     let redirect = app.settings.redirect_all_to.as_ref();
-    let (store, clock, due_before, prepared) = (&app.store, &app.clock, None, Vec::new());
+    let (store, clock, due_before, prepared) = (&app.store, &app.clock, None, Prepared::default());
     let mut dispatcher = Dispatcher { store, queue: queue.as_ref(), clock, redirect, due_before, prepared };
     assert_eq!(dispatcher.step(&catalog).await.unwrap().queued, 1);
     dispatcher.finish().await.unwrap();
@@ -153,13 +154,13 @@ pub async fn a_redirected_message_follows_its_member_too(size: Size) {
 pub async fn of_two_copies_the_newer_goes_out(size: Size) {
     let (shop, app) = dispatched(&size, "email", "").await;
     // Its lease runs out while the copy waits, and it is dispatched again with other words.
-    let sql = AssertSqlSafe("UPDATE under_way SET lease_until = 0");
+    let sql = AssertSqlSafe("UPDATE pending SET lease_until = 0");
     match &app.store {
-        Store::Sqlite(pool) => drop(sqlx::query(sql).execute(pool).await.unwrap()),
+        Store::Sqlite { readers: pool, .. } => drop(sqlx::query(sql).execute(pool).await.unwrap()),
         Store::Postgres(pool) => drop(sqlx::query(sql).execute(pool).await.unwrap()),
     }
     let mut tx = app.store.begin().await.unwrap();
-    assert_eq!(claims::recover(&mut tx, false, at(NOON)).await.unwrap().replanned, 1);
+    assert_eq!(end::recover(&mut tx, false, at(NOON)).await.unwrap().replanned, 1);
     tx.commit().await.unwrap();
     shop.write("templates/note/subject.txt", "the newer words");
     app.apply().await.unwrap();

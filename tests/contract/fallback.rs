@@ -5,7 +5,7 @@
 
 use rekindle::domain::message::{Channel, EventKind};
 use rekindle::import::Kind;
-use rekindle::store::claims;
+use rekindle::store::attempts;
 use rekindle::store::events::{self, Event};
 
 use crate::support::contract::contract;
@@ -74,7 +74,7 @@ pub async fn what_one_channel_refuses_the_next_one_takes(size: Size) {
     let ids: Vec<_> = shop.ledger().await.into_iter().filter(|row| row.member == "both").map(|row| row.id).collect();
     assert_eq!(ids.len(), 1, "it is the same message");
     let mut tx = shop.store().await.read().await.unwrap();
-    let attempts = claims::attempts(&mut tx, ids[0]).await.unwrap();
+    let attempts = attempts::of_message(&mut tx, ids[0]).await.unwrap();
     let outcomes: Vec<_> = attempts.iter().map(|attempt| attempt.outcome.as_deref().unwrap()).collect();
     assert_eq!(outcomes, ["rejected", "sent"]);
     drop(tx);

@@ -288,7 +288,7 @@ pub async fn a_code_that_is_given_is_never_free_again(size: Size) {
     // As if somebody had taken the given one out by hand, too.
     let sql = "DELETE FROM coupons";
     match shop.store().await {
-        rekindle::store::Store::Sqlite(pool) => drop(sqlx::query(sql).execute(pool).await.unwrap()),
+        rekindle::store::Store::Sqlite { readers: pool, .. } => drop(sqlx::query(sql).execute(pool).await.unwrap()),
         rekindle::store::Store::Postgres(pool) => drop(sqlx::query(sql).execute(pool).await.unwrap()),
     }
     codes(&shop, "may", 2).await;

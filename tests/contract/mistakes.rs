@@ -80,9 +80,9 @@ pub async fn a_young_campaign_has_no_usual_days(size: Size) {
 
 /// Messages that are planned and out of the dispatcher's order, and all that are planned.
 async fn parked(shop: &Shop) -> (i64, i64) {
-    let sql = "SELECT (SELECT COUNT(*) FROM planned WHERE parked), (SELECT COUNT(*) FROM planned)";
+    let sql = "SELECT (SELECT COUNT(*) FROM pending WHERE parked), (SELECT COUNT(*) FROM pending)";
     match shop.store().await {
-        Store::Sqlite(pool) => sqlx::query_as(sql).fetch_one(pool).await.unwrap(),
+        Store::Sqlite { readers: pool, .. } => sqlx::query_as(sql).fetch_one(pool).await.unwrap(),
         Store::Postgres(pool) => sqlx::query_as(sql).fetch_one(pool).await.unwrap(),
     }
 }

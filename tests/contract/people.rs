@@ -75,7 +75,7 @@ async fn count(shop: &Shop, sql: &str) -> i64 {
     let sql = AssertSqlSafe(sql.to_owned());
     let (count,): (i64,) = match shop.store().await {
         Store::Postgres(pool) => sqlx::query_as(sql).fetch_one(pool).await.unwrap(),
-        Store::Sqlite(pool) => sqlx::query_as(sql).fetch_one(pool).await.unwrap(),
+        Store::Sqlite { readers: pool, .. } => sqlx::query_as(sql).fetch_one(pool).await.unwrap(),
     };
     count
 }

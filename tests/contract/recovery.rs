@@ -8,11 +8,14 @@ use rekindle::clock::Clock;
 use rekindle::domain::message::{Channel, State};
 use rekindle::import::Kind;
 use rekindle::scheduler;
-use rekindle::store::claims::{self, Finished, Starting, Wanted};
-use rekindle::store::configuration;
 use rekindle::store::leases::{self, Lease};
-use rekindle::store::messages::{self, Dispatch, Message, NewMessage, Queued};
+use rekindle::store::ledger::dispatch::{self, Dispatch, Queued};
+use rekindle::store::ledger::end::{self, Finished};
+use rekindle::store::ledger::plan::{self, Back};
+use rekindle::store::ledger::start::{self, Starting};
+use rekindle::store::messages::{self, Message, NewMessage};
 use rekindle::store::{Store, Tx};
+use rekindle::store::{attempts, configuration};
 use uuid::Uuid;
 
 use crate::support::contract::contract;
@@ -21,10 +24,10 @@ use crate::support::shop::{PLAIN, Shop, Size, at};
 contract! {
     recovery_contract:
     outcomes_that_are_recorded_twice_move_nothing_twice
-    an_attempt_begins_under_the_claim_that_holds
-    a_claim_asked_again_under_its_token_is_given_again
+    an_attempt_begins_under_the_dispatch_that_holds
     an_attempt_that_is_started_twice_is_one_attempt
-    a_late_confirm_says_nothing_about_the_next_dispatch
+    a_late_word_says_nothing_about_the_next_dispatch
+    what_has_begun_does_not_go_back
     a_leader_who_was_replaced_writes_nothing
     a_scan_does_not_end_the_mark_of_another
 }
@@ -65,22 +68,32 @@ async fn planned(store: &Store) -> Uuid {
         due_at: now,
         next_at: now,
     };
-    assert_eq!(messages::insert(&mut tx, &[new]).await.unwrap(), 1);
+    assert_eq!(plan::insert(&mut tx, &[new]).await.unwrap(), 1);
     tx.commit().await.unwrap();
     id
 }
 
-async fn queue(tx: &mut Tx, id: Uuid) {
-    messages::queue(tx, &[Queued { id, channel: Channel::Email }], at(NOW), LEASE).await.unwrap();
+async fn queue(tx: &mut Tx, id: Uuid, dispatch_no: i64) {
+    queue_for(tx, id, dispatch_no, fresh(), LEASE).await;
 }
 
-async fn claim(tx: &mut Tx, id: Uuid, dispatch_no: i64, token: Uuid) -> Vec<Message> {
-    claims::claim(tx, &[Wanted { wanted: id, wanted_no: dispatch_no }], token, LEASE).await.unwrap()
+async fn queue_for(tx: &mut Tx, id: Uuid, dispatch_no: i64, batch: Uuid, unheard: i64) {
+    let channel = Channel::Email;
+    let row = Queued { id, dispatch_no, channel, arm: None, locale: None, domain: None, segments: None };
+    dispatch::queue(tx, &[row], batch, at(NOW), LEASE, unheard).await.unwrap();
+}
+
+/// Whether an attempt of the dispatch begins under a claim.
+async fn starts(tx: &mut Tx, id: Uuid, dispatch_no: i64, claim: Uuid) -> bool {
+    let starting = [Starting { id, dispatch_no, traceable: false }];
+    let started = start::start(tx, &starting, claim, "smtp", at(NOW), LEASE).await.unwrap();
+    assert!(started.is_empty() || started == [id]);
+    !started.is_empty()
 }
 
 /// What the dispatcher would take.
 async fn ready(tx: &mut Tx) -> Vec<Message> {
-    messages::take_planned(tx, at(NOW), None, &[], 10).await.unwrap().0
+    dispatch::take(tx, at(NOW), None, &[], 10).await.unwrap().0
 }
 
 fn outcome(id: Uuid, claim: Uuid, state: State, outcome: &'static str) -> Finished {
@@ -112,33 +125,21 @@ pub async fn outcomes_that_are_recorded_twice_move_nothing_twice(size: Size) {
         // What this one does is rolled back with it.
         let mut tx = store.begin().await.unwrap();
         let token = fresh();
-        queue(&mut tx, id).await;
-        assert_eq!(claim(&mut tx, id, 1, token).await.len(), 1);
+        queue(&mut tx, id, 1).await;
+        assert!(starts(&mut tx, id, 1, token).await);
         let row = outcome(id, token, state, word);
-        claims::finish(&mut tx, &[&row], at(NOW)).await.unwrap();
+        end::finish(&mut tx, &[&row], at(NOW)).await.unwrap();
         assert_eq!(ready(&mut tx).await.len(), 1);
         // Somebody has dispatched it again before the same is said again.
-        queue(&mut tx, id).await;
-        claims::finish(&mut tx, &[&row], at(NOW)).await.unwrap();
+        queue(&mut tx, id, 2).await;
+        end::finish(&mut tx, &[&row], at(NOW)).await.unwrap();
         assert_eq!(ready(&mut tx).await, [], "a message that is under way is not planned as well");
-        assert_eq!(claim(&mut tx, id, 2, fresh()).await.len(), 1, "its new copy is good");
-        let attempts = claims::attempts(&mut tx, id).await.unwrap();
-        assert_eq!(attempts.iter().map(|attempt| attempt.uncertain).collect::<Vec<_>>(), [word == "uncertain"]);
+        assert!(!starts(&mut tx, id, 1, fresh()).await, "its old copy is not");
+        assert!(starts(&mut tx, id, 2, fresh()).await, "its new copy is good");
+        let attempts = attempts::of_message(&mut tx, id).await.unwrap();
+        let uncertain: Vec<bool> = attempts.iter().map(|attempt| attempt.uncertain).collect();
+        assert_eq!(uncertain, [word == "uncertain", false], "and one is going on");
     }
-    shop.close().await;
-}
-
-pub async fn a_claim_asked_again_under_its_token_is_given_again(size: Size) {
-    let shop = shop(&size).await;
-    let store = shop.store().await;
-    let id = planned(store).await;
-    let mut tx = store.begin().await.unwrap();
-    let token = fresh();
-    queue(&mut tx, id).await;
-    assert_eq!(claim(&mut tx, id, 1, token).await.len(), 1);
-    assert_eq!(claim(&mut tx, id, 1, token).await.len(), 1, "its answer was lost");
-    assert_eq!(claim(&mut tx, id, 1, fresh()).await, [], "nobody else gets it");
-    drop(tx);
     shop.close().await;
 }
 
@@ -148,38 +149,62 @@ pub async fn an_attempt_that_is_started_twice_is_one_attempt(size: Size) {
     let id = planned(store).await;
     let mut tx = store.begin().await.unwrap();
     let token = fresh();
-    queue(&mut tx, id).await;
-    claim(&mut tx, id, 1, token).await;
-    let starting = [Starting { id, token, traceable: false }];
+    queue(&mut tx, id, 1).await;
     for _ in 0..2 {
-        assert_eq!(claims::start(&mut tx, &starting, "smtp", at(NOW), LEASE / 2).await.unwrap(), [(id, token)]);
+        assert!(starts(&mut tx, id, 1, token).await, "its answer was lost");
     }
-    claims::finish(&mut tx, &[&outcome(id, token, State::Sent, "sent")], at(NOW)).await.unwrap();
-    assert_eq!(claims::attempts(&mut tx, id).await.unwrap().len(), 1);
+    assert!(!starts(&mut tx, id, 1, fresh()).await, "nobody else gets it");
+    end::finish(&mut tx, &[&outcome(id, token, State::Sent, "sent")], at(NOW)).await.unwrap();
+    assert_eq!(attempts::of_message(&mut tx, id).await.unwrap().len(), 1);
     // Its claim is gone: nothing starts under it any more.
-    assert!(claims::start(&mut tx, &starting, "smtp", at(NOW), LEASE / 2).await.unwrap().is_empty());
+    assert!(!starts(&mut tx, id, 1, token).await);
     drop(tx);
     shop.close().await;
 }
 
-pub async fn a_late_confirm_says_nothing_about_the_next_dispatch(size: Size) {
+pub async fn a_late_word_says_nothing_about_the_next_dispatch(size: Size) {
     let shop = shop(&size).await;
     let store = shop.store().await;
     let id = planned(store).await;
     let mut tx = store.begin().await.unwrap();
-    // Dispatched, taken back, and dispatched again for no time at all.
-    queue(&mut tx, id).await;
-    claims::recover(&mut tx, true, at(NOW)).await.unwrap();
-    messages::queue(&mut tx, &[Queued { id, channel: Channel::Email }], at(NOW), -1).await.unwrap();
-    let first = [Dispatch { id, dispatch_no: 1 }];
-    messages::unqueue(&mut tx, &first).await.unwrap();
+    // Dispatched, taken back, and dispatched again by a process that dies at once.
+    let (first, second) = (fresh(), fresh());
+    queue_for(&mut tx, id, 1, first, LEASE).await;
+    assert_eq!(end::recover(&mut tx, true, at(NOW)).await.unwrap().replanned, 1);
+    queue_for(&mut tx, id, 2, second, -1).await;
+    plan::back(&mut tx, &[Back::from(Dispatch { id, dispatch_no: 1 })]).await.unwrap();
     assert_eq!(messages::in_queue(&mut tx).await.unwrap(), 1, "the second dispatch is still under way");
-    messages::confirm(&mut tx, &first, LEASE).await.unwrap();
-    let recovered = claims::recover(&mut tx, false, at(NOW)).await.unwrap();
-    assert_eq!(recovered.replanned, 1, "the second dispatch was never confirmed");
-    queue(&mut tx, id).await;
-    messages::unqueue(&mut tx, &[Dispatch { id, dispatch_no: 3 }]).await.unwrap();
+    dispatch::confirm(&mut tx, first).await.unwrap();
+    let recovered = end::recover(&mut tx, false, at(NOW)).await.unwrap();
+    assert_eq!(recovered.replanned, 1, "the second dispatch was never heard of");
+    let third = fresh();
+    queue_for(&mut tx, id, 3, third, -1).await;
+    dispatch::confirm(&mut tx, third).await.unwrap();
+    assert_eq!(end::recover(&mut tx, false, at(NOW)).await.unwrap().replanned, 0, "the broker has the third");
+    plan::back(
+        &mut tx,
+        &[Back { next_at: Some(at(NOW).timestamp_millis() - 1), ..Dispatch { id, dispatch_no: 3 }.into() }],
+    )
+    .await
+    .unwrap();
     assert_eq!(ready(&mut tx).await.len(), 1, "the word about the third is heard");
+    drop(tx);
+    shop.close().await;
+}
+
+/// What a server may have goes back to nobody, whatever is said about its copy.
+pub async fn what_has_begun_does_not_go_back(size: Size) {
+    let shop = shop(&size).await;
+    let store = shop.store().await;
+    let id = planned(store).await;
+    let mut tx = store.begin().await.unwrap();
+    queue_for(&mut tx, id, 1, fresh(), -1).await;
+    assert!(starts(&mut tx, id, 1, fresh()).await);
+    plan::back(&mut tx, &[Back::from(Dispatch { id, dispatch_no: 1 })]).await.unwrap();
+    assert_eq!(end::recover(&mut tx, false, at(NOW)).await.unwrap(), end::Recovered::default());
+    assert!(end::cancel(&mut tx, vec![id]).await.unwrap().is_empty(), "nor is it cancelled by hand");
+    assert_eq!(ready(&mut tx).await, []);
+    assert_eq!(messages::in_queue(&mut tx).await.unwrap(), 1);
     drop(tx);
     shop.close().await;
 }
@@ -235,20 +260,25 @@ pub async fn a_scan_does_not_end_the_mark_of_another(size: Size) {
     shop.close().await;
 }
 
-/// A sender that was slow asks for both: the claim that it lost, and the one that it has now.
-pub async fn an_attempt_begins_under_the_claim_that_holds(size: Size) {
+/// A sender that was slow has both: the copy of a dispatch that is over, and the one of now.
+pub async fn an_attempt_begins_under_the_dispatch_that_holds(size: Size) {
     let shop = shop(&size).await;
     let store = shop.store().await;
     let id = planned(store).await;
-    let (old, new) = (fresh(), fresh());
     let mut tx = store.begin().await.unwrap();
-    queue(&mut tx, id).await;
-    assert_eq!(claim(&mut tx, id, 1, old).await.len(), 1);
-    assert_eq!(claims::recover(&mut tx, true, at(NOW)).await.unwrap().replanned, 1);
-    queue(&mut tx, id).await;
-    assert_eq!(claim(&mut tx, id, 2, new).await.len(), 1);
-    let starting = [old, new].map(|token| Starting { id, token, traceable: false });
-    assert_eq!(claims::start(&mut tx, &starting, "smtp", at(NOW), LEASE / 2).await.unwrap(), [(id, new)]);
+    queue(&mut tx, id, 1).await;
+    assert_eq!(end::recover(&mut tx, true, at(NOW)).await.unwrap().replanned, 1);
+    queue(&mut tx, id, 2).await;
+    let both = [1, 2].map(|dispatch_no| Starting { id, dispatch_no, traceable: false });
+    let claim = fresh();
+    assert_eq!(start::start(&mut tx, &both, claim, "smtp", at(NOW), LEASE).await.unwrap(), [id]);
+    // The outcome of the one that never began is recorded by nobody.
+    end::finish(&mut tx, &[&outcome(id, claim, State::Sent, "sent")], at(NOW)).await.unwrap();
+    assert_eq!(messages::in_queue(&mut tx).await.unwrap(), 1);
+    end::finish(&mut tx, &[&Finished { dispatch_no: 2, ..outcome(id, claim, State::Sent, "sent") }], at(NOW))
+        .await
+        .unwrap();
+    assert_eq!(messages::in_queue(&mut tx).await.unwrap(), 0);
     tx.commit().await.unwrap();
     shop.close().await;
 }

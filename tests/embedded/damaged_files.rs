@@ -86,7 +86,7 @@ fn damaged(dice: &mut Dice, file: &str) -> Vec<u8> {
 
 /// The addresses that are closed.
 async fn closed(shop: &Shop) -> Vec<String> {
-    let Store::Sqlite(pool) = shop.store().await else { unreachable!() };
+    let Store::Sqlite { readers: pool, .. } = shop.store().await else { unreachable!() };
     sqlx::query_scalar("SELECT DISTINCT address FROM suppressions").fetch_all(pool).await.unwrap()
 }
 
@@ -117,7 +117,7 @@ async fn stored(shop: &Shop, kind: Kind<'_>) -> BTreeSet<String> {
     if kind == Kind::Suppressions {
         return closed(shop).await.into_iter().collect();
     }
-    let Store::Sqlite(pool) = shop.store().await else { unreachable!() };
+    let Store::Sqlite { readers: pool, .. } = shop.store().await else { unreachable!() };
     sqlx::query_scalar("SELECT external_id FROM members").fetch_all(pool).await.unwrap().into_iter().collect()
 }
 

@@ -44,14 +44,14 @@ async fn a_full_disk_stops_the_work_and_it_goes_on_when_there_is_room() {
     let mut app = shop.app(at(NOW)).await;
     app.store.close().await;
     app.store = Store::open(&shop.settings().store, 1).await.unwrap();
-    let Store::Sqlite(pool) = app.store.clone() else { unreachable!() };
+    let Store::Sqlite { writer: pool, .. } = app.store.clone() else { unreachable!() };
     let disk = Disk::full(pool).await;
     let failures = AtomicUsize::new(0);
     let work = async {
         while let Err(error) = app.once(&|_| {}).await {
             assert!(error.to_string().contains("database or disk is full"), "{error}");
             failures.fetch_add(1, Ordering::Relaxed);
-            disk.grow(4).await;
+            disk.grow(1).await;
         }
     };
     let operator = async {

@@ -215,7 +215,7 @@ fn still_genuine(provider: &str, genuine: &Call, changed: &Call) -> bool {
 }
 
 async fn counted(store: &Store, table: &str) -> i64 {
-    let Store::Sqlite(pool) = store else { unreachable!() };
+    let Store::Sqlite { readers: pool, .. } = store else { unreachable!() };
     sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"))).fetch_one(pool).await.unwrap()
 }
 

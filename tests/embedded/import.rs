@@ -36,7 +36,7 @@ async fn members_count(shop: &Shop) -> i64 {
 type Order = (String, i64, i64, String, String);
 
 async fn order(shop: &Shop, id: &str) -> Option<Order> {
-    let Store::Sqlite(pool) = shop.store().await else { unreachable!() };
+    let Store::Sqlite { readers: pool, .. } = shop.store().await else { unreachable!() };
     let sql = "SELECT m.external_id, p.purchased_at, p.amount, p.currency, p.status \
         FROM purchases p JOIN members m ON m.id = p.member_id WHERE p.order_id = $1";
     sqlx::query_as(sql).bind(id).fetch_optional(pool).await.unwrap()
@@ -47,7 +47,7 @@ async fn changes(shop: &Shop, id: &str) -> (i64, i64) {
     let mut tx = shop.store().await.read().await.unwrap();
     let last = configuration::change(&mut tx).await.unwrap();
     drop(tx);
-    let Store::Sqlite(pool) = shop.store().await else { unreachable!() };
+    let Store::Sqlite { readers: pool, .. } = shop.store().await else { unreachable!() };
     let sql = "SELECT changed FROM members WHERE external_id = $1";
     (last, sqlx::query_scalar(sql).bind(id).fetch_one(pool).await.unwrap())
 }
@@ -183,7 +183,7 @@ async fn bad_rows_of_suppressions_are_rejected_and_good_ones_kept() {
     assert_reasons(&rejects(&shop), &[(4, "address: `nobody`"), (5, "purpose: `never`")]);
     let again = shop.try_import(Kind::Suppressions, file).await.unwrap();
     assert_eq!(counts(again), (4, 0, 0, 2, 2));
-    let Store::Sqlite(pool) = shop.store().await else { unreachable!() };
+    let Store::Sqlite { readers: pool, .. } = shop.store().await else { unreachable!() };
     let sql = "SELECT address || ' ' || purpose || ' ' || reason FROM suppressions ORDER BY address, purpose";
     let rows: Vec<String> = sqlx::query_scalar(sql).fetch_all(pool).await.unwrap();
     assert_eq!(

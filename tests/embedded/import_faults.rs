@@ -49,7 +49,7 @@ async fn member(shop: &Shop, id: &str) -> Option<Member> {
 }
 
 async fn texts(shop: &Shop, sql: &'static str) -> Vec<String> {
-    let Store::Sqlite(pool) = shop.store().await else { unreachable!() };
+    let Store::Sqlite { readers: pool, .. } = shop.store().await else { unreachable!() };
     sqlx::query_scalar(sql).fetch_all(pool).await.unwrap()
 }
 

@@ -57,7 +57,7 @@ fn what_cannot_work_is_refused_with_its_place() {
 #[tokio::test]
 async fn scans_by_dates_use_an_index() {
     let shop = Shop::new(&Size::default(), PLAIN);
-    let Store::Sqlite(pool) = shop.store().await else { unreachable!() };
+    let Store::Sqlite { readers: pool, .. } = shop.store().await else { unreachable!() };
     let after = at("2026-03-01T00:00:00Z");
     let rows = Rows::Base { after, until: after + chrono::Duration::hours(1) };
     let brand = shop.settings().brand.clone();

@@ -44,7 +44,7 @@ fn shop() -> Shop {
 /// A member whose texts were stored before anybody cleaned them.
 async fn hostile(shop: &Shop) {
     shop.import(Kind::Members, "external_id,email,email_consent,attributes.note\nm1,a@example.com,true,x\n").await;
-    let Store::Sqlite(pool) = shop.store().await else { unreachable!() };
+    let Store::Sqlite { readers: pool, .. } = shop.store().await else { unreachable!() };
     let sql = "UPDATE members SET first_name = $1, last_name = $1, tier = $1, attributes = json_object('note', $1)";
     sqlx::query(sql).bind(HOSTILE).execute(pool).await.unwrap();
 }
@@ -85,7 +85,7 @@ async fn no_name_steers_a_terminal_or_adds_a_line() {
 async fn a_damaged_name_is_one_line_in_a_mail_and_the_mail_goes_out() {
     let shop = shop();
     hostile(&shop).await;
-    let Store::Sqlite(pool) = shop.store().await else { unreachable!() };
+    let Store::Sqlite { readers: pool, .. } = shop.store().await else { unreachable!() };
     sqlx::query("UPDATE members SET first_name = $1, last_name = NULL")
         .bind("Eva\r\nBcc: all@example.com")
         .execute(pool)
@@ -105,7 +105,7 @@ async fn a_damaged_name_is_one_line_in_a_mail_and_the_mail_goes_out() {
 async fn no_cell_of_csv_is_a_formula_and_an_import_reads_it_as_it_was() {
     let shop = shop();
     let ids = ["=1+1", "+5", "-5+3", "@home", "'t", "-5"];
-    let Store::Sqlite(pool) = shop.store().await else { unreachable!() };
+    let Store::Sqlite { readers: pool, .. } = shop.store().await else { unreachable!() };
     let rows: String = (0..ids.len()).map(|n| format!("m{n},m{n}@example.com,true,x\n")).collect();
     shop.import(Kind::Members, format!("external_id,email,email_consent,attributes.note\n{rows}")).await;
     for (n, id) in ids.iter().enumerate() {

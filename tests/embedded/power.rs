@@ -81,11 +81,11 @@ async fn every_attempt_that_a_server_saw_survives_a_power_cut() {
 /// Members of whose message an attempt has begun or ended.
 const KNOWN: &str = "SELECT b.external_id FROM messages m JOIN members b ON b.id = m.member_id WHERE \
     EXISTS (SELECT 1 FROM attempts a WHERE a.message_id = m.id) \
-    OR EXISTS (SELECT 1 FROM under_way u WHERE u.message_id = m.id AND u.started_at IS NOT NULL)";
+    OR EXISTS (SELECT 1 FROM pending u WHERE u.message_id = m.id AND u.claim IS NOT NULL)";
 
 async fn column(database: &Path, sql: &'static str) -> Vec<String> {
     let store = Store::open(&format!("sqlite://{}", database.display()), 1).await.unwrap();
-    let Store::Sqlite(pool) = &store else { unreachable!() };
+    let Store::Sqlite { readers: pool, .. } = &store else { unreachable!() };
     let found = sqlx::query_scalar(sql).fetch_all(pool).await.unwrap();
     store.close().await;
     found

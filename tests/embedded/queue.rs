@@ -1,56 +1,36 @@
-//! The queue contract on SQLite, and what only the embedded queue promises.
+//! The queue contract in memory, and what only this queue promises.
+
+use std::sync::Arc;
 
 use rekindle::domain::message::Channel;
-use rekindle::store::Store;
+use rekindle::queue::Queue;
+use rekindle::queue::embedded::Embedded;
+use uuid::Uuid;
 
-use crate::queue_contract::{Bench, consume, emails, embedded, ids, messages, publish, queue_contract, set, take};
-use crate::support::{Folder, MOMENT, tidied};
+use crate::queue_contract::{Bench, consume, emails, ids, queue_contract};
+use crate::support::sms;
 
-queue_contract!(on_sqlite);
+queue_contract!(in_memory);
 
-async fn on_sqlite<F: Future<Output = ()>>(test: impl FnOnce(Bench) -> F) {
-    let folder = Folder::new();
-    let store = open(&folder).await;
-    tidied(test(embedded(&store)), store.close()).await;
-}
-
-async fn open(folder: &Folder) -> Store {
-    let store = Store::open(&format!("sqlite://{}", folder.0.join("rekindle.db").display()), 4).await.unwrap();
-    store.migrate().await.unwrap();
-    store
+async fn in_memory<F: Future<Output = ()>>(test: impl FnOnce(Bench) -> F) {
+    let queue = Arc::new(Embedded::new(Uuid::from_u128(1)));
+    test(Bench { queue, put: Box::new(|_| unreachable!("nothing goes past its publish")) }).await;
 }
 
 #[tokio::test]
-async fn items_of_a_consumer_that_vanished_come_again_when_their_time_is_up() {
-    let folder = Folder::new();
-    let store = open(&folder).await;
-    let test = async {
-        let bench = embedded(&store);
-        let sent = emails(3);
-        publish(&bench, &sent).await;
-        let mut vanished = consume(&bench, Channel::Email, 10).await;
-        take(&mut vanished, 3).await;
-        drop(vanished);
-        let mut next = consume(&bench, Channel::Email, 10).await;
-        assert_eq!(next.next(10, MOMENT).await.unwrap(), []);
-        let Store::Sqlite(pool) = &store else { unreachable!() };
-        let five_minutes_later = "UPDATE queue_items SET taken_until = taken_until - 300000";
-        sqlx::query(five_minutes_later).execute(pool).await.unwrap();
-        assert_eq!(set(&messages(&take(&mut next, 3).await)), ids(&sent));
-    };
-    tidied(test, store.close()).await;
-}
-
-#[tokio::test]
-async fn an_envelope_published_twice_is_there_once() {
-    let folder = Folder::new();
-    let store = open(&folder).await;
-    let test = async {
-        let bench = embedded(&store);
-        let sent = emails(2);
-        assert_eq!(set(&publish(&bench, &sent).await), ids(&sent));
-        assert_eq!(set(&publish(&bench, &sent).await), ids(&sent));
-        assert_eq!(bench.queue.depth(Channel::Email).await.unwrap(), 2);
-    };
-    tidied(test, store.close()).await;
+async fn what_nobody_took_is_given_up_in_order_and_once() {
+    let queue = Embedded::new(Uuid::from_u128(1));
+    let memory = queue.memory().unwrap();
+    let room = memory.room();
+    let mails = emails(3);
+    queue.publish(mails.clone()).await.unwrap();
+    queue.publish(vec![sms("hi")]).await.unwrap();
+    assert_eq!(room - memory.room(), 4);
+    let bench = Bench { queue: Arc::new(queue.clone()), put: Box::new(|_| unreachable!()) };
+    let mut consumer = consume(&bench, Channel::Email, 1).await;
+    assert_eq!(consumer.next(1, crate::support::MOMENT).await.unwrap()[0].envelopes, mails[..1]);
+    let left = memory.abandon();
+    assert_eq!(left[..2], mails[1..]);
+    assert_eq!(ids(&left).len(), 3);
+    assert!(memory.is_empty() && memory.abandon().is_empty());
 }

@@ -117,7 +117,7 @@ async fn a_text_is_deleted_after_thirty_days() {
     app.store.close().await;
     drop(app);
     hear(&shop, Clock::simulated(at("2024-05-02T12:00:00Z")), BATCH).await;
-    let rekindle::store::Store::Sqlite(pool) = shop.store().await.clone() else { unreachable!() };
+    let rekindle::store::Store::Sqlite { readers: pool, .. } = shop.store().await.clone() else { unreachable!() };
     let kept = async || -> i64 { sqlx::query_scalar("SELECT COUNT(*) FROM replies").fetch_one(&pool).await.unwrap() };
     shop.once("2024-06-01T11:59:00Z").await;
     assert_eq!(kept().await, 4);

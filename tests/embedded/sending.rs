@@ -91,7 +91,7 @@ async fn a_day_has_room_for_its_number_of_messages() {
 
 /// How many places of today are counted, by name.
 async fn counted(shop: &Shop) -> Vec<(String, i64)> {
-    let rekindle::store::Store::Sqlite(pool) = shop.store().await else { unreachable!() };
+    let rekindle::store::Store::Sqlite { readers: pool, .. } = shop.store().await else { unreachable!() };
     sqlx::query_as("SELECT name, taken FROM paces ORDER BY name").fetch_all(pool).await.unwrap()
 }
 
@@ -208,7 +208,7 @@ async fn a_server_that_wants_another_password_rests_and_no_attempt_is_spent() {
     for row in shop.ledger().await {
         assert_eq!((row.state.as_str(), row.reason.as_deref()), ("planned", None));
     }
-    let rekindle::store::Store::Sqlite(pool) = shop.store().await else { unreachable!() };
+    let rekindle::store::Store::Sqlite { readers: pool, .. } = shop.store().await else { unreachable!() };
     let spent: i64 = sqlx::query_scalar("SELECT SUM(retries) FROM messages").fetch_one(pool).await.unwrap();
     assert_eq!(spent, 0);
     let expected = ("smtp".to_owned(), "open".to_owned(), "RCPT: 530 5.7.0 authentication required".to_owned());

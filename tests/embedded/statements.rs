@@ -13,7 +13,7 @@ use crate::support::shop::{PLAIN, Shop, Size};
 #[tokio::test]
 async fn every_statement_prepares_on_sqlite() {
     let shop = Shop::new(&Size::default(), PLAIN);
-    let Store::Sqlite(pool) = shop.store().await else { unreachable!() };
+    let Store::Sqlite { readers: pool, .. } = shop.store().await else { unreachable!() };
     let mut refused = Vec::new();
     for statement in statements(Dialect::Sqlite) {
         match pool.prepare(AssertSqlSafe(statement.sql.clone()).into_sql_str()).await {
@@ -31,7 +31,7 @@ async fn every_statement_prepares_on_sqlite() {
 #[tokio::test]
 async fn who_is_at_risk_is_found_by_indexes() {
     let shop = Shop::new(&Size::default(), PLAIN);
-    let Store::Sqlite(pool) = shop.store().await else { unreachable!() };
+    let Store::Sqlite { readers: pool, .. } = shop.store().await else { unreachable!() };
     let asked = |name: &str| name.contains("HISTORIES") || (name.contains("at_risk") && name.contains("Base"));
     let statements: Vec<_> = statements(Dialect::Sqlite).into_iter().filter(|found| asked(&found.name)).collect();
     assert!(statements.len() > 20);
@@ -48,15 +48,17 @@ async fn who_is_at_risk_is_found_by_indexes() {
 fn every_store_file_with_statements_is_in_the_list() {
     let listed: BTreeSet<String> = all_statements().into_iter().map(|(file, ..)| file.to_owned()).collect();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
-    let files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let of = |folder: PathBuf| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<PathBuf> = of(folder.clone()).chain(of(folder.join("ledger"))).collect();
     let mut with_statements = BTreeSet::new();
     for file in files.into_iter().filter(|file| file.is_file()) {
         // With what stands in a folder of its own.
         let parts = std::fs::read_dir(file.with_extension("")).into_iter().flatten().map(|part| part.unwrap().path());
         let text: String =
             std::iter::once(file.clone()).chain(parts).map(|part| std::fs::read_to_string(part).unwrap()).collect();
-        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
-        if name != "mod" && text.contains("statements! {") {
+        let name = file.strip_prefix(&folder).unwrap().with_extension("").to_string_lossy().into_owned();
+        let name = name.trim_start_matches("ledger/mod").to_owned();
+        if !name.is_empty() && name != "mod" && text.contains("statements! {") {
             with_statements.insert(name.clone());
         }
         // A text that stands in the call itself is in no list. mod.rs asks the migrator's own table.

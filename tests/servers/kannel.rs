@@ -109,7 +109,7 @@ async fn take(State(hooks): State<Arc<Hooks>>, request: Request) -> (StatusCode,
 }
 
 async fn suppressed(store: &Store) -> Vec<(String, String, String)> {
-    let Store::Sqlite(pool) = store else { unreachable!() };
+    let Store::Sqlite { readers: pool, .. } = store else { unreachable!() };
     sqlx::query_as("SELECT address, purpose, reason FROM suppressions").fetch_all(pool).await.unwrap()
 }
 

@@ -13,6 +13,8 @@ mod attackers_contract;
 mod audience_contract;
 #[path = "../contract/bounces.rs"]
 mod bounces_contract;
+#[path = "../contract/broker.rs"]
+mod broker_contract;
 #[path = "../contract/changes.rs"]
 mod changes_contract;
 #[path = "../contract/days.rs"]
@@ -58,7 +60,6 @@ mod postfix;
 mod processes;
 mod proxy;
 mod query_plans;
-mod queue_postgres;
 mod queue_rabbitmq;
 mod queue_rabbitmq_failures;
 mod statements;

@@ -206,7 +206,7 @@ async fn a_store_that_is_older_than_the_queue_pauses_everything() {
         // A dispatch of which the store knows nothing.
         let queue = app.queue().await.unwrap();
         let envelope = crate::support::sms("Hello");
-        assert_eq!(queue.publish(std::slice::from_ref(&envelope)).await.unwrap(), [envelope.message]);
+        assert_eq!(queue.publish(vec![envelope.clone()]).await.unwrap(), [envelope.message]);
         queue.close().await;
         app.store.close().await;
         // A sender sees it.

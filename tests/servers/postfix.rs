@@ -2,7 +2,7 @@
 //! the ways of encryption.
 
 use rekindle::import::Kind;
-use rekindle::store::{Store, claims};
+use rekindle::store::{Store, attempts};
 
 use crate::support::postfix::Postfix;
 use crate::support::shop::{PLAIN, Shop, Size};
@@ -45,11 +45,11 @@ async fn each_answer_has_its_fate() {
     let shop = shop(&format!("{{ host: 127.0.0.1, port: {} }}", postfix.port), &members).await;
     shop.once("2024-05-02T10:00:00Z").await;
     let ledger = shop.ledger().await;
-    let Store::Sqlite(pool) = shop.store().await else { unreachable!() };
+    let Store::Sqlite { readers: pool, .. } = shop.store().await else { unreachable!() };
     for (name, _, state, reason, words, suppressed) in FATES {
         let row = ledger.iter().find(|row| row.member == *name).unwrap();
         let mut tx = shop.store().await.read().await.unwrap();
-        let attempts = claims::attempts(&mut tx, row.id).await.unwrap();
+        let attempts = attempts::of_message(&mut tx, row.id).await.unwrap();
         tx.commit().await.unwrap();
         let reply = attempts[0].reply.clone().unwrap_or_default();
         assert_eq!((row.state.as_str(), row.reason.as_deref().unwrap_or("-")), (*state, *reason), "{name}: {reply}");

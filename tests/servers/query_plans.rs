@@ -5,7 +5,8 @@ use rekindle::domain::campaign::Campaign;
 use rekindle::domain::lifetime::{Lifetimes, Model};
 use rekindle::domain::occasion::{Bind, Rows};
 use rekindle::settings::Settings;
-use rekindle::store::{Dialect, Store, Tx, members, messages, occasions};
+use rekindle::store::ledger::dispatch;
+use rekindle::store::{Database as Connected, Dialect, Store, members, occasions};
 use rekindle::triggers;
 use sqlx::{AssertSqlSafe, Row};
 
@@ -102,7 +103,7 @@ const WAITING: &[&str] = &[
     "INSERT INTO messages (id, member_id, campaign, occasion, step, slot, priority, turn, state, first_due_at, due_at, next_at) \
      SELECT gen_random_uuid(), 1, CASE WHEN n <= 30000 THEN 'held' ELSE 'free' END, 'o' || n, 'main', 'main', 0, 0, 'planned', n, n, n \
      FROM generate_series(1, 30010) n",
-    "INSERT INTO planned (message_id, next_at, priority, due_at, campaign, turn, member) \
+    "INSERT INTO pending (message_id, next_at, priority, due_at, campaign, turn, member) \
      SELECT id, next_at, 0, due_at, campaign, 0, 'm1' FROM messages",
     "ANALYZE",
 ];
@@ -119,9 +120,8 @@ async fn what_is_held_is_walked_over_once() {
         // What a look takes, how many it parks, and how many rows of `planned` it reads.
         let look = async || {
             let mut tx = store.begin().await.unwrap();
-            let (taken, parked) =
-                messages::take_planned(&mut tx, at("2024-05-02T10:00:00Z"), None, &[], 500).await.unwrap();
-            let Tx::Postgres(connection) = &mut tx else { unreachable!() };
+            let (taken, parked) = dispatch::take(&mut tx, at("2024-05-02T10:00:00Z"), None, &[], 500).await.unwrap();
+            let Connected::Postgres(connection) = &mut tx.database else { unreachable!() };
             let sql = "SELECT CAST(seq_tup_read + COALESCE(idx_tup_fetch, 0) AS BIGINT) FROM pg_stat_xact_user_tables \
                 WHERE relname = 'planned'";
             let read: i64 = sqlx::query_scalar(sql).fetch_one(&mut **connection).await.unwrap();
@@ -149,12 +149,12 @@ async fn what_is_held_is_walked_over_once() {
         assert_eq!((one, other), (500, 500));
         first.commit().await.unwrap();
         second.commit().await.unwrap();
-        let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM planned").fetch_one(pool).await.unwrap();
+        let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM pending").fetch_one(pool).await.unwrap();
         assert_eq!(left, 30_010, "nothing is forgotten");
         let mut left = 30_010_i64;
         for _ in 0..5 {
             look().await.3.commit().await.unwrap();
-            left = sqlx::query_scalar("SELECT COUNT(*) FROM planned WHERE parked").fetch_one(pool).await.unwrap();
+            left = sqlx::query_scalar("SELECT COUNT(*) FROM pending WHERE parked").fetch_one(pool).await.unwrap();
         }
         assert_eq!(left, 0, "all are in the order again");
     };

@@ -8,11 +8,13 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use rekindle::queue::Queue;
 use rekindle::queue::rabbitmq::RabbitMq;
 
+use crate::broker_contract::broker_contract;
 use crate::queue_contract::{Bench, queue_contract};
 pub use crate::support::rabbitmq::{Prefix, direct, with_prefix};
 use crate::support::tidied;
 
 queue_contract!(on_rabbitmq);
+broker_contract!(on_rabbitmq);
 
 async fn on_rabbitmq<F: Future<Output = ()>>(test: impl FnOnce(Bench) -> F) {
     let prefix = Prefix::new();

@@ -63,13 +63,13 @@ fn authority(url: &str) -> &str {
 async fn publishing_goes_on_after_its_connection_was_cut() {
     through_a_proxy(Limits::default(), async |bench| {
         let first = emails(10);
-        assert_eq!(set(&bench.queue.publish(&first).await.unwrap()), ids(&first));
+        assert_eq!(set(&bench.queue.publish(first.clone()).await.unwrap()), ids(&first));
         bench.proxy.cut();
         // The first call may not know yet; then it fails. No call says less or more than the truth.
         let second = emails(10);
-        let confirmed = bench.queue.publish(&second).await.unwrap_or_default();
+        let confirmed = bench.queue.publish(second.clone()).await.unwrap_or_default();
         let again: Vec<_> = second.iter().filter(|e| !confirmed.contains(&e.message)).cloned().collect();
-        until(true, async || bench.queue.publish(&again).await.is_ok_and(|ids| ids.len() == again.len())).await;
+        until(true, async || bench.queue.publish(again.clone()).await.is_ok_and(|ids| ids.len() == again.len())).await;
         let mut consumer = bench.queue.consume(Channel::Email, 100).await.unwrap();
         let mut came = std::collections::BTreeSet::new();
         while came.len() < 20 {
@@ -85,10 +85,10 @@ async fn a_cut_in_the_middle_of_a_batch_confirms_only_what_arrived() {
     through_a_proxy(Limits::default(), async |bench| {
         let html = "سلام سارا. ".repeat(400);
         let sent: Vec<_> = (0..3_000).map(|_| email(&html)).collect();
-        bench.queue.publish(&sent[..1]).await.unwrap();
+        bench.queue.publish(sent[..1].to_vec()).await.unwrap();
         // Far more than may be in flight at once, and far less than all.
         bench.proxy.cut_after(6_000_000);
-        let confirmed = set(&bench.queue.publish(&sent).await.unwrap());
+        let confirmed = set(&bench.queue.publish(sent.clone()).await.unwrap());
         assert!(!confirmed.is_empty() && confirmed.len() < sent.len(), "{} were confirmed", confirmed.len());
         let watcher = RabbitMq::connect(&bench.prefix.url()).await.unwrap();
         let mut consumer = watcher.consume(Channel::Email, 500).await.unwrap();
@@ -108,8 +108,9 @@ async fn a_cut_in_the_middle_of_a_batch_confirms_only_what_arrived() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_that_was_cut_off_fails_and_the_next_gets_what_was_unsettled() {
     through_a_proxy(Limits::default(), async |bench| {
-        let sent = emails(6);
-        bench.queue.publish(&sent).await.unwrap();
+        for mail in emails(6) {
+            bench.queue.publish(vec![mail]).await.unwrap();
+        }
         let mut consumer = bench.queue.consume(Channel::Email, 10).await.unwrap();
         let came = take(&mut consumer, 6).await;
         consumer.settle(came[..2].iter().map(|d| (d.tag, Settle::Acknowledge)).collect()).await.unwrap();
@@ -133,15 +134,15 @@ async fn a_consumer_that_was_cut_off_fails_and_the_next_gets_what_was_unsettled(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_no_queue_takes_is_not_confirmed_and_the_next_call_mends_it() {
     through_a_proxy(Limits::default(), async |bench| {
-        assert_eq!(bench.queue.publish(&emails(2)).await.unwrap().len(), 2);
+        assert_eq!(bench.queue.publish(emails(2)).await.unwrap().len(), 2);
         let direct = direct().await;
         bench.prefix.delete_queue("email", &direct).await;
         assert_eq!(bench.queue.depth(Channel::Email).await.unwrap(), 0);
         // The broker acknowledges what it returns. In one batch with what does arrive, only that counts.
         let (lost, arrived) = (emails(40), (0..40).map(|_| sms("سلام")).collect::<Vec<_>>());
         let mixed: Vec<_> = lost.iter().zip(&arrived).flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
-        assert_eq!(set(&bench.queue.publish(&mixed).await.unwrap()), ids(&arrived));
-        assert_eq!(set(&bench.queue.publish(&lost).await.unwrap()), ids(&lost));
+        assert_eq!(set(&bench.queue.publish(mixed.clone()).await.unwrap()), ids(&arrived));
+        assert_eq!(set(&bench.queue.publish(lost.clone()).await.unwrap()), ids(&lost));
         let mut consumer = bench.queue.consume(Channel::Email, 100).await.unwrap();
         assert_eq!(set(&messages(&take(&mut consumer, 40).await)), ids(&lost));
         direct.close(200, "done".into()).await.unwrap();
@@ -152,12 +153,12 @@ async fn what_no_queue_takes_is_not_confirmed_and_the_next_call_mends_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_its_exchange_nothing_is_confirmed_and_the_next_call_mends_it() {
     through_a_proxy(Limits::default(), async |bench| {
-        bench.queue.publish(&emails(1)).await.unwrap();
+        bench.queue.publish(emails(1)).await.unwrap();
         bench.prefix.remove().await;
         let sent = emails(5);
-        let error = complaint(bench.queue.publish(&sent).await);
+        let error = complaint(bench.queue.publish(sent.clone()).await);
         assert!(error.contains("no exchange"), "{error}");
-        assert_eq!(set(&bench.queue.publish(&sent).await.unwrap()), ids(&sent));
+        assert_eq!(set(&bench.queue.publish(sent.clone()).await.unwrap()), ids(&sent));
     })
     .await;
 }
@@ -172,7 +173,7 @@ async fn a_consumer_whose_queue_is_deleted_fails_and_the_next_declares_it() {
         assert!(error.contains("it stopped sending from"), "{error}");
         let mut next = bench.queue.consume(Channel::Email, 10).await.unwrap();
         let sent = emails(3);
-        assert_eq!(set(&bench.queue.publish(&sent).await.unwrap()), ids(&sent));
+        assert_eq!(set(&bench.queue.publish(sent.clone()).await.unwrap()), ids(&sent));
         assert_eq!(set(&messages(&take(&mut next, 3).await)), ids(&sent));
         direct.close(200, "done".into()).await.unwrap();
     })
@@ -182,15 +183,15 @@ async fn a_consumer_whose_queue_is_deleted_fails_and_the_next_declares_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_falls_silent_is_given_up() {
     through_a_proxy(LIMITS, async |bench| {
-        bench.queue.publish(&emails(1)).await.unwrap();
+        bench.queue.publish(emails(1)).await.unwrap();
         bench.proxy.freeze();
         let sent = emails(5);
         let start = tokio::time::Instant::now();
-        let error = complaint(bench.queue.publish(&sent).await);
+        let error = complaint(bench.queue.publish(sent.clone()).await);
         assert!(error.contains("did not answer within 400ms"), "{error}");
         assert!(start.elapsed() < DEADLINE / 10);
         bench.proxy.mend();
-        assert_eq!(set(&bench.queue.publish(&sent).await.unwrap()), ids(&sent));
+        assert_eq!(set(&bench.queue.publish(sent.clone()).await.unwrap()), ids(&sent));
     })
     .await;
 }
@@ -215,22 +216,24 @@ async fn a_broker_that_accepts_and_says_nothing_is_called_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_blocks_publishers_is_not_pressed() {
     through_a_proxy(LIMITS, async |bench| {
-        bench.queue.publish(&emails(1)).await.unwrap();
+        bench.queue.publish(emails(1)).await.unwrap();
         // Connection.Blocked, as with a disk alarm, and later Connection.Unblocked.
         bench.proxy.inject(b"\x01\0\0\0\0\0\x09\0\x0a\0\x3c\x04disk\xce");
         let sent = emails(5);
         until(true, async || {
-            let error = bench.queue.publish(&sent).await.err().map(|error| error.to_string());
+            let error = bench.queue.publish(sent.clone()).await.err().map(|error| error.to_string());
             error.is_some_and(|error| error.contains("for want of disk space or memory"))
         })
         .await;
         // Known to be blocked, it is not tried at all.
         let start = tokio::time::Instant::now();
-        assert!(bench.queue.publish(&sent).await.is_err());
+        assert!(bench.queue.publish(sent.clone()).await.is_err());
         assert!(start.elapsed() < LIMITS.confirm / 2);
         bench.proxy.inject(b"\x01\0\0\0\0\0\x04\0\x0a\0\x3d\xce");
-        until(true, async || bench.queue.publish(&sent).await.is_ok_and(|confirmed| set(&confirmed) == ids(&sent)))
-            .await;
+        until(true, async || {
+            bench.queue.publish(sent.clone()).await.is_ok_and(|confirmed| set(&confirmed) == ids(&sent))
+        })
+        .await;
     })
     .await;
 }
@@ -238,11 +241,11 @@ async fn a_broker_that_blocks_publishers_is_not_pressed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_restarts_is_waited_for() {
     through_a_proxy(Limits::default(), async |bench| {
-        bench.queue.publish(&emails(1)).await.unwrap();
+        bench.queue.publish(emails(1)).await.unwrap();
         bench.proxy.refuse();
-        until(true, async || bench.queue.publish(&emails(1)).await.is_err()).await;
+        until(true, async || bench.queue.publish(emails(1)).await.is_err()).await;
         let sent = emails(3);
-        let (published, ()) = tokio::join!(bench.queue.publish(&sent), async { bench.proxy.mend() });
+        let (published, ()) = tokio::join!(bench.queue.publish(sent.clone()), async { bench.proxy.mend() });
         assert_eq!(set(&published.unwrap()), ids(&sent));
     })
     .await;

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use rekindle::domain::message::{Content, ENVELOPE_VERSION, Envelope, Purpose};
+use rekindle::domain::message::{Content, Envelope, Purpose};
 use rekindle::store::Store;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use uuid::Uuid;
@@ -177,15 +177,8 @@ pub fn sms(text: &str) -> Envelope {
 pub fn envelope(content: Content) -> Envelope {
     let to = if matches!(content, Content::Email { .. }) { "sara@example.com" } else { "+989121234567" };
     Envelope {
-        v: ENVELOPE_VERSION,
-        message: Uuid::now_v7(),
-        dispatch_no: 1,
         campaign: "birthday-gift".to_owned(),
-        purpose: Purpose::Marketing,
-        to: to.to_owned(),
         at: 1_790_000_000_000,
-        meant_for: None,
-        only: None,
-        content,
+        ..Envelope::new(Uuid::now_v7(), Purpose::Marketing, to, content)
     }
 }

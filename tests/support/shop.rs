@@ -218,12 +218,12 @@ impl Shop {
 
     /// Nothing is under way, and `planned` lists exactly the messages that are planned.
     async fn assert_settled(&self, store: &Store) {
-        let sql = "SELECT (SELECT COUNT(*) FROM under_way) + (SELECT COUNT(*) FROM messages WHERE state = 'queued'), \
+        let sql = "SELECT (SELECT COUNT(*) FROM pending WHERE dispatch_no IS NOT NULL) + (SELECT COUNT(*) FROM messages WHERE state = 'queued'), \
             (SELECT COUNT(*) FROM messages m WHERE m.state = 'planned' AND NOT EXISTS \
-            (SELECT 1 FROM planned p WHERE p.message_id = m.id AND p.next_at = m.next_at)), \
-            (SELECT COUNT(*) FROM planned p JOIN messages m ON m.id = p.message_id WHERE m.state <> 'planned')";
+            (SELECT 1 FROM pending p WHERE p.message_id = m.id AND p.dispatch_no IS NULL AND p.next_at = m.next_at)), \
+            (SELECT COUNT(*) FROM pending p JOIN messages m ON m.id = p.message_id WHERE p.dispatch_no IS NULL AND m.state <> 'planned')";
         let found: (i64, i64, i64) = match store {
-            Store::Sqlite(pool) => sqlx::query_as(sql).fetch_one(pool).await.unwrap(),
+            Store::Sqlite { readers: pool, .. } => sqlx::query_as(sql).fetch_one(pool).await.unwrap(),
             Store::Postgres(pool) => sqlx::query_as(sql).fetch_one(pool).await.unwrap(),
         };
         assert_eq!(found, (0, 0, 0), "(under way, planned but not listed, listed but not planned)");

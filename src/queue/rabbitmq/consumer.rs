@@ -10,7 +10,6 @@ use futures_util::{FutureExt, StreamExt};
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel as Line, message};
-use uuid::Uuid;
 
 use super::broker::Broker;
 use crate::domain::message::Channel;
@@ -48,7 +47,7 @@ pub(super) struct BrokerConsumer {
 impl BrokerConsumer {
     async fn gather(&mut self, limit: usize, wait: Duration) -> Result<(), QueueError> {
         let mut timer = std::pin::pin!(tokio::time::sleep(wait));
-        while self.batch.len() < limit {
+        while self.batch.iter().map(|delivery| delivery.envelopes.len()).sum::<usize>() < limit {
             let arrived = if self.batch.is_empty() {
                 tokio::select! {
                     biased;
@@ -75,21 +74,25 @@ impl BrokerConsumer {
 
     async fn unpack(&mut self, delivery: message::Delivery) -> Result<(), QueueError> {
         let tag = delivery.delivery_tag;
-        match payload::decode(&delivery.data) {
-            Ok(envelope) => {
-                self.unsettled.insert(tag);
-                self.batch.push(Delivery { tag: Tag::Broker(tag), envelope });
-                Ok(())
-            }
-            Err(reason) => {
-                // What a stranger published may hold anything: only an id is quoted.
-                let id = delivery.properties.message_id().as_ref().and_then(|id| Uuid::parse_str(id.as_str()).ok());
-                let id = id.map_or_else(|| "none".to_owned(), |id| id.to_string());
-                tracing::warn!(message.id = id, channel = %self.channel, %reason, "set a message of the queue aside");
-                let rejected = self.line.basic_reject(tag, BasicRejectOptions { requeue: false });
-                self.broker.within(rejected).await?.map_err(|error| self.broker.failed(&error))
+        let read = payload::decode(&delivery.data).unwrap_or_else(|reason| vec![Err(reason)]);
+        let (mut envelopes, mut then) = (Vec::with_capacity(read.len()), Settle::Acknowledge);
+        for envelope in read {
+            match envelope {
+                Ok(envelope) => envelopes.push(envelope),
+                // What a stranger published may hold anything: nothing of it is quoted. The others of the delivery go on.
+                Err(reason) => {
+                    tracing::warn!(channel = %self.channel, %reason, "set a delivery of the queue aside");
+                    then = Settle::SetAside;
+                }
             }
         }
+        if envelopes.is_empty() {
+            let rejected = self.line.basic_reject(tag, BasicRejectOptions { requeue: false });
+            return self.broker.within(rejected).await?.map_err(|error| self.broker.failed(&error));
+        }
+        self.unsettled.insert(tag);
+        self.batch.push(Delivery { tag: Tag::Broker(tag), envelopes, then });
+        Ok(())
     }
 
     /// Tells the broker, in as few frames as is safe: none of them is answered.
@@ -108,6 +111,7 @@ impl BrokerConsumer {
                 Settle::GiveBack => {
                     self.line.basic_nack(*tag, BasicNackOptions { multiple: false, requeue: true }).await
                 }
+                Settle::SetAside => self.line.basic_reject(*tag, BasicRejectOptions { requeue: false }).await,
             }
         }))
         .await?;
@@ -119,8 +123,7 @@ impl Consumer for BrokerConsumer {
     fn next(&mut self, limit: usize, wait: Duration) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>> {
         Box::pin(async move {
             self.gather(limit, wait).await?;
-            let given = self.batch.len().min(limit);
-            Ok(self.batch.drain(..given).collect())
+            Ok(std::mem::take(&mut self.batch))
         })
     }
 

@@ -85,9 +85,9 @@ impl RabbitMq {
 }
 
 impl Queue for RabbitMq {
-    fn publish<'a>(&'a self, envelopes: &'a [Envelope]) -> BoxFuture<'a, Result<Vec<Uuid>, QueueError>> {
+    fn publish(&self, envelopes: Vec<Envelope>) -> BoxFuture<'_, Result<Vec<Uuid>, QueueError>> {
         // One call at a time: a returned message is told from the confirms of its own batch only.
-        Box::pin(async move { self.publisher.lock().await.publish(envelopes).await })
+        Box::pin(async move { self.publisher.lock().await.publish(&envelopes).await })
     }
 
     fn consume(&self, channel: Channel, prefetch: u16) -> BoxFuture<'_, Result<Box<dyn Consumer>, QueueError>> {

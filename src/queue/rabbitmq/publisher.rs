@@ -12,12 +12,17 @@ use uuid::Uuid;
 
 use super::broker::{self, Broker};
 use super::link::Link;
-use crate::domain::message::Envelope;
-use crate::queue::{QueueError, payload};
+use crate::domain::message::{Channel, Envelope};
+use crate::queue::QueueError;
+use crate::queue::payload::Bundle;
 
-/// How many envelopes are on their way at once. Waiting for each confirm by itself would cost a
-/// disk write of the broker per message.
-const IN_FLIGHT: usize = 500;
+/// How many deliveries are on their way at once. Waiting for each confirm by itself would cost a
+/// disk write of the broker for each.
+const IN_FLIGHT: usize = 100;
+
+/// How many messages one delivery carries at most, and about how many bytes.
+const BUNDLE: usize = 32;
+const BUNDLE_BYTES: usize = 512 * 1024;
 
 /// `delivery_mode` of a message that survives a restart of the broker.
 const PERSISTENT: u8 = 2;
@@ -36,10 +41,11 @@ pub(super) struct Publisher {
 /// What the broker said about a batch.
 #[derive(Default)]
 struct Answers {
-    acknowledged: Vec<Uuid>,
+    /// Positions of the bundles that it has.
+    acknowledged: Vec<usize>,
     refused: usize,
-    /// Message ids of what no queue wanted. The broker acknowledges these too.
-    returned: HashSet<Uuid>,
+    /// Positions of what no queue wanted. The broker acknowledges these too.
+    returned: HashSet<usize>,
     unroutable: usize,
     failure: Option<String>,
 }
@@ -63,8 +69,9 @@ impl Publisher {
             Some(line) if line.status().connected() => line,
             _ => self.open().await?,
         };
-        let mut answers = self.send(&line, envelopes).await;
-        answers.acknowledged.retain(|id| !answers.returned.contains(id));
+        let bundles = bundles(envelopes);
+        let mut answers = self.send(&line, &bundles).await;
+        answers.acknowledged.retain(|bundle| !answers.returned.contains(bundle));
         if answers.failure.is_none() && answers.unroutable == 0 {
             self.line = Some(line);
         }
@@ -75,7 +82,7 @@ impl Publisher {
             Some(reason) if acknowledged.is_empty() => return Err(self.broker.unavailable(reason)),
             None if refused == 0 && unroutable == 0 => {}
             failure => {
-                let unanswered = envelopes.len().saturating_sub(acknowledged.len() + refused + unroutable);
+                let unanswered = bundles.len().saturating_sub(acknowledged.len() + refused + unroutable);
                 let reason = failure.unwrap_or_else(|| match unroutable {
                     0 => "the broker refused some".to_owned(),
                     _ => "a queue was missing; the next call declares it".to_owned(),
@@ -84,7 +91,7 @@ impl Publisher {
                 tracing::warn!(confirmed, refused, unroutable, unanswered, reason, "a batch was published in part");
             }
         }
-        Ok(acknowledged)
+        Ok(acknowledged.iter().flat_map(|bundle| &bundles[*bundle].ids).copied().collect())
     }
 
     pub(super) async fn close(&mut self) {
@@ -101,20 +108,20 @@ impl Publisher {
         Ok(line)
     }
 
-    async fn send(&mut self, line: &Line, envelopes: &[Envelope]) -> Answers {
+    async fn send(&mut self, line: &Line, bundles: &[Bundled]) -> Answers {
         let limit = self.broker.limits.confirm;
         let mut answers = Answers::default();
-        let mut waiting = envelopes.iter();
+        let mut waiting = bundles.iter().enumerate();
         let mut in_flight = FuturesUnordered::new();
         loop {
             while answers.failure.is_none() && in_flight.len() < IN_FLIGHT {
-                let Some(envelope) = waiting.next() else { break };
-                in_flight.push(hand_over(&self.broker, line, envelope));
+                let Some((position, bundle)) = waiting.next() else { break };
+                in_flight.push(hand_over(&self.broker, line, position, bundle));
             }
             // The limit starts again with each answer: a slow broker is not a dead one.
             match tokio::time::timeout(limit, in_flight.next()).await {
                 Ok(None) => return answers,
-                Ok(Some((id, Ok(confirmation)))) => answers.take(id, confirmation),
+                Ok(Some((position, Ok(confirmation)))) => answers.take(position, confirmation),
                 // The others are still heard: some were answered before the connection broke.
                 Ok(Some((_, Err(error)))) => {
                     // What the broker itself says is the cause; the client's errors follow from it.
@@ -137,10 +144,10 @@ impl Publisher {
 }
 
 impl Answers {
-    fn take(&mut self, id: Uuid, confirmation: Confirmation) {
+    fn take(&mut self, position: usize, confirmation: Confirmation) {
         let returned = match confirmation {
             Confirmation::Ack(returned) => {
-                self.acknowledged.push(id);
+                self.acknowledged.push(position);
                 returned
             }
             Confirmation::Nack(returned) => {
@@ -152,21 +159,51 @@ impl Answers {
         // The client hangs a return on whichever confirm comes next: its own id tells whose it is.
         if let Some(returned) = returned {
             self.unroutable += 1;
-            self.returned.extend(message_id(&returned));
+            self.returned.extend(position_of(&returned));
         }
     }
 }
 
-fn message_id(returned: &BasicReturnMessage) -> Option<Uuid> {
-    returned.properties.message_id().as_ref().and_then(|id| Uuid::parse_str(id.as_str()).ok())
+/// What one dispatch made for one queue, in one delivery.
+struct Bundled {
+    channel: Channel,
+    ids: Vec<Uuid>,
+    bytes: Vec<u8>,
 }
 
-async fn hand_over(broker: &Broker, line: &Line, envelope: &Envelope) -> (Uuid, lapin::Result<Confirmation>) {
-    let bytes = payload::encode(envelope);
+/// Envelopes in as few deliveries as may be.
+fn bundles(envelopes: &[Envelope]) -> Vec<Bundled> {
+    let mut bundled = Vec::new();
+    for channel in Channel::ALL.iter().copied() {
+        let (mut bundle, mut ids) = (Bundle::default(), Vec::new());
+        let mut own = envelopes.iter().filter(|envelope| envelope.channel() == channel).peekable();
+        while let Some(envelope) = own.next() {
+            bundle.push(envelope);
+            ids.push(envelope.message);
+            if bundle.count() >= BUNDLE || bundle.length() >= BUNDLE_BYTES || own.peek().is_none() {
+                let (ids, bytes) = (std::mem::take(&mut ids), std::mem::take(&mut bundle).into_bytes());
+                bundled.push(Bundled { channel, ids, bytes });
+            }
+        }
+    }
+    bundled
+}
+
+fn position_of(returned: &BasicReturnMessage) -> Option<usize> {
+    returned.properties.message_id().as_ref().and_then(|id| id.as_str().parse().ok())
+}
+
+async fn hand_over(
+    broker: &Broker,
+    line: &Line,
+    position: usize,
+    bundle: &Bundled,
+) -> (usize, lapin::Result<Confirmation>) {
     let properties =
-        BasicProperties::default().with_delivery_mode(PERSISTENT).with_message_id(envelope.message.to_string().into());
+        BasicProperties::default().with_delivery_mode(PERSISTENT).with_message_id(position.to_string().into());
     let mandatory = BasicPublishOptions { mandatory: true, ..Default::default() };
-    let key = broker.queue(envelope.channel());
-    let confirmed = async { line.basic_publish(broker.exchange(), key, mandatory, &bytes, properties).await?.await };
-    (envelope.message, confirmed.await)
+    let key = broker.queue(bundle.channel);
+    let confirmed =
+        async { line.basic_publish(broker.exchange(), key, mandatory, &bundle.bytes, properties).await?.await };
+    (position, confirmed.await)
 }

@@ -96,17 +96,15 @@ fn pause(seconds: u64) -> Outcome {
 
 fn envelope(n: u128, to: &str) -> Envelope {
     Envelope {
-        v: 1,
         // Spread over all bits, as random ones are.
-        message: uuid::Uuid::from_u128(n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)),
-        dispatch_no: 1,
         at: 0,
         campaign: "c".to_owned(),
-        purpose: Purpose::Marketing,
-        to: to.to_owned(),
-        meant_for: None,
-        only: None,
-        content: Content::text("x"),
+        ..Envelope::new(
+            uuid::Uuid::from_u128(n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)),
+            Purpose::Marketing,
+            to,
+            Content::text("x"),
+        )
     }
 }
 

@@ -53,16 +53,14 @@ fn factory(base_url: &str) -> SmsFactory {
 
 fn envelope(content: Content) -> Envelope {
     Envelope {
-        v: 1,
-        message: "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
-        dispatch_no: 1,
         at: 1_767_225_600_000,
         campaign: "birthday-gift".to_owned(),
-        purpose: Purpose::Marketing,
-        to: "+989121234567".to_owned(),
-        meant_for: None,
-        only: None,
-        content,
+        ..Envelope::new(
+            "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
+            Purpose::Marketing,
+            "+989121234567",
+            content,
+        )
     }
 }
 

@@ -35,24 +35,22 @@ fn taken() -> Vec<Step> {
 
 fn envelope() -> Envelope {
     Envelope {
-        v: 1,
-        message: "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
-        dispatch_no: 1,
         at: 1_767_225_600_000,
         campaign: "birthday-gift".to_owned(),
-        purpose: Purpose::Marketing,
-        to: "sara@example.org".to_owned(),
-        meant_for: None,
-        only: None,
-        content: Content::Email {
-            from: "Shop <hello@example.com>".to_owned(),
-            to_name: String::new(),
-            return_path: None,
-            headers: Vec::new(),
-            subject: "Hi".to_owned(),
-            html: None,
-            text: ".one\n.\ntwo\n".to_owned(),
-        },
+        ..Envelope::new(
+            "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
+            Purpose::Marketing,
+            "sara@example.org",
+            Content::Email {
+                from: "Shop <hello@example.com>".to_owned(),
+                to_name: String::new(),
+                return_path: None,
+                headers: Vec::new(),
+                subject: "Hi".to_owned(),
+                html: None,
+                text: ".one\n.\ntwo\n".to_owned(),
+            },
+        )
     }
 }
 

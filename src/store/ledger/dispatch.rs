@@ -1,0 +1,192 @@
+//! `dispatch`: the dispatcher takes what is ready, and what policy sends is queued under the next dispatch number. What
+//! policy puts off stays planned; what it ends, ends ([`super::end`]).
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::plan::pend;
+use crate::domain::Instant;
+use crate::domain::message::{Channel, Reason, State};
+use crate::domain::policy::end_state;
+use crate::store::messages::{Message, StoredMessage, message_columns};
+use crate::store::{Dialect, JsonRows, Result, Texts, Tx, Uuids, execute, gifts, query, statements};
+
+statements! {
+    // What waits for a person is taken, too, to be put out of the way of the rest.
+    TAKE = concat!("SELECT ", message_columns!("m.state"), ", (p.campaign {in $2}) OR EXISTS (SELECT 1 FROM campaigns c \
+        WHERE c.name = p.campaign AND (c.paused OR c.held)) AS waits FROM pending p JOIN messages m ON m.id = p.message_id \
+        WHERE p.dispatch_no IS NULL AND NOT p.parked AND p.next_at <= $1 AND p.due_at < $4 AND NOT EXISTS (SELECT 1 FROM campaigns c \
+        WHERE c.name = p.campaign AND c.scanning IS NOT NULL) \
+        ORDER BY p.next_at, p.priority DESC, p.due_at, p.campaign, p.turn, p.member, p.message_id LIMIT $3 {skip_locked p}");
+    PARK = "UPDATE pending SET parked = TRUE WHERE message_id {in_uuid $1} AND dispatch_no IS NULL";
+    // For each campaign a look into the index, not a join: its planner takes what is parked for little.
+    GO_ON = "SELECT c.name FROM campaigns c WHERE NOT c.paused AND NOT c.held AND NOT (c.name {in $1}) \
+        AND (SELECT p.campaign FROM pending p WHERE p.dispatch_no IS NULL AND p.parked AND p.campaign = c.name \
+        ORDER BY p.next_at LIMIT 1) IS NOT NULL";
+    UNPARK = "UPDATE pending SET parked = FALSE WHERE message_id IN (SELECT p.message_id FROM pending p \
+        WHERE p.dispatch_no IS NULL AND p.parked AND p.campaign {in $1} ORDER BY p.campaign, p.next_at LIMIT $2 {skip_locked p})";
+    IN_INDEX_ORDER = "SELECT {off enable_sort}, {off enable_bitmapscan}";
+    DECIDE = "UPDATE messages SET state = r.state, reason = r.reason, next_at = COALESCE(r.next_at, messages.next_at), \
+        channel = COALESCE(r.channel, messages.channel), assigned_at = COALESCE(messages.assigned_at, r.assigned_at), \
+        arm = COALESCE(messages.arm, r.arm), run = COALESCE(messages.run, CASE WHEN r.arm IS NOT NULL THEN \
+        (SELECT c.run FROM campaigns c WHERE c.name = messages.campaign) END) \
+        FROM {rows $1: id UUID, state TEXT, reason TEXT, next_at BIGINT, channel TEXT, assigned_at BIGINT, arm TEXT} \
+        WHERE messages.id = r.id AND messages.state = 'planned'";
+    QUEUE = "UPDATE messages SET state = 'queued', channel = r.channel, reason = NULL, queued_at = $2, sent_at = NULL, \
+        assigned_at = COALESCE(messages.assigned_at, $2), arm = COALESCE(messages.arm, r.arm), \
+        run = COALESCE(messages.run, CASE WHEN r.arm IS NOT NULL THEN \
+        (SELECT c.run FROM campaigns c WHERE c.name = messages.campaign) END), locale = r.locale, domain = r.domain, segments = r.segments, \
+        dispatch_no = r.dispatch_no \
+        FROM {rows $1: id UUID, dispatch_no BIGINT, channel TEXT, arm TEXT, locale TEXT, domain TEXT, segments BIGINT} \
+        WHERE messages.id = r.id AND messages.state = 'planned'";
+    LEASE = "UPDATE pending SET dispatch_no = r.dispatch_no, batch = $2, lease_until = {now} + $3 \
+        FROM {rows $1: id UUID, dispatch_no BIGINT} WHERE message_id = r.id";
+    HOLD_BATCH = "INSERT INTO batches (id, lease_until) VALUES ($1, {now} + $2) \
+        ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until";
+    END_BATCH = "DELETE FROM batches WHERE id = $1";
+    LEAVE = "DELETE FROM pending WHERE message_id {in_uuid $1}";
+}
+
+/// What policy decided for a planned message that does not go to the queue.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Decided {
+    pub id: Uuid,
+    pub state: State,
+    pub reason: Option<Reason>,
+    /// Epoch milliseconds; absent: as it was.
+    pub next_at: Option<i64>,
+    /// The channel that policy chose, and when, where the message came to the question of its arm.
+    pub channel: Option<Channel>,
+    pub assigned_at: Option<i64>,
+    /// Of its campaign's experiment, where there is one.
+    pub arm: Option<&'static str>,
+}
+
+impl Decided {
+    /// Ended for a reason.
+    pub fn ended(id: Uuid, reason: Reason) -> Self {
+        let state = end_state(reason);
+        Self { id, state, reason: Some(reason), next_at: None, channel: None, assigned_at: None, arm: None }
+    }
+}
+
+/// A message on its way to the queue.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Queued {
+    pub id: Uuid,
+    /// The dispatch that begins: one more than the last one.
+    pub dispatch_no: i64,
+    /// What policy chose.
+    pub channel: Channel,
+    /// Of its campaign's experiment, where there is one.
+    pub arm: Option<&'static str>,
+    /// In which it is rendered.
+    pub locale: Option<String>,
+    /// Of the recipient's e-mail address, in lower case.
+    pub domain: Option<String>,
+    /// Of an SMS, as it is charged.
+    pub segments: Option<i64>,
+}
+
+/// One dispatch of a message: a late word about it says nothing about the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub struct Dispatch {
+    pub id: Uuid,
+    pub dispatch_no: i64,
+}
+
+/// Looks for messages that may go after as many pages of those that may not.
+const PARKED_AT_ONCE: usize = 20;
+
+/// What comes back at a time when a campaign goes on.
+const UNPARKED_AT_ONCE: i64 = 10_000;
+
+/// Takes up to `limit` messages that are ready at `now`, most urgent first, and were due before `due_before`;
+/// holds them until the transaction ends. Those of campaigns that are paused, held or `silent` are parked:
+/// they leave the dispatcher's order, so that nobody walks over them again, until their campaign goes on, which
+/// each look sees by itself. Gives those that were taken, and how many were parked.
+pub async fn take(
+    tx: &mut Tx,
+    now: Instant,
+    due_before: Option<Instant>,
+    silent: &[String],
+    limit: i64,
+) -> Result<(Vec<Message>, u64)> {
+    let silent = Texts(silent.to_vec());
+    let go_on: Vec<(String,)> = query!(fetch_all, (String,), tx, GO_ON, silent.clone())?;
+    if !go_on.is_empty() {
+        let names = Texts(go_on.into_iter().map(|(name,)| name).collect());
+        execute!(tx, UNPARK, names, UNPARKED_AT_ONCE)?;
+    }
+    if tx.dialect() == Dialect::Postgres {
+        // The index has the order. The planner, whose statistics lag behind a ledger in motion,
+        // would sort everything that is ready for the few that are taken.
+        query!(fetch_one, (String, String), tx, IN_INDEX_ORDER)?;
+    }
+    let due_before = due_before.map_or(i64::MAX, |at| at.timestamp_millis());
+    let (now, mut parked) = (now.timestamp_millis(), 0);
+    for _ in 0..PARKED_AT_ONCE {
+        let rows = query!(fetch_all, Taken, tx, TAKE, now, silent.clone(), limit, due_before)?;
+        let (wait, free): (Vec<Taken>, Vec<Taken>) = rows.into_iter().partition(|row| row.waits);
+        if !wait.is_empty() {
+            parked += execute!(tx, PARK, Uuids(wait.iter().map(|row| row.message.id()).collect()))?;
+        }
+        if !free.is_empty() || wait.is_empty() {
+            let free = free.into_iter().map(|row| row.message.into_message());
+            return Ok((free.collect::<Result<_>>()?, parked));
+        }
+    }
+    Ok((Vec::new(), parked))
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct Taken {
+    #[sqlx(flatten)]
+    message: StoredMessage,
+    /// Its campaign is paused, held or silent.
+    waits: bool,
+}
+
+/// Records decisions other than to send. The gifts of what ends are released.
+pub async fn decide(tx: &mut Tx, rows: &[Decided]) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    execute!(tx, DECIDE, JsonRows::of(rows)?)?;
+    let (waiting, ended): (Vec<&Decided>, Vec<&Decided>) = rows.iter().partition(|row| row.state == State::Planned);
+    pend(tx, waiting.into_iter().map(|row| row.id).collect()).await?;
+    leave(tx, ended.into_iter().map(|row| row.id).collect()).await
+}
+
+/// Ended messages are pending no more, and give back what nobody has seen of their gifts.
+pub(super) async fn leave(tx: &mut Tx, ended: Vec<Uuid>) -> Result<()> {
+    if !ended.is_empty() {
+        execute!(tx, LEAVE, Uuids(ended.clone()))?;
+        gifts::release(tx, ended).await?;
+    }
+    Ok(())
+}
+
+/// Marks messages as queued, for `lease` milliseconds, in a batch that its process holds for `unheard` milliseconds: as
+/// long as nobody else has heard of it, they go back when the process dies.
+pub async fn queue(tx: &mut Tx, rows: &[Queued], batch: Uuid, now: Instant, lease: i64, unheard: i64) -> Result<()> {
+    if !rows.is_empty() {
+        let json = JsonRows::of(rows)?;
+        execute!(tx, QUEUE, json.as_str(), now.timestamp_millis())?;
+        execute!(tx, LEASE, json.as_str(), batch, lease)?;
+        hold(tx, batch, unheard).await?;
+    }
+    Ok(())
+}
+
+/// A process says that it lives and has the batch, for `unheard` milliseconds.
+pub async fn hold(tx: &mut Tx, batch: Uuid, unheard: i64) -> Result<()> {
+    execute!(tx, HOLD_BATCH, batch, unheard)?;
+    Ok(())
+}
+
+/// The broker has the batch, or nobody holds anything of it any more.
+pub async fn confirm(tx: &mut Tx, batch: Uuid) -> Result<()> {
+    execute!(tx, END_BATCH, batch)?;
+    Ok(())
+}
