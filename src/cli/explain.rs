@@ -257,6 +257,7 @@ const fn because(reason: Reason) -> &'static str {
         Reason::OrderCancelled => "the order was cancelled or refunded, or is another member's by now",
         Reason::Collapsed => "an order close to it was thanked for, or will be, in its place",
         Reason::CampaignEnded => "the campaign is over or no longer configured",
+        Reason::ByHand => "somebody cancelled it",
         Reason::Restored => "the store was restored from a backup, and it may have gone out before",
         Reason::RenderFailed => "its template could not be rendered for this member",
         Reason::Unbuildable => "no message that can be sent could be made of it; nobody was asked to take it",

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::by_hand::ByHand;
 use super::output::{self, Format};
 use super::{CommandError, Result, Session, rfc3339};
 use crate::app::App;
@@ -16,7 +17,10 @@ use crate::store::{Tx, configuration, members};
 const PAGE: i64 = 5_000;
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Messages {
+    #[command(subcommand)]
+    pub(super) by_hand: Option<ByHand>,
     /// Only this campaign's.
     #[arg(long, value_name = "NAME")]
     campaign: Option<String>,
@@ -54,6 +58,9 @@ const TABLE: &[&str] = &["due (UTC)", "member", "campaign", "step", "channel", "
 
 impl Messages {
     pub(super) async fn execute(self, session: &Session) -> Result {
+        if let Some(command) = self.by_hand {
+            return command.execute(session).await;
+        }
         let app = session.open().await?;
         let filter = Filter { campaign: self.campaign, member: self.member, state: self.state };
         // A table for people has an end; programs get everything.

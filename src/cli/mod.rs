@@ -17,6 +17,7 @@ use crate::settings::{Settings, SettingsError, environment};
 use crate::store::StoreError;
 
 mod bounces;
+mod by_hand;
 mod campaigns;
 mod check;
 mod demo;
@@ -229,7 +230,7 @@ impl Command {
                 | Self::Plan(_)
                 | Self::Explain(_)
                 | Self::Preview(_)
-                | Self::Messages(_)
+                | Self::Messages(messages::Messages { by_hand: None, .. })
                 | Self::Export(_)
                 | Self::Members(members::Members::Show { .. })
                 | Self::Status

@@ -93,7 +93,9 @@ impl State {
             Bounced => matches!(next, Planned | Complained),
             // A member who comes into the audience by late data gets the occasion after all.
             Skipped => matches!(next, Planned),
-            Complained | Failed | HeldOut | Cancelled => false,
+            // By hand.
+            Failed => matches!(next, Planned),
+            Complained | HeldOut | Cancelled => false,
         }
     }
 
@@ -138,6 +140,8 @@ words! {
         CampaignEnded = "campaign_ended",
         /// The store was restored from a backup: nobody knows whether this went out after it was made.
         Restored = "restored",
+        /// Somebody cancelled it.
+        ByHand = "by_hand",
         /// The content could not be rendered for this member.
         RenderFailed = "render_failed",
         /// It cannot be made into what a server takes; none was asked.
@@ -375,7 +379,7 @@ mod tests {
             (State::Delivered, "bounced complained"),
             (State::Bounced, "planned complained"),
             (State::Complained, ""),
-            (State::Failed, ""),
+            (State::Failed, "planned"),
             (State::Uncertain, "planned sent delivered bounced failed"),
             (State::Skipped, "planned"),
             (State::HeldOut, ""),

@@ -95,7 +95,7 @@ pub enum Decision {
 pub const fn end_state(reason: Reason) -> State {
     match reason {
         Reason::HeldOut => State::HeldOut,
-        Reason::OrderCancelled | Reason::CampaignEnded | Reason::Restored => State::Cancelled,
+        Reason::OrderCancelled | Reason::CampaignEnded | Reason::Restored | Reason::ByHand => State::Cancelled,
         _ => State::Skipped,
     }
 }

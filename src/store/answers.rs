@@ -4,7 +4,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{JsonRows, Result, Tx, execute, query, statements};
+use super::{Result, Rows, Tx, execute, query, statements};
 
 statements! {
     INSERT = "INSERT INTO answers (key, id, address, purpose, text, created_at) \
@@ -36,7 +36,7 @@ pub struct Answer {
 
 /// Adds answers; those whose question was answered are left alone.
 pub async fn insert(tx: &mut Tx, rows: &[Answer]) -> Result<()> {
-    execute!(tx, INSERT, JsonRows::of(rows)?)?;
+    execute!(tx, INSERT, Rows(rows))?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::members::{self, next_change, touch};
-use super::{Ids, JsonRows, Result, Tx, execute, objections, query, statements, suppressions};
+use super::{Ids, Result, Rows, Tx, execute, objections, query, statements, suppressions};
 use crate::domain::message::{Channel, Purpose};
 
 /// The source of what a file of members says.
@@ -66,7 +66,7 @@ pub async fn add(tx: &mut Tx, lines: &[Consent]) -> Result<u64> {
     ids.sort_unstable();
     ids.dedup();
     members::lock(tx, ids.clone()).await?;
-    let new: Vec<(i64,)> = query!(fetch_all, (i64,), tx, ADD, JsonRows::of(lines)?)?;
+    let new: Vec<(i64,)> = query!(fetch_all, (i64,), tx, ADD, Rows(lines))?;
     let count = new.len() as u64;
     let mut touched: Vec<i64> = new.into_iter().map(|(id,)| id).collect();
     touched.dedup();
@@ -106,7 +106,7 @@ pub(super) async fn settle(tx: &mut Tx, ids: Vec<i64>) -> Result<()> {
     let log = of_members(tx, ids.clone()).await?;
     for (channel, sql) in [(Channel::Email, SET_EMAIL), (Channel::Sms, SET_SMS)] {
         let state = |id: &i64| State { id: *id, given: last(&log, *id, channel).is_some_and(|line| line.given) };
-        execute!(tx, sql, JsonRows::of(&ids.iter().map(state).collect::<Vec<_>>())?)?;
+        execute!(tx, sql, Rows(&ids.iter().map(state).collect::<Vec<_>>()))?;
     }
     Ok(())
 }
@@ -167,7 +167,7 @@ pub(super) async fn judge(tx: &mut Tx, answers: &[Answer], now: i64) -> Result<(
 /// Adds lines of members whose rows say the same already.
 pub(super) async fn append(tx: &mut Tx, lines: &[Consent]) -> Result<()> {
     if !lines.is_empty() {
-        query!(fetch_all, (i64,), tx, ADD, JsonRows::of(lines)?)?;
+        query!(fetch_all, (i64,), tx, ADD, Rows(lines))?;
     }
     Ok(())
 }

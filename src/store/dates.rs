@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use serde::Serialize;
 
 use super::members::{self, MemberRow};
-use super::{Ids, JsonRows, Result, Tx, execute, query, statements};
+use super::{Ids, Result, Rows, Tx, execute, query, statements};
 use crate::domain::calendar::{Calendar, in_calendar, parse_life_date};
 use crate::domain::instant;
 
@@ -74,7 +74,7 @@ async fn keep(tx: &mut Tx, dates: Vec<(i64, String, Option<NaiveDate>)>) -> Resu
         set.push(Row { member_id, name, date: date.to_string(), gregorian, persian });
     }
     if !set.is_empty() {
-        execute!(tx, SET, JsonRows::of(&set)?)?;
+        execute!(tx, SET, Rows(&set))?;
     }
     for (name, members) in clear {
         execute!(tx, CLEAR, Ids(members), name)?;

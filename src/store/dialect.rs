@@ -1,13 +1,17 @@
 //! What PostgreSQL and SQLite write differently, as marks in the one SQL text, and the values that
 //! fill them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::{Encode, Postgres, Sqlite, Type};
 use uuid::Uuid;
+
+use super::rows::columns;
 
 /// How a database writes SQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +43,9 @@ impl Dialect {
 
     /// Expands the marks in braces:
     ///
-    /// - `{rows $1: id UUID, n BIGINT}`: a table `r` of the rows in one JSON parameter ([`JsonRows`]);
+    /// - `{rows $1: id UUID, n BIGINT}`: a table `r` of the rows in one parameter ([`super::Rows`]). On PostgreSQL it is
+    ///   an array for each column, and what comes after it has higher numbers; a statement has such rows once;
+    /// - `{json $1: id UUID, n BIGINT}`: the same of rows that are one JSON text on both;
     /// - `{in $1}`: `IN` a list in one parameter ([`Ids`], [`Texts`]); `{in_uuid $1}` for [`Uuids`];
     /// - `{now}`: the database's time in epoch milliseconds, for leases;
     /// - `{skip_locked t}`: locks on the rows of `t`, for a batch that others may take from at the same time;
@@ -50,6 +56,10 @@ impl Dialect {
     /// - `{off setting}`: a planner's setting of PostgreSQL, off until the transaction ends;
     /// - `{merge a, b}`: JSON object `a` overlaid with `b`, whose nulls remove keys.
     pub fn expand(self, sql: &str) -> String {
+        let sql = &*match self {
+            Self::Postgres => numbered(sql),
+            Self::Sqlite => Cow::Borrowed(sql),
+        };
         let mut out = String::with_capacity(sql.len() + 128);
         let mut rest = sql;
         while let Some(start) = rest.find('{') {
@@ -64,10 +74,19 @@ impl Dialect {
 
     fn mark(self, mark: &str, out: &mut String) {
         let postgres = self == Self::Postgres;
-        if let Some(body) = mark.strip_prefix("rows ") {
+        if let Some(body) = mark.strip_prefix("rows ").or_else(|| mark.strip_prefix("json ")) {
             let (parameter, columns) = body.split_once(':').unwrap_or((body, ""));
-            if postgres {
+            if postgres && mark.starts_with("json ") {
                 *out += &format!("jsonb_to_recordset(CAST({parameter} AS JSONB)) AS r({columns})");
+                return;
+            }
+            if postgres {
+                let first: usize = parameter.trim_start_matches('$').parse().unwrap_or(1);
+                let kinds = columns.split(',').filter_map(|column| column.trim().split_once(' ').map(|(_, kind)| kind));
+                let arrays = kinds.enumerate().map(|(n, kind)| format!("CAST(${} AS {}[])", first + n, kind.trim()));
+                let names = columns.split(',').filter_map(|column| column.split_whitespace().next());
+                let (arrays, names) = (arrays.collect::<Vec<_>>().join(", "), names.collect::<Vec<_>>().join(", "));
+                *out += &format!("unnest({arrays}) AS r({names})");
                 return;
             }
             let columns: Vec<String> = columns
@@ -121,6 +140,23 @@ impl Dialect {
     }
 }
 
+/// The parameters behind rows, which are as many as they have columns.
+fn numbered(sql: &str) -> Cow<'_, str> {
+    let Some((_, rest)) = sql.split_once("{rows $") else { return Cow::Borrowed(sql) };
+    let rows: usize = rest.split(':').next().and_then(|number| number.parse().ok()).unwrap_or_default();
+    let more = columns(sql).count().saturating_sub(1);
+    let mut out = String::with_capacity(sql.len() + 16);
+    let mut parts = sql.split('$');
+    out.extend(parts.next());
+    for part in parts {
+        let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let number: usize = part[..digits].parse().unwrap_or_default();
+        let number = if number > rows { number + more } else { number };
+        let _ = write!(out, "${number}{}", &part[digits..]);
+    }
+    Cow::Owned(out)
+}
+
 /// A mark that nobody defined makes the statement invalid, which the test of all statements shows.
 fn unreachable_mark(mark: &str) -> &'static str {
     tracing::error!(mark, "unknown mark in an SQL text");
@@ -166,17 +202,6 @@ list_parameter!(
     Uuids(Uuid)
 );
 
-/// Rows for `{rows $n: …}`, as one JSON text.
-#[derive(Debug)]
-pub struct JsonRows;
-
-impl JsonRows {
-    /// Writes rows whose fields are named like the mark's columns.
-    pub fn of<T: serde::Serialize>(rows: &[T]) -> Result<String, sqlx::Error> {
-        serde_json::to_string(rows).map_err(|error| sqlx::Error::Encode(Box::new(error)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,8 +216,15 @@ mod tests {
         check("x {in $1} AND y", "x = ANY($1) AND y", "x IN (SELECT value FROM json_each($1)) AND y");
         check(
             "FROM {rows $1: id UUID, n BIGINT}",
-            "FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS r( id UUID, n BIGINT)",
+            "FROM unnest(CAST($1 AS UUID[]), CAST($2 AS BIGINT[])) AS r(id, n)",
             "FROM (SELECT unhex(value->>'id', '-') AS id, value->>'n' AS n FROM json_each($1)) AS r",
+        );
+        check(
+            "SET a = $1, b = $3 FROM {rows $2: id UUID, n BIGINT} WHERE c = $4 OR id IN (SELECT id FROM {rows $2: id UUID, n BIGINT})",
+            "SET a = $1, b = $4 FROM unnest(CAST($2 AS UUID[]), CAST($3 AS BIGINT[])) AS r(id, n) WHERE c = $5 \
+             OR id IN (SELECT id FROM unnest(CAST($2 AS UUID[]), CAST($3 AS BIGINT[])) AS r(id, n))",
+            "SET a = $1, b = $3 FROM (SELECT unhex(value->>'id', '-') AS id, value->>'n' AS n FROM json_each($2)) AS r WHERE c = $4 \
+             OR id IN (SELECT id FROM (SELECT unhex(value->>'id', '-') AS id, value->>'n' AS n FROM json_each($2)) AS r)",
         );
     }
 }

@@ -7,7 +7,7 @@ use sqlx::types::Json;
 
 use super::members::{self, next_change};
 use super::suppressions::{self, Suppression};
-use super::{JsonRows, Result, Texts, Tx, configuration, consents, execute, query, statements};
+use super::{Result, Rows, Texts, Tx, configuration, consents, execute, query, statements};
 use crate::domain::message::{Channel, Purpose};
 
 /// The reason of an address that an erased person shares with somebody who is still there.
@@ -81,7 +81,7 @@ pub async fn erase(tx: &mut Tx, external_id: &str, now: i64) -> Result<bool> {
     let of_names = names.iter().map(|name| key.mark(ID, name));
     let of_addresses = addresses.iter().map(|(channel, address)| key.mark(channel.as_str(), address));
     let marks: Vec<Mark> = of_names.chain(of_addresses).map(|mark| Mark { mark, member_id: member.id }).collect();
-    execute!(tx, MARK, JsonRows::of(&marks)?)?;
+    execute!(tx, MARK, Rows(&marks))?;
     // Somebody else may have the address: it stays closed, and its hash alone would not close it.
     let others = members::sharing(tx, vec![member.id]).await?;
     let is_shared = |address: &str| {

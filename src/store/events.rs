@@ -7,7 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::ledger::hear::hear;
-use super::{JsonRows, Result, Tx, Uuids, query, statements};
+use super::{Result, Rows, Tx, Uuids, query, statements};
 use crate::domain::message::{Channel, EventKind};
 
 statements! {
@@ -74,7 +74,7 @@ pub struct About {
 
 /// Records events and moves their messages. Gives the keys of those that were not known.
 pub async fn record(tx: &mut Tx, events: &[Event]) -> Result<Vec<String>> {
-    let new: Vec<(String,)> = query!(fetch_all, (String,), tx, INSERT, JsonRows::of(events)?)?;
+    let new: Vec<(String,)> = query!(fetch_all, (String,), tx, INSERT, Rows(events))?;
     let new: Vec<String> = new.into_iter().map(|(key,)| key).collect();
     let heard = events.iter().filter(|event| new.contains(&event.key));
     for kind in heard.clone().filter_map(|event| event.kind.parse::<EventKind>().ok()) {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::facts::Subject;
 use super::messages::Message;
-use super::{Dialect, Ids, JsonRows, Result, Texts, Tx, Uuids, execute, query, statements};
+use super::{Dialect, Ids, Result, Rows, Texts, Tx, Uuids, execute, query, statements};
 use crate::domain::Instant;
 use crate::domain::campaign::{Campaign, Reach, Step};
 use crate::domain::gift::{Gift, GiftRule};
@@ -258,7 +258,7 @@ pub async fn reserve(tx: &mut Tx, facts: &GiftFacts, now: Instant) -> Result<()>
         })
         .collect();
     let codes: Vec<String> = rows.iter().filter_map(|row| row.code.map(str::to_owned)).collect();
-    execute!(tx, RESERVE, JsonRows::of(&rows)?, now.timestamp_millis())?;
+    execute!(tx, RESERVE, Rows(&rows), now.timestamp_millis())?;
     if !codes.is_empty() {
         execute!(tx, TAKE, Texts(codes))?;
     }
@@ -302,9 +302,8 @@ pub struct Coupon {
 
 /// Adds codes that are not there yet; gives how many were new.
 pub async fn add(tx: &mut Tx, rows: &[Coupon]) -> Result<u64> {
-    let json = JsonRows::of(rows)?;
-    execute!(tx, ADD_POOLS, json.as_str())?;
-    Ok(execute!(tx, ADD, json.as_str())?)
+    execute!(tx, ADD_POOLS, Rows(rows))?;
+    Ok(execute!(tx, ADD, Rows(rows))?)
 }
 
 /// In which pools codes are.

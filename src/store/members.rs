@@ -7,7 +7,7 @@ use serde::Serialize;
 use sqlx::types::Json;
 
 use super::consents::{self, Answer};
-use super::{Ids, JsonRows, Result, StoreError, Texts, Tx, dates, execute, query, statements};
+use super::{Ids, Result, Rows, StoreError, Texts, Tx, dates, execute, query, statements};
 use crate::domain::calendar::{Calendar, in_calendar, parse_zone};
 use crate::domain::member::{BirthDate, Member};
 use crate::domain::message::Channel;
@@ -170,7 +170,7 @@ pub async fn upsert(tx: &mut Tx, rows: &mut [MemberRow], columns: &[&str], now: 
         }
     }
     let sql = upsert_sql(columns);
-    let touched = execute!(tx, &sql, JsonRows::of(rows)?, change)?;
+    let touched = execute!(tx, &sql, Rows(rows), change)?;
     consents::append(tx, &consented).await?;
     dates::keep_attributes(tx, rows).await?;
     let inserted = (rows.len() - existing.len()) as u64;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::ledger::plan::reorder;
 use super::members::{self, next_change, touch};
 use super::objections::{self, Objection};
-use super::{JsonRows, Result, Tx, consents, erasure, execute, purchases, query, statements};
+use super::{Result, Rows, Tx, consents, erasure, execute, purchases, query, statements};
 use crate::domain::message::{Channel, Purpose};
 
 statements! {
@@ -52,7 +52,7 @@ pub(super) async fn move_messages(tx: &mut Tx, rows: &[Moved]) -> Result<()> {
         return Ok(());
     }
     type Row = (Uuid, i64, String, String, String, String, String);
-    let mut movable = query!(fetch_all, Row, tx, MOVABLE, JsonRows::of(rows)?)?;
+    let mut movable = query!(fetch_all, Row, tx, MOVABLE, Rows(rows))?;
     // Of two that come to one place, what went out comes first.
     movable.sort_by_key(|(.., state)| state == "planned");
     let mut places = HashSet::new();
@@ -67,8 +67,8 @@ pub(super) async fn move_messages(tx: &mut Tx, rows: &[Moved]) -> Result<()> {
     if going.is_empty() {
         return Ok(());
     }
-    execute!(tx, MOVE_GIFTS, JsonRows::of(&going)?)?;
-    execute!(tx, MOVE, JsonRows::of(&going)?)?;
+    execute!(tx, MOVE_GIFTS, Rows(&going))?;
+    execute!(tx, MOVE, Rows(&going))?;
     reorder(tx, waiting).await
 }
 

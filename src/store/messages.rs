@@ -3,7 +3,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Result, StoreError, Texts, Tx, query, statements};
+use super::{Result, StoreError, Texts, Tx, Uuids, query, statements};
 use crate::domain::message::{Channel, Reason, State};
 use crate::domain::{Instant, instant};
 
@@ -54,6 +54,7 @@ statements! {
     FAILED_AFTER_ALL = concat!("SELECT ", message_columns!("m.state"), " FROM messages m WHERE m.campaign = $1 AND m.due_at > $2 \
         AND (m.state = 'bounced' OR (m.state = 'sent' AND m.channel = 'sms' AND m.sent_at <= $3)) \
         AND NOT (',' || COALESCE(m.tried, '') || ',' LIKE '%,' || m.channel || ',%') ORDER BY m.due_at, m.id LIMIT $4 {skip_locked m}");
+    EXISTING = "SELECT id FROM messages WHERE id {in_uuid $1}";
     UNCERTAIN = "SELECT m.id, m.campaign, COALESCE(m.channel, ''), a.started_at FROM attempts a JOIN messages m ON m.id = a.message_id \
         WHERE a.uncertain ORDER BY a.started_at DESC LIMIT $1";
     COUNT_UNCERTAIN = "SELECT COUNT(*) FROM attempts WHERE uncertain";
@@ -198,6 +199,11 @@ pub async fn list(tx: &mut Tx, filter: &Filter, after: (i64, Uuid), limit: i64) 
 pub async fn of_member(tx: &mut Tx, member: i64) -> Result<Vec<Message>> {
     let rows = query!(fetch_all, StoredMessage, tx, OF_MEMBER, member)?;
     rows.into_iter().map(StoredMessage::into_message).collect()
+}
+
+/// Which of some ids are messages.
+pub async fn existing(tx: &mut Tx, ids: Vec<Uuid>) -> Result<Vec<Uuid>> {
+    Ok(query!(fetch_all, (Uuid,), tx, EXISTING, Uuids(ids))?.into_iter().map(|(id,)| id).collect())
 }
 
 /// Counts by (campaign, channel, state, reason); a channel or reason that is not set is empty.

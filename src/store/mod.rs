@@ -41,10 +41,12 @@ pub mod purchases;
 pub mod receipts;
 pub mod replies;
 pub mod rfm;
+mod rows;
 pub mod suppressions;
 pub mod volumes;
 
-pub use dialect::{Dialect, Ids, JsonRows, Texts, Uuids};
+pub use dialect::{Dialect, Ids, Texts, Uuids};
+pub use rows::Rows;
 
 /// Statements of one file, listed so that a test can prepare each on both databases.
 macro_rules! statements {
@@ -56,13 +58,30 @@ macro_rules! statements {
 }
 pub(crate) use statements;
 
+/// The arguments of a statement.
+macro_rules! bound {
+    ($db:ty, $sql:expr $(, $bind:expr)*) => {{
+        #[allow(unused_mut, reason = "a statement may take none")]
+        let mut arguments = <$db as sqlx::Database>::Arguments::default();
+        $($crate::store::rows::Bind::<'_, $db>::bind($bind, &mut arguments, $sql).map_err(sqlx::Error::Encode)?;)*
+        arguments
+    }};
+}
+pub(crate) use bound;
+
 /// Runs a statement in a [`Tx`]; gives the number of rows it touched.
 macro_rules! execute {
     ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {{
         let sql = sqlx::AssertSqlSafe($tx.dialect().statement($sql));
         match &mut $tx.database {
-            $crate::store::Database::Postgres(c) => sqlx::query(sql)$(.bind($bind))*.execute(&mut **c).await.map(|done| done.rows_affected()),
-            $crate::store::Database::Sqlite(c) => sqlx::query(sql)$(.bind($bind))*.execute(&mut **c).await.map(|done| done.rows_affected()),
+            $crate::store::Database::Postgres(c) => {
+                let bound = sqlx::query_with(sql, $crate::store::bound!(sqlx::Postgres, $sql $(, $bind)*));
+                bound.execute(&mut **c).await.map(|done| done.rows_affected())
+            }
+            $crate::store::Database::Sqlite(c) => {
+                let bound = sqlx::query_with(sql, $crate::store::bound!(sqlx::Sqlite, $sql $(, $bind)*));
+                bound.execute(&mut **c).await.map(|done| done.rows_affected())
+            }
         }
     }};
 }
@@ -73,8 +92,14 @@ macro_rules! query {
     ($fetch:ident, $row:ty, $tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {{
         let sql = sqlx::AssertSqlSafe($tx.dialect().statement($sql));
         match &mut $tx.database {
-            $crate::store::Database::Postgres(c) => sqlx::query_as::<_, $row>(sql)$(.bind($bind))*.$fetch(&mut **c).await,
-            $crate::store::Database::Sqlite(c) => sqlx::query_as::<_, $row>(sql)$(.bind($bind))*.$fetch(&mut **c).await,
+            $crate::store::Database::Postgres(c) => {
+                let bound = $crate::store::bound!(sqlx::Postgres, $sql $(, $bind)*);
+                sqlx::query_as_with::<_, $row, _>(sql, bound).$fetch(&mut **c).await
+            }
+            $crate::store::Database::Sqlite(c) => {
+                let bound = $crate::store::bound!(sqlx::Sqlite, $sql $(, $bind)*);
+                sqlx::query_as_with::<_, $row, _>(sql, bound).$fetch(&mut **c).await
+            }
         }
     }};
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::{Ids, JsonRows, Result, Tx, execute, query, statements};
+use super::{Ids, Result, Rows, Tx, execute, query, statements};
 use crate::domain::message::{Channel, Purpose};
 
 statements! {
@@ -49,7 +49,7 @@ pub async fn insert(tx: &mut Tx, rows: &[Objection]) -> Result<u64> {
         return Ok(0);
     }
     tx.policy_changes();
-    Ok(execute!(tx, INSERT, JsonRows::of(rows)?)?)
+    Ok(execute!(tx, INSERT, Rows(rows))?)
 }
 
 /// Takes members' objections back that were made by an instant; gives how many.

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{JsonRows, Result, Tx, execute, query, statements};
+use super::{Result, Rows, Tx, execute, query, statements};
 
 statements! {
     TAKE = "INSERT INTO paces (day, name, taken) SELECT $2, r.name, r.wanted FROM {rows $1: name TEXT, wanted BIGINT} \
@@ -51,14 +51,14 @@ pub struct Rests {
 /// two processes do not wait for each other.
 pub async fn take(tx: &mut Tx, day: i64, wanted: &[Wanted]) -> Result<Vec<(String, i64)>> {
     execute!(tx, FORGET_DAYS, day - 7)?;
-    Ok(query!(fetch_all, (String, i64), tx, TAKE, JsonRows::of(wanted)?, day)?)
+    Ok(query!(fetch_all, (String, i64), tx, TAKE, Rows(wanted), day)?)
 }
 
 /// Says which servers rest in a process, in place of what it said before.
 pub async fn report(tx: &mut Tx, process: &str, rows: &[Report]) -> Result<()> {
     execute!(tx, FORGET, process)?;
     if !rows.is_empty() {
-        execute!(tx, REMEMBER, JsonRows::of(rows)?, process)?;
+        execute!(tx, REMEMBER, Rows(rows), process)?;
     }
     Ok(())
 }

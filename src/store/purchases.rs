@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::members::{Upserted, next_change, take_numbers, touch};
 use super::merging::{self, Moved};
-use super::{Ids, JsonRows, Result, StoreError, Texts, Tx, dates, execute, query, statements};
+use super::{Ids, Result, Rows, StoreError, Texts, Tx, dates, execute, query, statements};
 use crate::domain::history::{History, histories};
 use crate::domain::purchase::Purchase;
 use crate::domain::{Instant, instant};
@@ -60,7 +60,7 @@ pub async fn upsert(tx: &mut Tx, rows: &mut [PurchaseRow], columns: &[&str]) -> 
         .map(|(order, member, id)| (order, (member, id)))
         .collect();
     let sql = upsert_sql(columns);
-    let changed = query!(fetch_all, (String, i64), tx, &sql, JsonRows::of(rows)?)?;
+    let changed = query!(fetch_all, (String, i64), tx, &sql, Rows(rows))?;
     let mut members = BTreeSet::new();
     let mut elsewhere = Vec::new();
     for (order, member) in &changed {
@@ -153,7 +153,7 @@ async fn write_histories(tx: &mut Tx, members: Vec<i64>) -> Result<()> {
         changed.extend(differing.map(|(order, history)| Changed { id: order.id, history }));
     }
     if !changed.is_empty() {
-        execute!(tx, SET_HISTORY, JsonRows::of(&changed)?)?;
+        execute!(tx, SET_HISTORY, Rows(&changed))?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::ledger::dispatch::Dispatch;
 use super::ledger::{hear, plan};
-use super::{JsonRows, Result, Texts, Tx, execute, query, statements};
+use super::{Result, Rows, Texts, Tx, execute, query, statements};
 
 statements! {
     WAIT = "INSERT INTO receipts_waiting (key, sender, reference, heard_at) \
@@ -60,7 +60,7 @@ impl Lost {
 
 /// Keeps receipts until their messages are known.
 pub async fn wait(tx: &mut Tx, rows: &[Waiting]) -> Result<()> {
-    execute!(tx, WAIT, JsonRows::of(rows)?)?;
+    execute!(tx, WAIT, Rows(rows))?;
     Ok(())
 }
 
@@ -89,7 +89,7 @@ async fn adopt(tx: &mut Tx, rows: Vec<(String, Uuid)>) -> Result<()> {
         return Ok(());
     }
     let rows: Vec<Row> = rows.into_iter().map(|(key, message_id)| Row { key, message_id }).collect();
-    execute!(tx, ADOPT, JsonRows::of(&rows)?)?;
+    execute!(tx, ADOPT, Rows(&rows))?;
     execute!(tx, DONE, Texts(rows.iter().map(|row| row.key.clone()).collect()))?;
     hear::catch_up(tx, rows.iter().map(|row| row.message_id).collect()).await
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{JsonRows, Result, Texts, Tx, execute, query, statements};
+use super::{Result, Rows, Texts, Tx, execute, query, statements};
 use crate::domain::Instant;
 
 statements! {
@@ -73,7 +73,7 @@ fn oldest(now: Instant) -> i64 {
 
 /// Keeps what somebody wrote, if it is not kept.
 pub async fn keep(tx: &mut Tx, rows: &[Reply]) -> Result<()> {
-    execute!(tx, KEEP, JsonRows::of(rows)?)?;
+    execute!(tx, KEEP, Rows(rows))?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
-use super::{JsonRows, Result, Texts, Tx, execute, query, statements};
+use super::{Result, Rows, Texts, Tx, execute, query, statements};
 use crate::domain::message::EventKind;
 
 statements! {
@@ -44,8 +44,8 @@ pub struct Suppression {
 /// Adds suppressions; gives how many are new. Those that exist stay as they are, but for the reason of
 /// one that a member set, where there is another by now.
 pub async fn insert(tx: &mut Tx, rows: &[Suppression]) -> Result<u64> {
-    let inserted = execute!(tx, INSERT, JsonRows::of(rows)?)?;
-    execute!(tx, OUTRANK, JsonRows::of(rows)?)?;
+    let inserted = execute!(tx, INSERT, Rows(rows))?;
+    execute!(tx, OUTRANK, Rows(rows))?;
     if inserted > 0 {
         tx.policy_changes();
     }

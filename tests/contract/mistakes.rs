@@ -15,6 +15,7 @@ contract! {
     a_young_campaign_has_no_usual_days
     what_waits_for_a_person_stands_in_nobodys_way
     what_fell_due_before_a_restored_backup_was_noticed_is_not_sent_again
+    what_a_person_cancels_is_not_sent_and_what_failed_is_tried_again
 }
 
 /// So many members who join on a day of May.
@@ -118,6 +119,77 @@ pub async fn what_waits_for_a_person_stands_in_nobodys_way(size: Size) {
     shop.pause_all(false).await;
     join(&shop, 3, 2).await;
     goes_on("2024-05-03T11:00:00Z", 1_202, 0).await;
+    shop.close().await;
+}
+
+/// What `messages` with these arguments prints as JSON, or says is wrong.
+fn by_hand(shop: &Shop, arguments: &[&str]) -> Result<serde_json::Value, String> {
+    shop.write("rekindle.yaml", shop.settings_text() + "\napply: manual\n");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rekindle"));
+    command.args(["--config", "rekindle.yaml", "--format", "json", "messages"]).args(arguments);
+    let output = command.current_dir(&shop.folder.0).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() { Ok(serde_json::from_slice(&output.stdout).unwrap()) } else { Err(said) }
+}
+
+pub async fn what_a_person_cancels_is_not_sent_and_what_failed_is_tried_again(size: Size) {
+    let shop = Shop::new(&size, &PLAIN.replace(" }", ", quiet_hours: \"21:00-08:00\" }"));
+    shop.campaign("hello", "trigger: { kind: welcome }");
+    shop.campaign("other", "trigger: { kind: welcome }");
+    // No line of a header can hold it.
+    shop.write("templates/note/subject.txt", "x".repeat(1_000));
+    let shop = shop;
+    join(&shop, 1, 2).await;
+    // At night they wait.
+    shop.once("2024-05-01T22:00:00Z").await;
+    assert_eq!(count(&shop, "planned").await, 4);
+    let one = shop.ledger().await.into_iter().find(|row| row.campaign == "other" && row.member == "m1-0").unwrap();
+    assert_eq!(by_hand(&shop, &["cancel", &one.id.to_string()]), Ok(serde_json::json!({ "cancelled": 1, "left": 0 })));
+    assert_eq!(by_hand(&shop, &["cancel", &one.id.to_string()]), Ok(serde_json::json!({ "cancelled": 0, "left": 1 })));
+    assert_eq!(
+        by_hand(&shop, &["cancel", "--campaign", "hello"]),
+        Ok(serde_json::json!({ "cancelled": 2, "left": 0 }))
+    );
+    shop.once("2024-05-02T09:00:00Z").await;
+    let last = |state: &str| {
+        let cancelled = ["m1-0 hello", "m1-0 other", "m1-1 hello"].map(|row| format!("{row} main cancelled by_hand"));
+        cancelled.into_iter().chain([format!("m1-1 other main {state}")]).collect::<Vec<_>>()
+    };
+    assert_eq!(shop.states().await, last("failed unbuildable"));
+    // Mended, and tried again by hand; what was cancelled stays so.
+    shop.write("templates/note/subject.txt", "Hello");
+    assert_eq!(
+        by_hand(&shop, &["retry", "--member", "m1-1"]),
+        Ok(serde_json::json!({ "planned_again": 1, "left": 0 }))
+    );
+    assert_eq!(shop.states().await, last("planned -"));
+    shop.once("2024-05-02T09:30:00Z").await;
+    assert_eq!(shop.states().await, last("sent -"));
+    assert_eq!(
+        by_hand(&shop, &["retry", "--campaign", "other"]),
+        Ok(serde_json::json!({ "planned_again": 0, "left": 0 }))
+    );
+    // One that may have arrived comes a second time only where somebody says so.
+    for sql in [
+        "UPDATE messages SET state = 'uncertain', sent_at = NULL WHERE state = 'sent'",
+        "UPDATE attempts SET uncertain = TRUE, outcome = 'uncertain'",
+    ] {
+        match shop.store().await {
+            Store::Sqlite { readers: pool, .. } => drop(sqlx::query(sql).execute(pool).await.unwrap()),
+            Store::Postgres(pool) => drop(sqlx::query(sql).execute(pool).await.unwrap()),
+        }
+    }
+    assert_eq!(
+        by_hand(&shop, &["retry", "--campaign", "other"]),
+        Ok(serde_json::json!({ "planned_again": 0, "left": 1 }))
+    );
+    let again = by_hand(&shop, &["retry", "--yes", "--campaign", "other"]);
+    assert_eq!(again, Ok(serde_json::json!({ "planned_again": 1, "left": 0 })));
+    shop.once("2024-05-02T09:45:00Z").await;
+    assert_eq!(shop.states().await, last("sent -"));
+    let error = by_hand(&shop, &["cancel", "01890a5d-ac96-774b-bcce-b302099a8057"]).unwrap_err();
+    assert!(error.contains("there is no message") && error.contains("messages --format csv"), "{error}");
+    assert!(by_hand(&shop, &["cancel"]).is_err(), "not everything");
     shop.close().await;
 }
 

@@ -25,6 +25,7 @@ fn rule(reason: Reason) -> Option<(&'static str, &'static str)> {
         Reason::Collapsed => ("launching", "an_order_is_not_thanked_for_where_one_close_to_it_was"),
         Reason::CampaignEnded => ("pipeline", "a_campaign_that_ended_or_is_gone_sends_nothing_more"),
         Reason::Restored => ("mistakes", "what_fell_due_before_a_restored_backup_was_noticed_is_not_sent_again"),
+        Reason::ByHand => ("mistakes", "what_a_person_cancels_is_not_sent_and_what_failed_is_tried_again"),
         Reason::RenderFailed => ("pipeline", "a_message_that_cannot_be_rendered_fails_alone"),
         Reason::Unbuildable => ("reasons", "what_cannot_be_made_into_a_mail_fails_alone_and_asks_no_server"),
         Reason::BadRecipient | Reason::Refused | Reason::MessageRefused | Reason::OurFault => {

@@ -117,13 +117,13 @@ async fn what_is_held_is_walked_over_once() {
         for sql in WAITING {
             sqlx::query(*sql).execute(pool).await.unwrap();
         }
-        // What a look takes, how many it parks, and how many rows of `planned` it reads.
+        // What a look takes, how many it parks, and how many rows of `pending` it reads.
         let look = async || {
             let mut tx = store.begin().await.unwrap();
             let (taken, parked) = dispatch::take(&mut tx, at("2024-05-02T10:00:00Z"), None, &[], 500).await.unwrap();
             let Connected::Postgres(connection) = &mut tx.database else { unreachable!() };
             let sql = "SELECT CAST(seq_tup_read + COALESCE(idx_tup_fetch, 0) AS BIGINT) FROM pg_stat_xact_user_tables \
-                WHERE relname = 'planned'";
+                WHERE relname = 'pending'";
             let read: i64 = sqlx::query_scalar(sql).fetch_one(&mut **connection).await.unwrap();
             (taken.len(), parked, read, tx)
         };

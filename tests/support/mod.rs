@@ -19,14 +19,16 @@ pub mod rabbitmq;
 pub mod shop;
 pub mod sink;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use rekindle::domain::message::{Content, Envelope, Purpose};
-use rekindle::store::Store;
+use rekindle::store::{MIGRATIONS, Store};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 /// Longer than anything here takes, even on a busy machine.
@@ -108,8 +110,12 @@ impl Database {
     pub async fn create() -> Self {
         let admin = server("REKINDLE_TEST_POSTGRES");
         let name = unique("rekindle_test");
-        // Not a copy of template1: whatever somebody has put there, and its encoding, stay out.
-        run(&admin, format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")).await;
+        let template = TEMPLATE.get_or_init(template).await;
+        run(&admin, format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
+        Self::at(admin, name)
+    }
+
+    fn at(admin: String, name: String) -> Self {
         let (address, query) = admin.split_once('?').map_or((admin.as_str(), ""), |(a, q)| (a, q));
         let server = match address.split_once("://").unwrap().1.find('/') {
             Some(slash) => &address[..address.find("://").unwrap() + 3 + slash],
@@ -145,6 +151,34 @@ impl Database {
         }
         connection.close().await.unwrap();
     }
+}
+
+/// The database that all others are copies of: the schema is made once.
+static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+
+async fn template() -> String {
+    let admin = server("REKINDLE_TEST_POSTGRES");
+    let schema: String = MIGRATIONS.iter().map(|migration| migration.sql.as_str().to_owned()).collect();
+    let mut hasher = DefaultHasher::new();
+    (schema, env!("CARGO_MANIFEST_DIR")).hash(&mut hasher);
+    let name = format!("rekindle_template_{:x}", hasher.finish());
+    let mut connection = connect(&admin).await;
+    let there = format!("SELECT COUNT(*) FROM pg_database WHERE datname = '{name}'");
+    let there: i64 = sqlx::query_scalar(AssertSqlSafe(there)).fetch_one(&mut connection).await.unwrap();
+    if there == 0 {
+        // Not a copy of template1: whatever somebody has put there, and its encoding, stay out.
+        let made = unique("rekindle_making");
+        run(&admin, format!("CREATE DATABASE {made} TEMPLATE template0 ENCODING 'UTF8'")).await;
+        let database = Database::at(admin, made.clone());
+        database.store().await.close().await;
+        // Another process may have been faster.
+        let rename = format!("ALTER DATABASE {made} RENAME TO {name}");
+        if connection.execute(AssertSqlSafe(rename)).await.is_err() {
+            database.remove().await;
+        }
+    }
+    connection.close().await.unwrap();
+    name
 }
 
 async fn run(url: &str, sql: String) {

@@ -18,7 +18,7 @@ use crate::queue::payload::Bundle;
 
 /// How many deliveries are on their way at once. Waiting for each confirm by itself would cost a
 /// disk write of the broker for each.
-const IN_FLIGHT: usize = 100;
+const IN_FLIGHT: usize = 16;
 
 /// How many messages one delivery carries at most, and about how many bytes.
 const BUNDLE: usize = 32;

@@ -9,7 +9,7 @@ use crate::domain::Instant;
 use crate::domain::message::{Channel, Reason, State};
 use crate::domain::policy::end_state;
 use crate::store::messages::{Message, StoredMessage, message_columns};
-use crate::store::{Dialect, JsonRows, Result, Texts, Tx, Uuids, execute, gifts, query, statements};
+use crate::store::{Dialect, Result, Rows, Texts, Tx, Uuids, execute, gifts, query, statements};
 
 statements! {
     // What waits for a person is taken, too, to be put out of the way of the rest.
@@ -152,7 +152,7 @@ pub async fn decide(tx: &mut Tx, rows: &[Decided]) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    execute!(tx, DECIDE, JsonRows::of(rows)?)?;
+    execute!(tx, DECIDE, Rows(rows))?;
     let (waiting, ended): (Vec<&Decided>, Vec<&Decided>) = rows.iter().partition(|row| row.state == State::Planned);
     pend(tx, waiting.into_iter().map(|row| row.id).collect()).await?;
     leave(tx, ended.into_iter().map(|row| row.id).collect()).await
@@ -171,9 +171,8 @@ pub(super) async fn leave(tx: &mut Tx, ended: Vec<Uuid>) -> Result<()> {
 /// long as nobody else has heard of it, they go back when the process dies.
 pub async fn queue(tx: &mut Tx, rows: &[Queued], batch: Uuid, now: Instant, lease: i64, unheard: i64) -> Result<()> {
     if !rows.is_empty() {
-        let json = JsonRows::of(rows)?;
-        execute!(tx, QUEUE, json.as_str(), now.timestamp_millis())?;
-        execute!(tx, LEASE, json.as_str(), batch, lease)?;
+        execute!(tx, QUEUE, Rows(rows), now.timestamp_millis())?;
+        execute!(tx, LEASE, Rows(rows), batch, lease)?;
         hold(tx, batch, unheard).await?;
     }
     Ok(())

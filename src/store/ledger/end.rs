@@ -9,7 +9,7 @@ use super::plan::{self, ids, pend};
 use crate::domain::Instant;
 use crate::domain::message::{Channel, Reason, State};
 use crate::store::messages::NewMessage;
-use crate::store::{JsonRows, Result, Tx, Uuids, execute, query, receipts, statements};
+use crate::store::{Result, Rows, Tx, Uuids, execute, query, receipts, statements};
 
 statements! {
     // An outcome that comes after its claim was taken back still says what became of the attempt.
@@ -104,11 +104,10 @@ pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<Vec
         return Ok(Vec::new());
     }
     let at = now.timestamp_millis();
-    let json = JsonRows::of(rows)?;
     if rows.iter().any(|row| row.outcome.is_some()) {
-        execute!(tx, FINISH_ATTEMPTS, json.as_str(), at)?;
+        execute!(tx, FINISH_ATTEMPTS, Rows(rows), at)?;
     }
-    let moved: Vec<(Uuid, String)> = query!(fetch_all, (Uuid, String), tx, FINISH, json.as_str(), at)?;
+    let moved: Vec<(Uuid, String)> = query!(fetch_all, (Uuid, String), tx, FINISH, Rows(rows), at)?;
     // Only what was moved just now: the rest may be in the hands of somebody else by now.
     let to = |wanted: &[State]| -> Vec<Uuid> {
         let is_wanted = |state: &String| wanted.iter().any(|wanted| state == wanted.as_str());
@@ -153,7 +152,7 @@ pub async fn recover(tx: &mut Tx, alone: bool, now: Instant) -> Result<Recovered
     let mut resent = 0;
     if uncertain > 0 {
         let ids: Vec<Uuid> = lost.iter().map(|row| row.id).collect();
-        execute!(tx, RECORD_UNCERTAIN, JsonRows::of(&lost)?, at)?;
+        execute!(tx, RECORD_UNCERTAIN, Rows(&lost), at)?;
         execute!(tx, MARK_UNCERTAIN, Uuids(ids.clone()))?;
         resent = plan::resend(tx, ids, at).await?;
     }
@@ -166,7 +165,7 @@ pub async fn withdraw(tx: &mut Tx, rows: Vec<&NewMessage>) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    let withdrawn = ids(query!(fetch_all, (Uuid,), tx, WITHDRAW, JsonRows::of(&rows)?)?);
+    let withdrawn = ids(query!(fetch_all, (Uuid,), tx, WITHDRAW, Rows(&rows))?);
     let ended = withdrawn.into_iter().map(|id| Decided::ended(id, Reason::OutsideAudience));
     decide(tx, &ended.collect::<Vec<_>>()).await
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::dispatch::Dispatch;
 use crate::domain::Instant;
 use crate::store::messages::NewMessage;
-use crate::store::{JsonRows, Result, Tx, Uuids, execute, query, statements};
+use crate::store::{Result, Rows, Tx, Uuids, execute, query, statements};
 
 statements! {
     INSERT = "INSERT INTO messages (id, member_id, campaign, occasion, step, slot, purchase_id, years, priority, turn, state, \
@@ -46,9 +46,9 @@ statements! {
     FALL_BACK = "UPDATE messages SET tried = r.tried, state = CASE WHEN r.again THEN 'planned' ELSE messages.state END, \
         next_at = CASE WHEN r.again THEN $2 ELSE messages.next_at END, retries = 0, first_failed_at = NULL \
         FROM {rows $1: id UUID, tried TEXT, again BOOLEAN} WHERE messages.id = r.id";
-    RETRY = "UPDATE messages SET state = 'planned', reason = NULL, next_at = $2, retries = 0, first_failed_at = NULL, \
+    RETRY = "UPDATE messages SET state = 'planned', reason = NULL, retries = 0, first_failed_at = NULL, \
         tried = NULL, detail = 'tried again by hand' WHERE id {in_uuid $1} AND (state IN ('failed', 'bounced') OR \
-        (state = 'uncertain' AND $3)) RETURNING id";
+        (state = 'uncertain' AND $2)) RETURNING id";
 }
 
 /// A mail whose answer was lost is sent again this often; then it stays uncertain.
@@ -85,7 +85,7 @@ impl From<Dispatch> for Back {
 /// Inserts what is not there yet; a message that was outside the audience and no longer is comes
 /// back. Gives how many rows are new or came back.
 pub async fn insert(tx: &mut Tx, rows: &[NewMessage]) -> Result<u64> {
-    let inserted = ids(query!(fetch_all, (Uuid,), tx, INSERT, JsonRows::of(rows)?)?);
+    let inserted = ids(query!(fetch_all, (Uuid,), tx, INSERT, Rows(rows))?);
     let count = inserted.len() as u64;
     pend(tx, inserted).await?;
     Ok(count)
@@ -113,7 +113,7 @@ pub async fn back(tx: &mut Tx, rows: &[Back]) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    let back = ids(query!(fetch_all, (Uuid,), tx, BACK, JsonRows::of(rows)?)?);
+    let back = ids(query!(fetch_all, (Uuid,), tx, BACK, Rows(rows))?);
     pend(tx, back).await
 }
 
@@ -148,14 +148,14 @@ pub async fn has_not(tx: &mut Tx, dispatch: Dispatch, at: i64) -> Result<()> {
 
 /// Notes failed channels, and plans again at `now` what goes out on another one.
 pub async fn fall_back(tx: &mut Tx, rows: &[FellBack], now: Instant) -> Result<()> {
-    execute!(tx, FALL_BACK, JsonRows::of(rows)?, now.timestamp_millis())?;
+    execute!(tx, FALL_BACK, Rows(rows), now.timestamp_millis())?;
     pend(tx, rows.iter().filter(|row| row.again).map(|row| row.id).collect()).await
 }
 
 /// Tries messages again by hand that failed or came back, and with `uncertain` those whose answer was lost, which may
 /// then come twice. Gives those that are planned now.
-pub async fn retry(tx: &mut Tx, messages: Vec<Uuid>, uncertain: bool, now: Instant) -> Result<Vec<Uuid>> {
-    let again = ids(query!(fetch_all, (Uuid,), tx, RETRY, Uuids(messages), now.timestamp_millis(), uncertain)?);
+pub async fn retry(tx: &mut Tx, messages: Vec<Uuid>, uncertain: bool) -> Result<Vec<Uuid>> {
+    let again = ids(query!(fetch_all, (Uuid,), tx, RETRY, Uuids(messages), uncertain)?);
     pend(tx, again.clone()).await?;
     Ok(again)
 }

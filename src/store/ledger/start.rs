@@ -8,7 +8,7 @@ use super::dispatch::Dispatch;
 use super::plan::ids;
 use crate::domain::Instant;
 use crate::store::messages::{Message, StoredMessage, message_columns};
-use crate::store::{JsonRows, Result, Tx, Uuids, query, statements};
+use crate::store::{Result, Rows, Tx, Uuids, query, statements};
 
 statements! {
     START = "UPDATE pending SET claim = $2, sender = $3, started_at = $4, traceable = r.traceable, lease_until = {now} + $5 \
@@ -41,7 +41,7 @@ pub async fn start(
     lease: i64,
 ) -> Result<Vec<Uuid>> {
     let at = now.timestamp_millis();
-    Ok(ids(query!(fetch_all, (Uuid,), tx, START, JsonRows::of(rows)?, claim, sender, at, lease)?))
+    Ok(ids(query!(fetch_all, (Uuid,), tx, START, Rows(rows), claim, sender, at, lease)?))
 }
 
 /// What is known of messages that have just been started, for whoever must judge them again.
@@ -52,6 +52,6 @@ pub async fn started(tx: &mut Tx, messages: Vec<Uuid>) -> Result<Vec<Message>> {
 
 /// How many of these dispatches the store never made: then it is older than the queue.
 pub async fn unknown(tx: &mut Tx, dispatches: &[Dispatch]) -> Result<i64> {
-    let (count,): (i64,) = query!(fetch_one, (i64,), tx, UNKNOWN, JsonRows::of(dispatches)?)?;
+    let (count,): (i64,) = query!(fetch_one, (i64,), tx, UNKNOWN, Rows(dispatches))?;
     Ok(count)
 }
