@@ -25,8 +25,9 @@ use crate::store::ledger::plan::{self, Back};
 use crate::store::messages::{self, Message};
 use crate::store::{Store, StoreError, attempts, configuration, members, within};
 
-/// Messages decided in one transaction.
-pub const BATCH: i64 = 500;
+/// Messages decided in one transaction. Where the senders are in this process, they wait for the same writer.
+const BATCH: i64 = 500;
+const BATCH_IN_MEMORY: i64 = 128;
 
 /// Messages between dispatch and outcome at any time: enough to keep many senders busy, few enough
 /// that the queue holds only what is ready.
@@ -98,6 +99,11 @@ impl Prepared {
 }
 
 impl Dispatcher<'_> {
+    /// How many messages one step takes at most.
+    pub fn batch(&self) -> i64 {
+        if self.queue.memory().is_some() { BATCH_IN_MEMORY } else { BATCH }
+    }
+
     /// Prepares one batch of what is ready now and publishes the batch before. Nothing is left to do
     /// when it neither took nor published anything.
     pub async fn step(&mut self, catalog: &Catalog) -> Result<Dispatched, DispatchError> {
@@ -129,7 +135,7 @@ impl Dispatcher<'_> {
     /// Decides about one batch and commits the decisions. What comes back is queued in the store
     /// and must be published next.
     async fn prepare(&self, catalog: &Catalog) -> Result<(Dispatched, Prepared), DispatchError> {
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.begin_ledger(false).await?;
         if configuration::all_paused(&mut tx).await? {
             return Ok((Dispatched::default(), Prepared::default()));
         }
@@ -139,13 +145,13 @@ impl Dispatcher<'_> {
             None => IN_QUEUE - messages::in_queue(&mut tx).await?,
         };
         // Small batches cost as much as large ones.
-        if room < BATCH {
+        if room < self.batch() {
             return Ok((Dispatched { full: true, ..Dispatched::default() }, Prepared::default()));
         }
         // Before all that it stands for.
         let policy = configuration::policy(&mut tx).await?;
         let (now, due_before) = (self.clock.now(), self.due_before);
-        let (batch, parked) = ledger::take(&mut tx, now, due_before, &catalog.silent(), BATCH.min(room)).await?;
+        let (batch, parked) = ledger::take(&mut tx, now, due_before, &catalog.silent(), self.batch()).await?;
         if batch.is_empty() {
             tx.commit().await?;
             return Ok((Dispatched { parked, ..Dispatched::default() }, Prepared::default()));
@@ -228,7 +234,7 @@ impl Dispatcher<'_> {
 
     /// Records that the queue has a batch, but for what goes back.
     async fn record(&self, batch: Uuid, refused: &[Dispatch]) -> Result<(), StoreError> {
-        let mut tx = self.store.begin_relaxed().await?;
+        let mut tx = self.store.begin_ledger(true).await?;
         if !refused.is_empty() {
             tracing::debug!(count = refused.len(), "the queue did not take these messages; they go back");
             plan::back(&mut tx, &refused.iter().map(|dispatch| Back::from(*dispatch)).collect::<Vec<_>>()).await?;

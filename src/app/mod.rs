@@ -167,7 +167,7 @@ impl App {
     /// Takes back what dead processes held, and says that this one lives and has what waits in its queue. Without a
     /// queue it is alone on the store.
     async fn recover(&self, queue: Option<&dyn Queue>) -> Result<Recovered, StoreError> {
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.begin_ledger(false).await?;
         if let Some(memory) = queue.and_then(Queue::memory).filter(|memory| !memory.is_empty()) {
             dispatch::hold(&mut tx, memory.batch(), UNHEARD).await?;
         }
@@ -187,7 +187,7 @@ impl App {
         let row =
             |envelope: &Envelope| Back::from(Dispatch { id: envelope.message, dispatch_no: envelope.dispatch_no });
         let back: Vec<Back> = memory.abandon().iter().map(row).collect();
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.begin_ledger(false).await?;
         plan::back(&mut tx, &back).await?;
         dispatch::confirm(&mut tx, memory.batch()).await?;
         tx.commit().await

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{App, AppError, IDLE, Pulse, RECOVERY};
 use crate::catalog::Catalog;
-use crate::dispatcher::{BATCH, Dispatcher, IN_QUEUE};
+use crate::dispatcher::{Dispatcher, IN_QUEUE};
 use crate::domain::Instant;
 use crate::domain::policy::LONGEST_REST;
 use crate::fallback;
@@ -17,8 +17,9 @@ use crate::queue::Queue;
 use crate::scheduler;
 use crate::store::{configuration, messages, replies};
 
-/// While `once` waits for its senders.
-const LOOK: Duration = Duration::from_millis(5);
+/// While `once` waits for its senders: for each message that is under way, and at most.
+const LOOK: Duration = Duration::from_micros(50);
+const LONGEST_LOOK: Duration = Duration::from_millis(50);
 
 /// What one full pass did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -184,7 +185,7 @@ impl Work {
             if done.parked > 0 {
                 continue;
             }
-            if done.taken > 0 && done.taken < BATCH.unsigned_abs() {
+            if done.taken > 0 && done.taken < dispatcher.batch().unsigned_abs() {
                 // That was everything: only outcomes can make more of it.
                 dispatcher.finish().await?;
             } else if done.taken > 0 || done.published > 0 {
@@ -192,6 +193,10 @@ impl Work {
             }
             if done.taken == 0 && under_way == 0 && !done.full {
                 return Ok(());
+            }
+            if let Some(memory) = queue.memory().filter(|_| done.full) {
+                memory.wait_for_room(IDLE).await;
+                continue;
             }
             while !app.stop.is_cancelled() {
                 woken.set(progress.notified());
@@ -202,7 +207,7 @@ impl Work {
                 }
                 let _ = tokio::time::timeout(IDLE, woken.as_mut()).await;
                 // Outcomes come many a second: a look now and then is enough.
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep((LOOK * waiting.try_into().unwrap_or(u32::MAX)).min(LONGEST_LOOK)).await;
                 if recovered_at.elapsed() > RECOVERY {
                     let recovered = app.recover(Some(queue.as_ref())).await?;
                     self.passed.replanned += recovered.replanned;

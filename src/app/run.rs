@@ -285,6 +285,10 @@ impl App {
                     fell_back_at = Some(tokio::time::Instant::now());
                 }
                 let done = Box::pin(dispatcher.step(&catalog)).await?;
+                if let Some(memory) = queue.memory().filter(|_| done.full) {
+                    memory.wait_for_room(IDLE).await;
+                    return Ok(true);
+                }
                 Ok::<bool, AppError>(done.taken > 0 || done.published > 0 || done.parked > 0)
             };
             match step.await {

@@ -29,6 +29,8 @@ pub struct Memory {
     batch: Uuid,
     waiting: Mutex<[VecDeque<Envelope>; Channel::ALL.len()]>,
     arrived: Notify,
+    /// Some were taken.
+    taken: Notify,
 }
 
 impl Memory {
@@ -40,6 +42,21 @@ impl Memory {
     /// How many more messages may be dispatched.
     pub fn room(&self) -> usize {
         ROOM.saturating_sub(self.waiting().iter().map(VecDeque::len).sum())
+    }
+
+    /// Waits until half of it is empty, at most for `limit`.
+    pub async fn wait_for_room(&self, limit: Duration) {
+        let roomy = async {
+            loop {
+                let mut taken = std::pin::pin!(self.taken.notified());
+                taken.as_mut().enable();
+                if self.room() >= ROOM / 2 {
+                    return;
+                }
+                taken.await;
+            }
+        };
+        let _ = tokio::time::timeout(limit, roomy).await;
     }
 
     /// Whether nothing waits.
@@ -66,16 +83,22 @@ impl Memory {
     }
 
     fn pop(&self, channel: Channel, limit: usize) -> Vec<Envelope> {
-        let queue = &mut self.waiting()[channel as usize];
+        let mut waiting = self.waiting();
+        let queue = &mut waiting[channel as usize];
         let count = queue.len().min(limit);
-        queue.drain(..count).collect()
+        let envelopes = queue.drain(..count).collect();
+        drop(waiting);
+        self.taken.notify_waiters();
+        envelopes
     }
 }
 
 impl Embedded {
     /// An empty one, whose messages are in this batch of the store.
     pub fn new(batch: Uuid) -> Self {
-        Self { memory: Arc::new(Memory { batch, waiting: Mutex::default(), arrived: Notify::new() }) }
+        Self {
+            memory: Arc::new(Memory { batch, waiting: Mutex::default(), arrived: Notify::new(), taken: Notify::new() }),
+        }
     }
 }
 

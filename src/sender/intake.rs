@@ -16,7 +16,7 @@ use crate::telemetry::Trouble;
 const MOST_IN_FLIGHT: usize = 1_000;
 
 /// Deliveries, of up to 32 messages, that are on their way from a broker.
-const PREFETCH: usize = 100;
+const PREFETCH: usize = 40;
 
 /// How many messages wait for each connection: enough for large transactions, few enough that nothing grows old here.
 pub(super) fn ahead(connections: usize) -> usize {

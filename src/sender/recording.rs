@@ -93,7 +93,7 @@ impl Running {
     }
 
     async fn write(&self, group: &mut Group, judge: &mut Judge, relaxed: bool) -> Result<Going, StoreError> {
-        let mut tx = if relaxed { self.store.begin_relaxed().await? } else { self.store.begin().await? };
+        let mut tx = self.store.begin_ledger(relaxed).await?;
         self.write_ends(&mut tx, &group.ended).await?;
         plan::back(&mut tx, &group.back.iter().map(|(row, _)| *row).collect::<Vec<_>>()).await?;
         let going = self.write_starts(&mut tx, &mut group.asked, group.claim, judge).await?;

@@ -100,7 +100,7 @@ impl Dialect {
                     }
                 })
                 .collect();
-            *out += &format!("(SELECT {} FROM json_each({parameter})) AS r", columns.join(", "));
+            *out += &format!("(SELECT {} FROM jsonb_each({parameter})) AS r", columns.join(", "));
         } else if let Some(parameter) = mark.strip_prefix("in ") {
             *out += &if postgres {
                 format!("= ANY({parameter})")
@@ -217,14 +217,14 @@ mod tests {
         check(
             "FROM {rows $1: id UUID, n BIGINT}",
             "FROM unnest(CAST($1 AS UUID[]), CAST($2 AS BIGINT[])) AS r(id, n)",
-            "FROM (SELECT unhex(value->>'id', '-') AS id, value->>'n' AS n FROM json_each($1)) AS r",
+            "FROM (SELECT unhex(value->>'id', '-') AS id, value->>'n' AS n FROM jsonb_each($1)) AS r",
         );
         check(
             "SET a = $1, b = $3 FROM {rows $2: id UUID, n BIGINT} WHERE c = $4 OR id IN (SELECT id FROM {rows $2: id UUID, n BIGINT})",
             "SET a = $1, b = $4 FROM unnest(CAST($2 AS UUID[]), CAST($3 AS BIGINT[])) AS r(id, n) WHERE c = $5 \
              OR id IN (SELECT id FROM unnest(CAST($2 AS UUID[]), CAST($3 AS BIGINT[])) AS r(id, n))",
-            "SET a = $1, b = $3 FROM (SELECT unhex(value->>'id', '-') AS id, value->>'n' AS n FROM json_each($2)) AS r WHERE c = $4 \
-             OR id IN (SELECT id FROM (SELECT unhex(value->>'id', '-') AS id, value->>'n' AS n FROM json_each($2)) AS r)",
+            "SET a = $1, b = $3 FROM (SELECT unhex(value->>'id', '-') AS id, value->>'n' AS n FROM jsonb_each($2)) AS r WHERE c = $4 \
+             OR id IN (SELECT id FROM (SELECT unhex(value->>'id', '-') AS id, value->>'n' AS n FROM jsonb_each($2)) AS r)",
         );
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
@@ -256,6 +256,10 @@ const SESSION: &[(&str, &str)] = &[
 /// How long a database may take to let somebody in.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
+/// How a transaction of the ledger begins on PostgreSQL. Whatever is in their arrays, its statements have one plan: to
+/// make it anew each time costs more than they do.
+const LEDGER: &str = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan";
+
 /// How a transaction of SQLite begins. One that reads first and writes later would fail when another wrote between.
 /// `FULL` syncs the log at the commit, with all that was committed before; `NORMAL` leaves that to a later one.
 const DURABLE: &str = "PRAGMA synchronous = FULL; BEGIN IMMEDIATE";
@@ -302,7 +306,6 @@ impl Store {
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(Duration::from_secs(30))
                 .foreign_keys(true)
-                .pragma("cache_size", "-65536")
                 .pragma("temp_store", "memory");
             let pool = |connections| {
                 SqlitePoolOptions::new()
@@ -311,11 +314,21 @@ impl Store {
                     // never ends, and could begin no other.
                     .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
             };
-            let writer = pool(1).connect_with(options.clone()).await.map_err(|error| cannot(error.to_string()))?;
-            let readers = pool(connections).connect_lazy_with(options);
+            let cached = |kilobytes: &'static str| options.clone().pragma("cache_size", kilobytes);
+            let writer = pool(1).connect_with(cached("-32768")).await.map_err(|error| cannot(error.to_string()))?;
+            let readers = pool(connections).connect_lazy_with(cached("-8192"));
             return Ok(Self::Sqlite { readers, writer });
         }
-        let options = PgConnectOptions::from_str(url).map_err(|error| cannot(error.to_string()))?;
+        let mut options = PgConnectOptions::from_str(url).map_err(|error| cannot(error.to_string()))?;
+        // Nobody listens between a machine and itself; a server that insists is given what it wants.
+        if is_loopback(options.get_host()) && !url.contains("sslmode") && !url.contains("ssl-mode") {
+            let plain = options.clone().ssl_mode(PgSslMode::Disable);
+            let tried = tokio::time::timeout(CONNECT_LIMIT, PgConnection::connect_with(&plain)).await;
+            if let Ok(Ok(connection)) = tried {
+                drop(connection.close().await);
+                options = plain;
+            }
+        }
         // The pool would retry until its time is up and then only say so; one connection says why.
         match tokio::time::timeout(CONNECT_LIMIT, PgConnection::connect_with(&options)).await {
             Ok(Ok(connection)) => drop(connection.close().await),
@@ -378,6 +391,15 @@ impl Store {
     /// has acted on it yet. The next commit that is durable makes all before it durable, too. On PostgreSQL each is.
     pub async fn begin_relaxed(&self) -> Result<Tx> {
         self.begin_with(RELAXED).await
+    }
+
+    /// Starts a transaction of the ledger, of a few statements over many rows by their keys. `relaxed` as in
+    /// [`Store::begin_relaxed`].
+    pub async fn begin_ledger(&self, relaxed: bool) -> Result<Tx> {
+        match self {
+            Self::Postgres(pool) => Ok(Tx::on(Database::Postgres(pool.begin_with(LEDGER).await?))),
+            Self::Sqlite { .. } => self.begin_with(if relaxed { RELAXED } else { DURABLE }).await,
+        }
     }
 
     async fn begin_with(&self, sqlite: &'static str) -> Result<Tx> {
@@ -445,6 +467,10 @@ impl Tx {
         }
         Ok(())
     }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// A URL without its password, for errors. A password may hold any character, and the URL be none: what is not plainly

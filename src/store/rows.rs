@@ -35,7 +35,7 @@ impl<T: Serialize> Bind<'_, Sqlite> for Rows<'_, T> {
 impl<T: Serialize> Bind<'_, Postgres> for Rows<'_, T> {
     fn bind(self, arguments: &mut PgArguments, sql: &str) -> Result<(), BoxDynError> {
         let mut columns: Vec<Column<'_>> =
-            columns(sql).map(|(name, _)| Column { name, values: Values::Absent }).collect();
+            columns(sql).map(|(name, kind)| Column { name, values: Values::of(kind) }).collect();
         for (at, row) in self.0.iter().enumerate() {
             row.serialize(RowAt { columns: &mut columns, at, next: 0 })?;
         }
@@ -59,9 +59,9 @@ struct Column<'s> {
     values: Values,
 }
 
-/// Where a field is absent everywhere, its type is not known: then it is text, which PostgreSQL casts.
+/// Of the mark's type, so that a statement is given the same types each time. What is none of these (JSON) is text,
+/// which PostgreSQL casts.
 enum Values {
-    Absent,
     Integer(Vec<Option<i64>>),
     Number(Vec<Option<f64>>),
     Flag(Vec<Option<bool>>),
@@ -79,27 +79,29 @@ enum Value {
 }
 
 impl Values {
+    fn of(kind: &str) -> Self {
+        match kind {
+            "BIGINT" => Self::Integer(Vec::new()),
+            "DOUBLE PRECISION" => Self::Number(Vec::new()),
+            "BOOLEAN" => Self::Flag(Vec::new()),
+            "UUID" => Self::Id(Vec::new()),
+            _ => Self::Text(Vec::new()),
+        }
+    }
+
     fn put(&mut self, at: usize, value: Value) -> Result<(), Odd> {
         fn set<T>(list: &mut Vec<Option<T>>, at: usize, value: T) {
             list.resize_with(at, || None);
             list.push(Some(value));
         }
-        if matches!(self, Self::Absent) {
-            *self = match value {
-                Value::Integer(_) => Self::Integer(Vec::new()),
-                Value::Number(_) => Self::Number(Vec::new()),
-                Value::Flag(_) => Self::Flag(Vec::new()),
-                Value::Text(_) => Self::Text(Vec::new()),
-                Value::Id(_) => Self::Id(Vec::new()),
-            };
-        }
         match (self, value) {
             (Self::Integer(list), Value::Integer(value)) => set(list, at, value),
             (Self::Number(list), Value::Number(value)) => set(list, at, value),
+            (Self::Number(list), Value::Integer(value)) => set(list, at, value as f64),
             (Self::Flag(list), Value::Flag(value)) => set(list, at, value),
             (Self::Text(list), Value::Text(value)) => set(list, at, value),
             (Self::Id(list), Value::Id(value)) => set(list, at, value),
-            _ => return Err(Odd::Said("a column has values of two types".to_owned())),
+            _ => return Err(Odd::Said("a value is not of its column's type".to_owned())),
         }
         Ok(())
     }
@@ -111,7 +113,6 @@ impl Values {
             list
         }
         match self {
-            Self::Absent => arguments.add(vec![None::<String>; count]),
             Self::Integer(list) => arguments.add(whole(list, count)),
             Self::Number(list) => arguments.add(whole(list, count)),
             Self::Flag(list) => arguments.add(whole(list, count)),
@@ -372,11 +373,11 @@ mod tests {
             Row { id, number: Some(5), text: None, flag: false, list: Vec::new(), never: None, unnamed: 2 },
             Row { id, number: None, text: None, flag: true, list: vec![3], never: None, unnamed: 3 },
         ];
-        let sql = "UPDATE x SET y = $2 FROM {rows $1: number BIGINT, id UUID, flag BOOLEAN, list JSONB, never TEXT, text TEXT}";
+        let sql = "UPDATE x SET y = $2 FROM {rows $1: number BIGINT, id UUID, flag BOOLEAN, list JSONB, never DOUBLE PRECISION, text TEXT}";
         let kinds: Vec<_> = columns(sql).collect();
         assert_eq!((kinds.len(), kinds[0], kinds[3]), (6, ("number", "BIGINT"), ("list", "JSONB")));
         let mut columns: Vec<Column<'_>> =
-            columns(sql).map(|(name, _)| Column { name, values: Values::Absent }).collect();
+            columns(sql).map(|(name, kind)| Column { name, values: Values::of(kind) }).collect();
         for (at, row) in rows.iter().enumerate() {
             row.serialize(RowAt { columns: &mut columns, at, next: 0 }).unwrap();
         }
@@ -385,7 +386,7 @@ mod tests {
         assert!(matches!(&columns[2].values, Values::Flag(list) if *list == [Some(true), Some(false), Some(true)]));
         let lists = ["[1,2]", "[]", "[3]"].map(|text| Some(text.to_owned()));
         assert!(matches!(&columns[3].values, Values::Text(list) if *list == lists));
-        assert!(matches!(columns[4].values, Values::Absent));
+        assert!(matches!(&columns[4].values, Values::Number(list) if list.is_empty()));
         assert!(matches!(&columns[5].values, Values::Text(list) if *list == [Some("x".to_owned())]));
         let mut arguments = PgArguments::default();
         Bind::<Postgres>::bind(Rows(&rows), &mut arguments, sql).unwrap();
