@@ -14,7 +14,6 @@ use crate::domain::gift::Gift;
 use crate::domain::message::{Channel, Content, Envelope, Reason, SmsWords, State};
 use crate::domain::policy::{Decision, assign, decide, end_state, reaches_without};
 use crate::domain::sms::SmsSize;
-use crate::queue::embedded::Memory;
 use crate::queue::{Queue, QueueError};
 use crate::rendering::{RenderError, Variables};
 use crate::settings::Redirect;
@@ -26,7 +25,7 @@ use crate::store::messages::{self, Message};
 use crate::store::{Store, StoreError, attempts, configuration, members, within};
 
 /// Messages decided in one transaction. Where the senders are in this process, they wait for the same writer.
-const BATCH: i64 = 500;
+pub const BATCH: i64 = 500;
 const BATCH_IN_MEMORY: i64 = 128;
 
 /// Messages between dispatch and outcome at any time: enough to keep many senders busy, few enough
@@ -189,7 +188,7 @@ impl Dispatcher<'_> {
         }
         ledger::decide(&mut tx, &decided).await?;
         gifts::reserve(&mut tx, &around.gifts, now).await?;
-        let name = memory.map_or_else(|| self.clock.new_id(), Memory::batch);
+        let name = self.clock.new_id();
         ledger::queue(&mut tx, &queued, name, now, LEASE, UNHEARD).await?;
         tx.commit().await?;
         let deferred = decided.iter().filter(|row| row.state == State::Planned).count() as u64;
@@ -218,16 +217,19 @@ impl Dispatcher<'_> {
         if envelopes.is_empty() {
             return Ok(());
         }
+        if let Some(memory) = self.queue.memory() {
+            counter!("rekindle_published_total", "result" => "confirmed").increment(envelopes.len() as u64);
+            // It is held as long as anything of it waits in this process.
+            memory.push(batch, envelopes);
+            return Ok(());
+        }
         let dispatches: Vec<Dispatch> = envelopes.iter().map(dispatch).collect();
         let published = self.queue.publish(envelopes).await;
         let taken: HashSet<Uuid> = published.iter().flatten().copied().collect();
         let refused: Vec<Dispatch> = dispatches.into_iter().filter(|dispatch| !taken.contains(&dispatch.id)).collect();
         counter!("rekindle_published_total", "result" => "confirmed").increment(taken.len() as u64);
         counter!("rekindle_published_total", "result" => "refused").increment(refused.len() as u64);
-        // What waits in this process is held until it stops.
-        if self.queue.memory().is_none() || !refused.is_empty() {
-            within(self.record(batch, &refused)).await?;
-        }
+        within(self.record(batch, &refused)).await?;
         published?;
         Ok(())
     }
@@ -239,9 +241,7 @@ impl Dispatcher<'_> {
             tracing::debug!(count = refused.len(), "the queue did not take these messages; they go back");
             plan::back(&mut tx, &refused.iter().map(|dispatch| Back::from(*dispatch)).collect::<Vec<_>>()).await?;
         }
-        if self.queue.memory().is_none() {
-            ledger::confirm(&mut tx, batch).await?;
-        }
+        ledger::confirm(&mut tx, batch).await?;
         tx.commit().await
     }
 

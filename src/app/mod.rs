@@ -23,7 +23,7 @@ use crate::dispatcher::{DispatchError, Dispatcher, Prepared, UNHEARD};
 use crate::document::Problems;
 use crate::domain::message::Envelope;
 use crate::files;
-use crate::queue::embedded::Embedded;
+use crate::queue::embedded::{Embedded, Memory};
 use crate::queue::rabbitmq::RabbitMq;
 use crate::queue::{Queue, QueueError};
 use crate::senders::sms::SmsError;
@@ -100,8 +100,7 @@ impl App {
             Apply::Auto => store.migrate().await?,
             Apply::Manual => store.require_migrated().await?,
         }
-        let embedded = Arc::new(Embedded::new(Clock::System.new_id()));
-        Ok(Self { settings, store, clock, embedded, stop: CancellationToken::new(), _lock: None })
+        Ok(Self { settings, store, clock, embedded: Arc::default(), stop: CancellationToken::new(), _lock: None })
     }
 
     /// Opens the store to send from it. An embedded store has one such process at a time.
@@ -168,9 +167,8 @@ impl App {
     /// queue it is alone on the store.
     async fn recover(&self, queue: Option<&dyn Queue>) -> Result<Recovered, StoreError> {
         let mut tx = self.store.begin_ledger(false).await?;
-        if let Some(memory) = queue.and_then(Queue::memory).filter(|memory| !memory.is_empty()) {
-            dispatch::hold(&mut tx, memory.batch(), UNHEARD).await?;
-        }
+        let held = queue.and_then(Queue::memory).map(Memory::batches).unwrap_or_default();
+        dispatch::hold(&mut tx, held.into_iter().collect(), UNHEARD).await?;
         let recovered = end::recover(&mut tx, queue.is_none(), self.clock.now()).await?;
         tx.commit().await?;
         for (result, count) in
@@ -189,7 +187,6 @@ impl App {
         let back: Vec<Back> = memory.abandon().iter().map(row).collect();
         let mut tx = self.store.begin_ledger(false).await?;
         plan::back(&mut tx, &back).await?;
-        dispatch::confirm(&mut tx, memory.batch()).await?;
         tx.commit().await
     }
 

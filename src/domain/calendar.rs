@@ -1,5 +1,5 @@
 //! Local time and yearly dates: zones with their daylight-saving changes, the Gregorian and the
-//! Persian calendar, leap days, quiet hours. Rules: "When each trigger fires" in ARCHITECTURE.md.
+//! Persian calendar, leap days, quiet hours. Rules: "When each trigger fires" in docs/rules.md.
 
 use chrono::{Datelike, Duration, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc};
 use chrono_tz::Tz;

@@ -2,7 +2,7 @@
 //! process. The ledger is the only record: what a dead process held is planned again and rendered anew. Several such
 //! processes may share one PostgreSQL; each sends what it dispatches.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,26 +17,37 @@ use crate::domain::message::{Channel, Envelope};
 const ROOM: usize = 2_000;
 
 /// A queue in memory.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Embedded {
     memory: Arc<Memory>,
 }
 
 /// What it holds.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Memory {
-    /// The batch of all that it holds, in the store.
-    batch: Uuid,
-    waiting: Mutex<[VecDeque<Envelope>; Channel::ALL.len()]>,
+    waiting: Mutex<Waiting>,
     arrived: Notify,
     /// Some were taken.
     taken: Notify,
 }
 
+/// By channel, each with the batch in which it was dispatched.
+type Waiting = [VecDeque<(Uuid, Envelope)>; Channel::ALL.len()];
+
 impl Memory {
-    /// The batch that all of it belongs to in the store.
-    pub const fn batch(&self) -> Uuid {
-        self.batch
+    /// The batches of which something waits.
+    pub fn batches(&self) -> BTreeSet<Uuid> {
+        self.waiting().iter().flatten().map(|(batch, _)| *batch).collect()
+    }
+
+    /// Hands over what was dispatched in a batch.
+    pub fn push(&self, batch: Uuid, envelopes: Vec<Envelope>) {
+        let mut waiting = self.waiting();
+        for envelope in envelopes {
+            waiting[envelope.channel() as usize].push_back((batch, envelope));
+        }
+        drop(waiting);
+        self.arrived.notify_waiters();
     }
 
     /// How many more messages may be dispatched.
@@ -66,46 +77,28 @@ impl Memory {
 
     /// Everything that nobody has taken: it goes back, since the senders have stopped.
     pub fn abandon(&self) -> Vec<Envelope> {
-        self.waiting().iter_mut().flat_map(|queue| queue.drain(..)).collect()
+        self.waiting().iter_mut().flat_map(|queue| queue.drain(..)).map(|(_, envelope)| envelope).collect()
     }
 
-    fn waiting(&self) -> MutexGuard<'_, [VecDeque<Envelope>; Channel::ALL.len()]> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, envelopes: Vec<Envelope>) {
-        let mut waiting = self.waiting();
-        for envelope in envelopes {
-            waiting[envelope.channel() as usize].push_back(envelope);
-        }
-        drop(waiting);
-        self.arrived.notify_waiters();
     }
 
     fn pop(&self, channel: Channel, limit: usize) -> Vec<Envelope> {
         let mut waiting = self.waiting();
         let queue = &mut waiting[channel as usize];
         let count = queue.len().min(limit);
-        let envelopes = queue.drain(..count).collect();
+        let envelopes = queue.drain(..count).map(|(_, envelope)| envelope).collect();
         drop(waiting);
         self.taken.notify_waiters();
         envelopes
     }
 }
 
-impl Embedded {
-    /// An empty one, whose messages are in this batch of the store.
-    pub fn new(batch: Uuid) -> Self {
-        Self {
-            memory: Arc::new(Memory { batch, waiting: Mutex::default(), arrived: Notify::new(), taken: Notify::new() }),
-        }
-    }
-}
-
 impl Queue for Embedded {
     fn publish(&self, envelopes: Vec<Envelope>) -> BoxFuture<'_, Result<Vec<Uuid>, QueueError>> {
         let ids = envelopes.iter().map(|envelope| envelope.message).collect();
-        self.memory.push(envelopes);
+        self.memory.push(Uuid::nil(), envelopes);
         Box::pin(std::future::ready(Ok(ids)))
     }
 

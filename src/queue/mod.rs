@@ -29,8 +29,7 @@ pub trait Queue: Send + Sync {
     /// that the queue has taken; the others were refused, returned or not answered for.
     fn publish(&self, envelopes: Vec<Envelope>) -> BoxFuture<'_, Result<Vec<Uuid>, QueueError>>;
 
-    /// Where the queue lives and dies with this process: the batch of all that it holds, how many more messages it has
-    /// room for, and what is to go back when nobody takes them any more.
+    /// Where the queue lives and dies with this process: what it holds.
     fn memory(&self) -> Option<&embedded::Memory> {
         None
     }

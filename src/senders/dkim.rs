@@ -3,10 +3,10 @@
 
 use std::fmt::Write as _;
 
+use aws_lc_rs::digest::{Context, SHA256, digest};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use data_encoding::BASE64;
-use ring::digest::{Context, SHA256, digest};
-use ring::rand::SystemRandom;
-use ring::signature::{Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -66,7 +66,7 @@ pub enum DkimError {
 impl Signer {
     /// Reads a private key: PKCS #1 or PKCS #8 for RSA, PKCS #8 for Ed25519.
     pub fn from_pem(domain: &str, selector: &str, pem: &[u8]) -> Result<Self, DkimError> {
-        let unusable = |error: ring::error::KeyRejected| DkimError::Unusable(error.to_string());
+        let unusable = |error: aws_lc_rs::error::KeyRejected| DkimError::Unusable(error.to_string());
         let key = match PrivateKeyDer::from_pem_slice(pem).map_err(|_| DkimError::NotPem)? {
             PrivateKeyDer::Pkcs1(der) => {
                 Key::Rsa(Box::new(RsaKeyPair::from_der(der.secret_pkcs1_der()).map_err(unusable)?))
@@ -137,7 +137,7 @@ impl Signer {
     fn sign(&self, data: &[u8]) -> Result<String, DkimError> {
         match &self.key {
             Key::Rsa(key) => {
-                let mut signature = vec![0; key.public().modulus_len()];
+                let mut signature = vec![0; key.public_modulus_len()];
                 key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), data, &mut signature)
                     .map_err(|_| DkimError::Signing)?;
                 Ok(BASE64.encode(&signature))
@@ -195,7 +195,7 @@ fn relaxed_field(field: &str, out: &mut String) {
 }
 
 /// SHA-256 of the relaxed body (RFC 6376, 3.4.4).
-fn hash_of_body(body: &str) -> ring::digest::Digest {
+fn hash_of_body(body: &str) -> aws_lc_rs::digest::Digest {
     let mut hash = Context::new(&SHA256);
     let mut empty_lines = 0;
     for line in body.split("\r\n") {

@@ -17,7 +17,7 @@ use crate::domain::pace::{Meter, Rate};
 use crate::domain::sms::fits;
 use crate::senders::{AWAY, Admission, Blame, Daily, Outcome, Resting, Sender, SenderFactory};
 
-/// A server that took longer to fail leaves no time for another one: a claim holds for a minute.
+/// A server that took longer to fail leaves no time for another one: a claim holds for less than a minute.
 const FAILOVER: Duration = Duration::from_secs(5);
 
 /// A message that was rendered for providers who are gone waits so long to be dispatched again: dispatchers may not

@@ -17,6 +17,11 @@ use crate::support::nodes::signal;
 /// Who does what. Each goes through one of the proxies to each server.
 pub const ROLES: &[&str] = &["scheduler", "scheduler", "dispatcher", "dispatcher", "sender", "sender", "sender"];
 
+/// Without a broker each process does everything, and sends what it dispatches.
+pub const ALONE: &[&str] = &[EVERYTHING; 3];
+
+const EVERYTHING: &str = "everything";
+
 const SETTINGS: &str = "
 brand: { name: Shop, timezone: Asia/Tehran, locale: en, base_url: \"https://shop.example\", quiet_hours: none, frequency_cap: none }
 email:
@@ -156,8 +161,8 @@ pub struct Fleet {
 pub type Addresses = Vec<(String, String)>;
 
 impl Fleet {
-    pub fn start(shop: Arc<Shop>, addresses: &Addresses) -> Arc<Self> {
-        let slots = ROLES
+    pub fn start(shop: Arc<Shop>, addresses: &Addresses, roles: &[&'static str]) -> Arc<Self> {
+        let slots = roles
             .iter()
             .enumerate()
             .map(|(index, role)| {
@@ -194,7 +199,8 @@ impl Fleet {
                 }
             }
             let log = File::options().create(true).append(true).open(self.shop.log(&slot.name)).unwrap();
-            let mut command = self.shop.command(&["run", "--role", slot.role]);
+            let role: &[&str] = if slot.role == EVERYTHING { &["run"] } else { &["run", "--role", slot.role] };
+            let mut command = self.shop.command(role);
             command.env("REKINDLE_STORE", &slot.store).env("REKINDLE_QUEUE", &slot.queue);
             slot.child = Some(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
             slot.paused = false;

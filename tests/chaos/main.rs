@@ -16,7 +16,7 @@ use rekindle::queue::Queue;
 use rekindle::queue::rabbitmq::RabbitMq;
 use tokio::time::{Instant, sleep};
 
-use fleet::{CAMPAIGNS, Fleet, Lines, Shop};
+use fleet::{ALONE, CAMPAIGNS, Fleet, Lines, ROLES, Shop};
 use gateway::Gateway;
 use monkey::Zoo;
 use proxy::Proxy;
@@ -50,6 +50,8 @@ struct Plan {
     /// Whether retries are waited for to the last.
     patient: bool,
     keep: bool,
+    /// Else each process sends what it dispatches.
+    broker: bool,
 }
 
 impl Plan {
@@ -63,6 +65,7 @@ impl Plan {
             imports: 4,
             patient: false,
             keep: false,
+            broker: true,
         };
         #[allow(clippy::disallowed_methods, reason = "the script calls the test so")]
         let text = std::env::var("REKINDLE_CHAOS").unwrap_or_default();
@@ -77,6 +80,7 @@ impl Plan {
                 "--messages" => plan.messages = usize::try_from(number()).unwrap(),
                 "--seconds" => plan.chaos = Duration::from_secs(number()),
                 "--keep" => plan.keep = true,
+                "--without-broker" => plan.broker = false,
                 "--long" => {
                     plan.messages = 20_000;
                     plan.chaos = Duration::from_secs(180);
@@ -85,7 +89,9 @@ impl Plan {
                     plan.patient = true;
                 }
                 other => {
-                    panic!("unknown: {other}; known are --long, --seed N, --messages N, --seconds N, --keep")
+                    panic!(
+                        "unknown: {other}; known are --long, --seed N, --messages N, --seconds N, --keep, --without-broker"
+                    )
                 }
             }
         }
@@ -128,15 +134,19 @@ async fn run(plan: &Plan) -> bool {
         .store
         .iter()
         .zip(&lines.queue)
-        .map(|(store, queue)| (postgres.url(&store.address.to_string()), rabbit.url(&queue.address.to_string())))
+        .map(|(store, queue)| {
+            let queue = if plan.broker { rabbit.url(&queue.address.to_string()) } else { "embedded".to_owned() };
+            (postgres.url(&store.address.to_string()), queue)
+        })
         .collect();
-    let fleet = Fleet::start(Arc::clone(&shop), &addresses);
+    let fleet = Fleet::start(Arc::clone(&shop), &addresses, if plan.broker { ROLES } else { ALONE });
     let zoo = Arc::new(Zoo {
         fleet: Arc::clone(&fleet),
         shop: Arc::clone(&shop),
         lines,
         postgres: postgres.into(),
         rabbit: rabbit.into(),
+        broker: plan.broker,
         store: store.clone(),
         queue,
         began: Instant::now(),
@@ -307,7 +317,7 @@ async fn a_backlog_of_100_000_is_worked_off_in_little_memory() {
         published += queue.publish(batch).await.unwrap().len();
     }
     println!("backlog: {published} copies are in the broker after {:?}", began.elapsed());
-    let fleet = Fleet::start(Arc::clone(&shop), &vec![(store.clone(), url.clone())]);
+    let fleet = Fleet::start(Arc::clone(&shop), &vec![(store.clone(), url.clone())], ROLES);
     let working = Instant::now();
     let expected = members * CAMPAIGNS.len() + ended.len();
     loop {
@@ -331,4 +341,48 @@ async fn a_backlog_of_100_000_is_worked_off_in_little_memory() {
     let verdict = oracle::judge(&store, &smtp.taken(), &gateway.taken(), expected).await.unwrap();
     println!("{}", verdict.show());
     assert!(verdict.wrong.is_empty(), "{:?}", verdict.wrong);
+}
+
+/// How often the process on SQLite is killed.
+const KILLS: usize = 50;
+
+/// One process that does everything, on a file, without a broker.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_process_on_one_file_is_killed_fifty_times() {
+    let plan = Plan::read();
+    let began = Instant::now();
+    let members = plan.messages / CAMPAIGNS.len();
+    let smtp = Smtp::start(plan.seed, Duration::from_millis(30)).await;
+    let folder = support::Folder::new();
+    let store = format!("sqlite://{}", folder.0.join("rekindle.db").display());
+    let (shop, gateway) = open(&store, "embedded", &smtp, plan.seed).await;
+    tokio::task::block_in_place(|| shop.prepare(members - members / 20));
+    oracle::watch(&store).await.unwrap();
+    let rows: String = (0..members).map(member).collect();
+    let file = shop.folder.0.join("members.csv");
+    std::fs::write(&file, format!("{COLUMNS}\n{rows}")).unwrap();
+    tokio::task::block_in_place(|| shop.succeed(&["import", "members", file.to_str().unwrap()]));
+    let fleet = Fleet::start(Arc::clone(&shop), &vec![(store.clone(), "embedded".to_owned())], &ALONE[..1]);
+    let mut dice = support::shop::Dice(plan.seed);
+    for _ in 0..KILLS {
+        sleep(Duration::from_millis(200 + dice.below(700))).await;
+        fleet.kill(0);
+    }
+    println!("chaos: killed {KILLS} times after {:?}, {} mails were taken", began.elapsed(), smtp.taken().len());
+    let expected = members * CAMPAIGNS.len();
+    let resting = Instant::now();
+    loop {
+        let oracle::Remaining { planned, retrying, under_way, falling, all } = oracle::remaining(&store).await.unwrap();
+        if planned == retrying && under_way == 0 && falling == 0 && usize::try_from(all).unwrap() == expected {
+            break;
+        }
+        let left = format!("{planned} planned, {under_way} under way, {falling} to fall back, {all} of {expected}");
+        assert!(resting.elapsed() < plan.rest, "{left}");
+        sleep(Duration::from_secs(1)).await;
+    }
+    fleet.stop().await;
+    let verdict = oracle::judge(&store, &smtp.taken(), &gateway.taken(), expected).await.unwrap();
+    println!("{}", verdict.show());
+    assert!(verdict.wrong.is_empty(), "{:?}", verdict.wrong);
+    assert!(verdict.uncertain_attempts > 0, "no kill met an attempt");
 }

@@ -43,6 +43,9 @@ const FAULTS: &[(&str, u64)] = &[
     ("leave older copies", 6),
 ];
 
+/// Words in the names of faults that nobody feels without a broker.
+const OF_THE_BROKER: &[&str] = &["broker", "disk alarm", "older copies"];
+
 /// What the monkey plays with.
 pub struct Zoo {
     pub fleet: Arc<Fleet>,
@@ -50,6 +53,8 @@ pub struct Zoo {
     pub lines: Lines,
     pub postgres: Mutex<PostgresNode>,
     pub rabbit: Mutex<RabbitNode>,
+    /// Whether the processes use it.
+    pub broker: bool,
     /// Past the proxies.
     pub store: String,
     pub queue: String,
@@ -71,8 +76,9 @@ pub async fn play(zoo: Arc<Zoo>, seed: u64, length: Duration) {
     let end = Instant::now() + length;
     let mut lasting = JoinSet::new();
     // One of each role is paused for longer than every lease, so that others take over.
-    for role in ["sender", "scheduler", "dispatcher"] {
-        let index = ROLES.iter().position(|other| *other == role).unwrap();
+    for (one, role) in ["sender", "scheduler", "dispatcher"].into_iter().enumerate() {
+        // Without a broker each of the three does everything.
+        let index = if zoo.broker { ROLES.iter().position(|other| *other == role).unwrap() } else { one };
         let after = Duration::from_millis(3_000 + dice.below(5_000));
         let pause = if role == "sender" { 66 } else { 34 };
         lasting.spawn(pause_for(Arc::clone(&zoo), index, after, Duration::from_secs(pause)));
@@ -83,9 +89,11 @@ pub async fn play(zoo: Arc<Zoo>, seed: u64, length: Duration) {
     }
     while Instant::now() < end {
         sleep(Duration::from_millis(300 + dice.below(2_200))).await;
-        let mut roll = dice.below(FAULTS.iter().map(|(_, share)| share).sum());
+        let faults =
+            FAULTS.iter().filter(|(fault, _)| zoo.broker || !OF_THE_BROKER.iter().any(|word| fault.contains(word)));
+        let mut roll = dice.below(faults.clone().map(|(_, share)| share).sum());
         let mut chosen = FAULTS[0].0;
-        for (fault, share) in FAULTS {
+        for (fault, share) in faults {
             if roll < *share {
                 chosen = fault;
                 break;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use sqlx::types::Uuid;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, SqliteConnection};
 
 use crate::smtp::Taken;
 
@@ -54,13 +54,18 @@ pub struct Remaining {
 }
 
 pub async fn remaining(store: &str) -> sqlx::Result<Remaining> {
-    let mut connection = PgConnection::connect(store).await?;
     let sql = "SELECT (SELECT COUNT(*) FROM pending WHERE dispatch_no IS NULL) AS planned, (SELECT COUNT(*) FROM pending WHERE dispatch_no IS NOT NULL) AS under_way, \
         (SELECT COUNT(*) FROM messages m WHERE m.campaign = 'either' AND (m.state = 'bounced' OR (m.state = 'sent' AND m.channel = 'sms')) \
         AND NOT (',' || COALESCE(m.tried, '') || ',' LIKE '%,' || m.channel || ',%')) AS falling, \
         (SELECT COUNT(*) FROM messages) AS \"all\", (SELECT COUNT(*) FROM pending p JOIN messages m ON m.id = p.message_id \
-        WHERE p.dispatch_no IS NULL AND m.retries > 0 AND p.next_at > EXTRACT(EPOCH FROM clock_timestamp()) * 1000) AS retrying";
-    let remaining = sqlx::query_as(sql).fetch_one(&mut connection).await?;
+        WHERE p.dispatch_no IS NULL AND m.retries > 0 AND p.next_at > $1) AS retrying";
+    let now = rekindle::clock::Clock::System.now().timestamp_millis();
+    if store.starts_with("sqlite") {
+        let mut connection = SqliteConnection::connect(store).await?;
+        return sqlx::query_as(sql).bind(now).fetch_one(&mut connection).await;
+    }
+    let mut connection = PgConnection::connect(store).await?;
+    let remaining = sqlx::query_as(sql).bind(now).fetch_one(&mut connection).await?;
     connection.close().await?;
     Ok(remaining)
 }
@@ -79,6 +84,19 @@ pub async fn end_one_each(store: &str) -> sqlx::Result<Vec<Uuid>> {
 /// Writes down, in the transaction of each claim, what the member's address is then, and whether it is closed: by
 /// that policy judges.
 pub async fn watch(store: &str) -> sqlx::Result<()> {
+    if store.starts_with("sqlite") {
+        let mut connection = SqliteConnection::connect(store).await?;
+        for sql in [
+            "CREATE TABLE judged (message_id BLOB, address TEXT, closed BOOLEAN)",
+            "CREATE TRIGGER judge AFTER UPDATE OF claim ON pending WHEN NEW.claim IS NOT NULL BEGIN \
+             INSERT INTO judged SELECT NEW.message_id, LOWER(b.email), EXISTS (SELECT 1 FROM suppressions s \
+             WHERE s.address = LOWER(b.email) AND s.purpose = 'marketing') \
+             FROM messages m JOIN members b ON b.id = m.member_id WHERE m.id = NEW.message_id; END",
+        ] {
+            sqlx::query(sql).execute(&mut connection).await?;
+        }
+        return connection.close().await;
+    }
     let mut connection = PgConnection::connect(store).await?;
     for sql in [
         "CREATE TABLE judged (message_id UUID, address TEXT, closed BOOLEAN)",
@@ -94,6 +112,64 @@ pub async fn watch(store: &str) -> sqlx::Result<()> {
     connection.close().await
 }
 
+/// What the store says when all is over.
+struct Facts {
+    /// The address that policy judged at each start, where it was open.
+    judged: Vec<(Uuid, Option<String>)>,
+    rows: Vec<Found>,
+    /// Occasions with two messages, messages that nobody takes up, codes that are nobody's.
+    twice: i64,
+    adrift: i64,
+    stray: i64,
+    gifts: Vec<(Uuid, String)>,
+}
+
+/// Id, state, reason, channels that took it, retries, uncertain attempts.
+type Found = (Uuid, String, Option<String>, i64, i64, i64);
+
+/// The same of either database.
+macro_rules! facts {
+    ($connection:expr) => {{
+        let mut connection = $connection;
+        macro_rules! all {
+            ($sql:expr) => {
+                sqlx::query_as($sql).fetch_all(&mut connection).await?
+            };
+        }
+        macro_rules! one {
+            ($sql:expr) => {
+                sqlx::query_scalar($sql).fetch_one(&mut connection).await?
+            };
+        }
+        let facts = Facts {
+            judged: all!("SELECT message_id, address FROM judged WHERE NOT closed"),
+            rows: all!(
+                "SELECT m.id, m.state, m.reason, \
+                 (SELECT COUNT(DISTINCT a.channel) FROM attempts a WHERE a.message_id = m.id AND a.outcome = 'sent'), m.retries, \
+                 (SELECT COUNT(*) FROM attempts a WHERE a.message_id = m.id AND a.uncertain) FROM messages m"
+            ),
+            twice: one!(
+                "SELECT COUNT(*) FROM (SELECT 1 FROM messages GROUP BY member_id, campaign, occasion, step, slot HAVING COUNT(*) > 1) t"
+            ),
+            adrift: one!(
+                "SELECT (SELECT COUNT(*) FROM pending p JOIN messages m ON m.id = p.message_id WHERE p.dispatch_no IS NULL AND m.state <> 'planned') \
+                 + (SELECT COUNT(*) FROM messages m WHERE m.state = 'planned' AND NOT EXISTS (SELECT 1 FROM pending p WHERE p.message_id = m.id AND p.dispatch_no IS NULL)) \
+                 + (SELECT COUNT(*) FROM messages m WHERE m.state = 'queued' AND NOT EXISTS (SELECT 1 FROM pending u WHERE u.message_id = m.id AND u.dispatch_no = m.dispatch_no))"
+            ),
+            gifts: all!(
+                "SELECT m.id, g.code FROM gifts g JOIN messages m ON m.member_id = g.member_id AND m.campaign = g.campaign \
+                 AND m.occasion = g.occasion AND m.step = g.step WHERE g.code IS NOT NULL"
+            ),
+            stray: one!(
+                "SELECT (SELECT COUNT(*) FROM coupons c WHERE c.taken AND NOT EXISTS (SELECT 1 FROM gifts g WHERE g.code = c.code)) \
+                 + (SELECT COUNT(*) FROM gifts g WHERE NOT EXISTS (SELECT 1 FROM coupons c WHERE c.code = g.code AND c.taken))"
+            ),
+        };
+        connection.close().await?;
+        facts
+    }};
+}
+
 /// Compares the ledgers; `expected` messages must exist.
 pub async fn judge(
     store: &str,
@@ -101,42 +177,12 @@ pub async fn judge(
     texts: &BTreeMap<String, usize>,
     expected: usize,
 ) -> sqlx::Result<Verdict> {
-    let mut connection = PgConnection::connect(store).await?;
-    let judged: Vec<(Uuid, Option<String>)> =
-        sqlx::query_as("SELECT message_id, address FROM judged WHERE NOT closed").fetch_all(&mut connection).await?;
-    type Found = (Uuid, String, Option<String>, i64, i64, i64);
-    let rows: Vec<Found> = sqlx::query_as(
-        "SELECT m.id, m.state, m.reason, \
-         (SELECT COUNT(DISTINCT a.channel) FROM attempts a WHERE a.message_id = m.id AND a.outcome = 'sent'), m.retries, \
-         (SELECT COUNT(*) FROM attempts a WHERE a.message_id = m.id AND a.uncertain) FROM messages m",
-    )
-    .fetch_all(&mut connection)
-    .await?;
-    let (twice,): (i64,) = sqlx::query_as(
-        "SELECT COUNT(*) FROM (SELECT 1 FROM messages GROUP BY member_id, campaign, occasion, step, slot HAVING COUNT(*) > 1) t",
-    )
-    .fetch_one(&mut connection)
-    .await?;
-    let (adrift,): (i64,) = sqlx::query_as(
-        "SELECT (SELECT COUNT(*) FROM pending p JOIN messages m ON m.id = p.message_id WHERE p.dispatch_no IS NULL AND m.state <> 'planned') \
-         + (SELECT COUNT(*) FROM messages m WHERE m.state = 'planned' AND NOT EXISTS (SELECT 1 FROM pending p WHERE p.message_id = m.id AND p.dispatch_no IS NULL)) \
-         + (SELECT COUNT(*) FROM messages m WHERE m.state = 'queued' AND NOT EXISTS (SELECT 1 FROM pending u WHERE u.message_id = m.id AND u.dispatch_no = m.dispatch_no))",
-    )
-    .fetch_one(&mut connection)
-    .await?;
-    let gifts: Vec<(Uuid, String)> = sqlx::query_as(
-        "SELECT m.id, g.code FROM gifts g JOIN messages m ON m.member_id = g.member_id AND m.campaign = g.campaign \
-         AND m.occasion = g.occasion AND m.step = g.step",
-    )
-    .fetch_all(&mut connection)
-    .await?;
-    let (stray,): (i64,) = sqlx::query_as(
-        "SELECT (SELECT COUNT(*) FROM coupons c WHERE c.taken AND NOT EXISTS (SELECT 1 FROM gifts g WHERE g.code = c.code)) \
-         + (SELECT COUNT(*) FROM gifts g WHERE NOT EXISTS (SELECT 1 FROM coupons c WHERE c.code = g.code AND c.taken))",
-    )
-    .fetch_one(&mut connection)
-    .await?;
-    connection.close().await?;
+    let facts = if store.starts_with("sqlite") {
+        facts!(SqliteConnection::connect(store).await?)
+    } else {
+        facts!(PgConnection::connect(store).await?)
+    };
+    let Facts { judged, rows, twice, adrift, gifts, stray } = facts;
 
     let mut verdict = Verdict::default();
     let mut by_id: BTreeMap<Uuid, Taken> = BTreeMap::new();

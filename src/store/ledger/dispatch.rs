@@ -41,8 +41,8 @@ statements! {
         WHERE messages.id = r.id AND messages.state = 'planned'";
     LEASE = "UPDATE pending SET dispatch_no = r.dispatch_no, batch = $2, lease_until = {now} + $3 \
         FROM {rows $1: id UUID, dispatch_no BIGINT} WHERE message_id = r.id";
-    HOLD_BATCH = "INSERT INTO batches (id, lease_until) VALUES ($1, {now} + $2) \
-        ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until";
+    ADD_BATCH = "INSERT INTO batches (id, lease_until) VALUES ($1, {now} + $2)";
+    HOLD_BATCHES = "UPDATE batches SET lease_until = {now} + $2 WHERE id {in_uuid $1}";
     END_BATCH = "DELETE FROM batches WHERE id = $1";
     LEAVE = "DELETE FROM pending WHERE message_id {in_uuid $1}";
 }
@@ -173,18 +173,20 @@ pub async fn queue(tx: &mut Tx, rows: &[Queued], batch: Uuid, now: Instant, leas
     if !rows.is_empty() {
         execute!(tx, QUEUE, Rows(rows), now.timestamp_millis())?;
         execute!(tx, LEASE, Rows(rows), batch, lease)?;
-        hold(tx, batch, unheard).await?;
+        execute!(tx, ADD_BATCH, batch, unheard)?;
     }
     Ok(())
 }
 
-/// A process says that it lives and has the batch, for `unheard` milliseconds.
-pub async fn hold(tx: &mut Tx, batch: Uuid, unheard: i64) -> Result<()> {
-    execute!(tx, HOLD_BATCH, batch, unheard)?;
+/// A process says that it lives and has something of these batches, for `unheard` milliseconds more.
+pub async fn hold(tx: &mut Tx, batches: Vec<Uuid>, unheard: i64) -> Result<()> {
+    if !batches.is_empty() {
+        execute!(tx, HOLD_BATCHES, Uuids(batches), unheard)?;
+    }
     Ok(())
 }
 
-/// The broker has the batch, or nobody holds anything of it any more.
+/// The broker has the batch, or all of it went back.
 pub async fn confirm(tx: &mut Tx, batch: Uuid) -> Result<()> {
     execute!(tx, END_BATCH, batch)?;
     Ok(())
