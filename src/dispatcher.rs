@@ -26,7 +26,7 @@ use crate::store::{Store, StoreError, attempts, configuration, members, within};
 
 /// Messages decided in one transaction. Where the senders are in this process, they wait for the same writer.
 pub const BATCH: i64 = 500;
-const BATCH_IN_MEMORY: i64 = 128;
+const BATCH_IN_MEMORY: i64 = 256;
 
 /// Messages between dispatch and outcome at any time: enough to keep many senders busy, few enough
 /// that the queue holds only what is ready.

@@ -14,7 +14,7 @@ use super::{Consumer, Delivery, Queue, QueueError, Settle, Tag};
 use crate::domain::message::{Channel, Envelope};
 
 /// How many rendered messages wait at most: enough to keep many connections busy, and little memory.
-const ROOM: usize = 2_000;
+const ROOM: usize = 1_000;
 
 /// A queue in memory.
 #[derive(Debug, Clone, Default)]

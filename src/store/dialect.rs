@@ -20,13 +20,16 @@ pub enum Dialect {
     Sqlite,
 }
 
+/// Statements as they were written, and expanded.
+type Known = RwLock<HashMap<String, Arc<str>>>;
+
 /// Expanded statements that are kept.
 const KEPT: usize = 2_000;
 
 impl Dialect {
     /// The text of [`Dialect::expand`], kept for the next time: the same few hundred statements run for ever.
     pub fn statement(self, sql: &str) -> Arc<str> {
-        static KNOWN: [LazyLock<RwLock<HashMap<String, Arc<str>>>>; 2] = [const { LazyLock::new(RwLock::default) }; 2];
+        static KNOWN: [LazyLock<Known>; 2] = [const { LazyLock::new(RwLock::default) }; 2];
         let known = &KNOWN[self as usize];
         if let Some(text) = known.read().unwrap_or_else(PoisonError::into_inner).get(sql) {
             return Arc::clone(text);

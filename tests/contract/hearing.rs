@@ -128,9 +128,11 @@ impl Texting {
 
     async fn runs(&self, sql: &str) {
         match self.shop.store().await {
-            Store::Postgres(pool) => drop(sqlx::query(AssertSqlSafe(sql.to_owned())).execute(pool).await.unwrap()),
+            Store::Postgres(pool) => {
+                sqlx::query(AssertSqlSafe(sql.to_owned())).execute(pool).await.unwrap();
+            }
             Store::Sqlite { readers: pool, .. } => {
-                drop(sqlx::query(AssertSqlSafe(sql.to_owned())).execute(pool).await.unwrap())
+                sqlx::query(AssertSqlSafe(sql.to_owned())).execute(pool).await.unwrap();
             }
         }
     }
