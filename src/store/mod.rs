@@ -253,12 +253,16 @@ const SESSION: &[(&str, &str)] = &[
     ("tcp_keepalives_count", "3"),
 ];
 
+/// Connections that read from SQLite, each with a cache of its own.
+const READERS: u32 = 8;
+
 /// How long a database may take to let somebody in.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// How a transaction of the ledger begins on PostgreSQL. Whatever is in their arrays, its statements have one plan: to
-/// make it anew each time costs more than they do.
-const LEDGER: &str = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan";
+/// make it anew each time costs more than they do. And they find all rows by indexes, whatever the planner, whose
+/// statistics lag behind a ledger in motion, thinks of its tables.
+const LEDGER: &str = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off";
 
 /// How a transaction of SQLite begins. One that reads first and writes later would fail when another wrote between.
 /// `FULL` syncs the log at the commit, with all that was committed before; `NORMAL` leaves that to a later one.
@@ -316,7 +320,7 @@ impl Store {
             };
             let cached = |kilobytes: &'static str| options.clone().pragma("cache_size", kilobytes);
             let writer = pool(1).connect_with(cached("-32768")).await.map_err(|error| cannot(error.to_string()))?;
-            let readers = pool(connections).connect_lazy_with(cached("-8192"));
+            let readers = pool(connections.min(READERS)).connect_lazy_with(cached("-4096"));
             return Ok(Self::Sqlite { readers, writer });
         }
         let mut options = PgConnectOptions::from_str(url).map_err(|error| cannot(error.to_string()))?;
