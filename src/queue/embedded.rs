@@ -70,11 +70,6 @@ impl Memory {
         let _ = tokio::time::timeout(limit, roomy).await;
     }
 
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.waiting().iter().all(VecDeque::is_empty)
-    }
-
     /// Everything that nobody has taken: it goes back, since the senders have stopped.
     pub fn abandon(&self) -> Vec<Envelope> {
         self.waiting().iter_mut().flat_map(|queue| queue.drain(..)).map(|(_, envelope)| envelope).collect()

@@ -7,7 +7,7 @@
 //! | [`plan`] | nothing, `skipped(outside_audience)`, `queued`, `bounced`, `sent`, `uncertain`, `failed` | `planned` |
 //! | [`dispatch`] | `planned` | `queued`, or `planned` later |
 //! | [`start`] | `queued` | `sending`: queued, with a claim |
-//! | [`end`] | `planned`, `sending`, `uncertain` | what the attempt or policy made of it |
+//! | [`end`] | `planned`, `queued`, `sending`, `uncertain` | what the attempt, policy or a person made of it |
 //! | [`hear`] | `sent`, `delivered`, `bounced`, `uncertain` | `delivered`, `bounced`, `complained` |
 //!
 //! A message that is not ended has a row in `pending`: while it is planned in the dispatcher's order, while it is queued
