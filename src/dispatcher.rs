@@ -122,7 +122,7 @@ impl Dispatcher<'_> {
     /// Puts what is prepared back, unpublished.
     pub async fn give_back(&mut self) -> Result<(), DispatchError> {
         let Prepared { batch, envelopes } = std::mem::take(&mut self.prepared);
-        Ok(within(self.record(batch, &envelopes.iter().map(dispatch).collect::<Vec<_>>())).await?)
+        Ok(within(self.record(batch, &envelopes.iter().map(Dispatch::from).collect::<Vec<_>>())).await?)
     }
 
     /// Publishes what is prepared, and prepares nothing more.
@@ -223,7 +223,7 @@ impl Dispatcher<'_> {
             memory.push(batch, envelopes);
             return Ok(());
         }
-        let dispatches: Vec<Dispatch> = envelopes.iter().map(dispatch).collect();
+        let dispatches: Vec<Dispatch> = envelopes.iter().map(Dispatch::from).collect();
         let published = self.queue.publish(envelopes).await;
         let taken: HashSet<Uuid> = published.iter().flatten().copied().collect();
         let refused: Vec<Dispatch> = dispatches.into_iter().filter(|dispatch| !taken.contains(&dispatch.id)).collect();
@@ -350,13 +350,8 @@ fn queued(envelope: &Envelope, arm: Option<&'static str>, locale: String) -> Que
         }),
         Content::Email { .. } => None,
     };
-    let Dispatch { id, dispatch_no } = dispatch(envelope);
+    let Dispatch { id, dispatch_no } = envelope.into();
     Queued { id, dispatch_no, channel: envelope.channel(), arm, locale: Some(locale), domain, segments }
-}
-
-/// Which dispatch an envelope is of.
-const fn dispatch(envelope: &Envelope) -> Dispatch {
-    Dispatch { id: envelope.message, dispatch_no: envelope.dispatch_no }
 }
 
 /// What a message of a known member to an address says.

@@ -21,7 +21,6 @@ use crate::catalog::{Catalog, CatalogError, Files};
 use crate::clock::Clock;
 use crate::dispatcher::{DispatchError, Dispatcher, Prepared, UNHEARD};
 use crate::document::Problems;
-use crate::domain::message::Envelope;
 use crate::files;
 use crate::queue::embedded::{Embedded, Memory};
 use crate::queue::rabbitmq::RabbitMq;
@@ -182,9 +181,7 @@ impl App {
     /// Puts back what waits in the memory of this process, whose senders have stopped.
     async fn abandon(&self, queue: &dyn Queue) -> Result<(), StoreError> {
         let Some(memory) = queue.memory() else { return Ok(()) };
-        let row =
-            |envelope: &Envelope| Back::from(Dispatch { id: envelope.message, dispatch_no: envelope.dispatch_no });
-        let back: Vec<Back> = memory.abandon().iter().map(row).collect();
+        let back: Vec<Back> = memory.abandon().iter().map(|envelope| Dispatch::from(envelope).into()).collect();
         let mut tx = self.store.begin_ledger(false).await?;
         plan::back(&mut tx, &back).await?;
         tx.commit().await

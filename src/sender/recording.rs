@@ -235,7 +235,7 @@ struct Going {
 }
 
 fn dispatch(work: &Work) -> Dispatch {
-    Dispatch { id: work.envelope.message, dispatch_no: work.envelope.dispatch_no }
+    (&work.envelope).into()
 }
 
 /// Records full mailboxes; those that were full on several days are given up.

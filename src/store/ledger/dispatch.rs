@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::plan::pend;
 use crate::domain::Instant;
-use crate::domain::message::{Channel, Reason, State};
+use crate::domain::message::{Channel, Envelope, Reason, State};
 use crate::domain::policy::end_state;
 use crate::store::messages::{Message, StoredMessage, message_columns};
 use crate::store::{Dialect, Result, Rows, Texts, Tx, Uuids, execute, gifts, query, statements};
@@ -93,6 +93,12 @@ pub struct Queued {
 pub struct Dispatch {
     pub id: Uuid,
     pub dispatch_no: i64,
+}
+
+impl From<&Envelope> for Dispatch {
+    fn from(envelope: &Envelope) -> Self {
+        Self { id: envelope.message, dispatch_no: envelope.dispatch_no }
+    }
 }
 
 /// Looks for messages that may go after as many pages of those that may not.
