@@ -3,14 +3,18 @@
 Each round of `rekindle once` begins with members imported and a broadcast due, and ends when the
 sink has accepted every mail and the ledger says so: scan, policy, rendering, queue, claim, attempt,
 SMTP and outcome are all inside the time. Rates are medians over rounds; the ratio to the ceiling is
-what compares between machines.
+what compares between machines. CPU is in microseconds a mail, by process: ours, the sink's, the servers'.
+Writes are rows inserted, updated or deleted in any table, from the scan's insert to the outcome, as the
+database counts them; statements and transactions are our own.
 """
 
 import argparse
 import json
 import os
 import pathlib
+import re
 import socket
+import sqlite3
 import statistics
 import subprocess
 import tempfile
@@ -109,23 +113,26 @@ class Sink:
 
 
 def timed(command, environment=None, cwd=None):
-    """Runs a command to its end: (seconds, CPU seconds, peak memory in MB, stdout)."""
+    """Runs a command to its end: (seconds, CPU seconds, peak memory in MB, stdout, stderr)."""
     started = time.monotonic()
-    with tempfile.TemporaryFile() as out:
-        process = subprocess.Popen(command, stdout=out, cwd=cwd, env={**os.environ, **(environment or {})})
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdout=out, stderr=log, cwd=cwd, env={**os.environ, **(environment or {})})
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - started
-        out.seek(0)
-        text = out.read().decode()
+        text, errors = (file.seek(0) or file.read().decode() for file in (out, log))
     if status != 0:
-        raise SystemExit(f"bench: {' '.join(command)} failed: {text}")
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text
+        raise SystemExit(f"bench: {' '.join(command)} failed: {text}{errors}")
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text, errors
+
+
+# What the servers' processes are called, and what people call them.
+SERVERS = {"smtp-sink": "sink", "postgres": "PostgreSQL", "beam.smp": "RabbitMQ"}
 
 
 def server_cpu():
-    """CPU seconds so far of the PostgreSQL and RabbitMQ processes on this machine."""
+    """CPU seconds so far of the servers on this machine."""
     ticks = os.sysconf("SC_CLK_TCK")
-    sums = {"postgres": 0.0, "beam.smp": 0.0}
+    sums = dict.fromkeys(SERVERS, 0.0)
     for folder in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             name = (folder / "comm").read_text().strip()
@@ -136,6 +143,31 @@ def server_cpu():
         except OSError:
             pass
     return sums
+
+
+def row_writes(store):
+    """Rows inserted, updated or deleted so far in a PostgreSQL database."""
+    sql = "SELECT SUM(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables"
+    # What a session has counted is told when it ends.
+    return int(subprocess.run(["psql", "-Atq", store, "-c", sql], check=True, stdout=subprocess.PIPE).stdout)
+
+
+def asked(log, store, before):
+    """Statements, transactions and row writes of a run, from what it says at its end."""
+    said = re.search(r"statements=(\d+) transactions=(\d+)(?: rows=(\d+))?", log)
+    if said is None:
+        raise SystemExit(f"bench: the run did not say what it asked the store: {log[-300:]}")
+    rows = int(said[3]) if said[3] else row_writes(store) - before
+    return {"statements": int(said[1]), "transactions": int(said[2]), "writes": rows}
+
+
+def waited(folder, store):
+    """Milliseconds from the decision about the last message to the server's answer, as the ledger has them."""
+    sql = "SELECT sent_at - queued_at FROM messages ORDER BY sent_at DESC LIMIT 1"
+    if store.startswith("sqlite://"):
+        with sqlite3.connect(folder / "rekindle.db") as database:
+            return database.execute(sql).fetchone()[0]
+    return int(subprocess.run(["psql", "-Atq", store, "-c", sql], check=True, stdout=subprocess.PIPE).stdout)
 
 
 def make_keys(folder, kinds):
@@ -162,9 +194,14 @@ def write_shop(folder, members, settings):
     (folder / "templates" / "bench" / "email.html").write_text(html)
     (folder / "templates" / "bench" / "email.txt").write_text("Hello {{member.first_name}}\n\n" + words * 7 + "\n")
     (folder / "rekindle.yaml").write_text(settings)
-    with open(folder / "members.csv", "w") as out:
+    write_members(folder / "members.csv", range(members))
+
+
+def write_members(path, numbers):
+    """A file of members who all agree to mail."""
+    with open(path, "w") as out:
         out.write("external_id,email,first_name,birth_date,joined_at,locale,timezone,email_consent\n")
-        for number in range(members):
+        for number in numbers:
             month, day = 1 + number % 12, 1 + number // 12 % 28
             out.write(f"m{number},m{number}@example.com,Emma,1990-{month:02}-{day:02},2025-01-01T00:00:00Z,en,UTC,true\n")
 
@@ -179,7 +216,7 @@ def ceiling(options):
 
 
 def once(options, store, queue):
-    """One round: import, then the measured `once`."""
+    """One round: import, then the measured `once`, then one of a single message."""
     with Sink() as sink, tempfile.TemporaryDirectory(prefix="rekindle-bench-") as name:
         folder = pathlib.Path(name)
         at = {"store": store, "queue": queue, "port": sink.port, "connections": options.connections}
@@ -187,14 +224,22 @@ def once(options, store, queue):
         write_shop(folder, options.messages, settings)
         rekindle = [os.path.abspath(options.rekindle), "--config", str(folder / "rekindle.yaml")]
         timed(rekindle + ["import", "members", str(folder / "members.csv")])
-        before = server_cpu()
-        seconds, cpu, memory, _ = timed(rekindle + ["once"])
+        before, written = server_cpu(), 0 if store.startswith("sqlite://") else row_writes(store)
+        seconds, cpu, memory, _, log = timed(rekindle + ["once"], {"RUST_LOG": "rekindle::store=debug"})
         after = server_cpu()
+        counts = asked(log, store, written)
         status = json.loads(timed(rekindle + ["--format", "json", "status"])[3])
         if status["messages"] != {"sent": options.messages}:
             raise SystemExit(f"bench: not everything was sent: {status['messages']}")
-    servers = {name: after[name] - before[name] for name in before}
-    return {"rate": options.messages / seconds, "cpu": cpu, "memory": memory, "servers": servers}
+        # One more member: the broadcast is for them, too.
+        write_members(folder / "late.csv", [options.messages])
+        timed(rekindle + ["import", "members", str(folder / "late.csv")])
+        timed(rekindle + ["once"])
+        latency = waited(folder, store)
+    micros = {"ours": cpu, **{SERVERS[name]: after[name] - before[name] for name in before}}
+    micros = {name: 1e6 * value / options.messages for name, value in micros.items()}
+    asks = {name: value / options.messages for name, value in counts.items()}
+    return {"rate": options.messages / seconds, "memory": memory, "micros": micros, "asks": asks, "latency": latency}
 
 
 def embedded(options):
@@ -243,9 +288,9 @@ def importing(options):
             write_shop(folder, options.members, settings.replace("sender: smtp", "sender: capture"))
             (folder / "campaigns" / "bench.yaml").write_text(BIRTHDAY)
             rekindle = [os.path.abspath(options.rekindle), "--config", str(folder / "rekindle.yaml")]
-            seconds, cpu, memory, _ = timed(rekindle + ["import", "members", str(folder / "members.csv")])
+            seconds, cpu, memory, *_ = timed(rekindle + ["import", "members", str(folder / "members.csv")])
             window = ["--from", "2026-06-15", "--to", "2026-06-16"]
-            day, _, _, text = timed(rekindle + ["--format", "json", "plan"] + window)
+            day, _, _, text, _ = timed(rekindle + ["--format", "json", "plan"] + window)
             result[name] = {
                 "members_per_second": options.members / seconds,
                 "import_memory": memory,
@@ -255,13 +300,24 @@ def importing(options):
     return result
 
 
+def told(rounds, middle):
+    """What a line says beside the rate, of the round in the middle."""
+    if "micros" not in middle:
+        return ""
+    cpu = ", ".join(f"{name} {value:.0f}" for name, value in middle["micros"].items() if value >= 1)
+    asks = middle["asks"]
+    ledger = f"{asks['writes']:.2f} row writes, {asks['statements']:.3f} statements, {asks['transactions']:.3f} transactions"
+    latency = statistics.median(entry["latency"] for entry in rounds)
+    return f"{middle['memory']:8.0f}  {cpu}; {ledger}; {latency:.0f} ms"
+
+
 def main():
     options = arguments()
     wanted = options.only or ["ceiling", "embedded", "production", "import"]
     paths = [("ceiling", ceiling), ("embedded", embedded), ("production", production)]
     medians = {}
     print(f"{options.messages} mails of about 5 kB a round, {options.connections} connections, {options.rounds} rounds\n")
-    print(f"{'path':12} {'msg/s':>8} {'ratio':>6}  {'CPU s':>6} {'peak MB':>8}  servers' CPU s")
+    print(f"{'path':12} {'msg/s':>8} {'ratio':>6} {'peak MB':>8}  CPU, us a mail; the ledger, a mail; one message alone")
     for name, run in paths:
         if name not in wanted:
             continue
@@ -269,9 +325,7 @@ def main():
         medians[name] = rate = statistics.median(entry["rate"] for entry in rounds)
         ratio = rate / medians["ceiling"] if "ceiling" in medians else float("nan")
         middle = min(rounds, key=lambda entry: abs(entry["rate"] - rate))
-        cpu = f"{middle['cpu']:6.1f} {middle['memory']:8.0f}" if "cpu" in middle else f"{'':6} {'':8}"
-        servers = ", ".join(f"{key} {value:.1f}" for key, value in middle.get("servers", {}).items() if value > 0.05)
-        print(f"{name:12} {rate:8.0f} {ratio:6.3f}  {cpu}  {servers}", flush=True)
+        print(f"{name:12} {rate:8.0f} {ratio:6.3f} {told(rounds, middle)}", flush=True)
     if "import" in wanted:
         print(f"\n{options.members} members, one `birthday` campaign")
         for name, row in importing(options).items():

@@ -188,7 +188,7 @@ CREATE TABLE volumes (
 
 CREATE TABLE messages (
     id               UUID PRIMARY KEY,
-    member_id        BIGINT NOT NULL REFERENCES members (id),
+    member_id        BIGINT NOT NULL,  -- no member is ever deleted; to ask each time would lock its row
     campaign         TEXT NOT NULL,
     occasion         TEXT NOT NULL,
     step             TEXT NOT NULL,

@@ -22,7 +22,7 @@ use crate::rendering::{RenderError, Renderer, Variables};
 use crate::senders::sms::Provider;
 use crate::settings::{Settings, file_problem};
 use crate::store::configuration::{self, Applied, CampaignState};
-use crate::store::facts::{Subject, Surroundings};
+use crate::store::facts::{Sharing, Subject, Surroundings};
 use crate::store::gifts::Stock;
 use crate::store::messages::Message;
 use crate::store::{Store, StoreError, Tx};
@@ -313,23 +313,45 @@ impl Catalog {
         now: Instant,
         stock: Stock,
     ) -> Result<Surroundings, StoreError> {
-        let subjects: Vec<Subject<'_>> = batch
-            .iter()
-            .filter_map(|message| {
-                let campaign = self.campaigns.get(&message.campaign)?;
-                Some(Subject {
-                    campaign,
-                    member_id: message.member_id,
-                    purchase_id: message.purchase_id,
-                    step: &message.step,
-                })
-            })
-            .collect();
+        let sharing = self.sharing(tx, batch).await?;
+        self.surroundings_among(tx, batch, now, stock, sharing).await
+    }
+
+    /// Who shares an address with a batch's members, as far as policy asks.
+    pub async fn sharing(&self, tx: &mut Tx, batch: &[Message]) -> Result<Sharing, StoreError> {
+        Sharing::load(tx, &self.subjects(batch), self.brand.frequency_cap.is_some()).await
+    }
+
+    /// [`Catalog::surroundings`] where it is known who shares an address.
+    pub async fn surroundings_among(
+        &self,
+        tx: &mut Tx,
+        batch: &[Message],
+        now: Instant,
+        stock: Stock,
+        sharing: Sharing,
+    ) -> Result<Surroundings, StoreError> {
+        let subjects = self.subjects(batch);
         let counts = |name: &str| self.counts_for_cap(name);
         let counted_after = self.brand.frequency_cap.map(|cap| now - cap.per);
-        let mut around = Surroundings::load(tx, &subjects, &counts, counted_after, stock).await?;
+        let mut around = Surroundings::load(tx, &subjects, &counts, counted_after, stock, sharing).await?;
         around.audiences.watched = Arc::clone(&self.watched);
         Ok(around)
+    }
+
+    fn subjects<'a>(&'a self, batch: &'a [Message]) -> Vec<Subject<'a>> {
+        let subject = |message: &'a Message| {
+            let campaign = self.campaigns.get(&message.campaign)?;
+            let (member_id, purchase_id) = (message.member_id, message.purchase_id);
+            Some(Subject { campaign, member_id, purchase_id, step: &message.step })
+        };
+        batch.iter().filter_map(subject).collect()
+    }
+
+    /// Whether any of a batch's campaigns gives something.
+    pub fn gives(&self, batch: &[Message]) -> bool {
+        let gives = |campaign: &Arc<Campaign>| campaign.steps.iter().any(|step| step.gift.is_some());
+        batch.iter().filter_map(|message| self.campaigns.get(&message.campaign)).any(gives)
     }
 
     /// Whether a campaign's messages count for the frequency cap; one that is gone did count.

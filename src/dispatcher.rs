@@ -54,8 +54,8 @@ pub struct Dispatched {
     pub deferred: u64,
     /// Ended by policy.
     pub ended: u64,
-    /// Put out of the way: their campaigns are paused or held.
-    pub parked: u64,
+    /// Put out of the way of the rest, since their campaigns are paused or held, or back into it.
+    pub moved: u64,
     /// Whether the bound on what is in the queue stopped it.
     pub full: bool,
     /// Those of the step before that went to the queue meanwhile.
@@ -88,6 +88,8 @@ pub struct Dispatcher<'a> {
 pub struct Prepared {
     batch: Uuid,
     envelopes: Vec<Envelope>,
+    /// How many more a broker's queue may have, as far as is known: to count it is work.
+    room: i64,
 }
 
 impl Prepared {
@@ -108,7 +110,8 @@ impl Dispatcher<'_> {
     pub async fn step(&mut self, catalog: &Catalog) -> Result<Dispatched, DispatchError> {
         let before = std::mem::take(&mut self.prepared);
         let count = before.envelopes.len() as u64;
-        let (published, next) = tokio::join!(self.publish(before), within(self.prepare(catalog)));
+        let room = before.room;
+        let (published, next) = tokio::join!(self.publish(before), within(self.prepare(catalog, room)));
         let (done, prepared) = next?;
         self.prepared = prepared;
         published?;
@@ -121,7 +124,7 @@ impl Dispatcher<'_> {
 
     /// Puts what is prepared back, unpublished.
     pub async fn give_back(&mut self) -> Result<(), DispatchError> {
-        let Prepared { batch, envelopes } = std::mem::take(&mut self.prepared);
+        let Prepared { batch, envelopes, .. } = std::mem::take(&mut self.prepared);
         Ok(within(self.record(batch, &envelopes.iter().map(Dispatch::from).collect::<Vec<_>>())).await?)
     }
 
@@ -133,14 +136,15 @@ impl Dispatcher<'_> {
 
     /// Decides about one batch and commits the decisions. What comes back is queued in the store
     /// and must be published next.
-    async fn prepare(&self, catalog: &Catalog) -> Result<(Dispatched, Prepared), DispatchError> {
-        let mut tx = self.store.begin_ledger(false).await?;
+    async fn prepare(&self, catalog: &Catalog, known_room: i64) -> Result<(Dispatched, Prepared), DispatchError> {
+        let mut tx = self.store.begin_deciding().await?;
         if configuration::all_paused(&mut tx).await? {
             return Ok((Dispatched::default(), Prepared::default()));
         }
         let memory = self.queue.memory();
         let room = match memory {
             Some(memory) => i64::try_from(memory.room()).unwrap_or(i64::MAX),
+            None if known_room >= self.batch() => known_room,
             None => IN_QUEUE - messages::in_queue(&mut tx).await?,
         };
         // Small batches cost as much as large ones.
@@ -150,25 +154,31 @@ impl Dispatcher<'_> {
         // Before all that it stands for.
         let policy = configuration::policy(&mut tx).await?;
         let (now, due_before) = (self.clock.now(), self.due_before);
-        let (batch, parked) = ledger::take(&mut tx, now, due_before, &catalog.silent(), self.batch()).await?;
+        let ready = ledger::take(&mut tx, now, due_before, &catalog.silent(), self.batch()).await?;
+        if ready.is_blocked() {
+            let mut tx = tx.write_on(self.store).await?;
+            let moved = ledger::make_way(&mut tx, ready).await?;
+            tx.commit().await?;
+            return Ok((Dispatched { moved, ..Dispatched::default() }, Prepared::default()));
+        }
+        let batch = ready.messages;
         if batch.is_empty() {
             tx.commit().await?;
-            return Ok((Dispatched { parked, ..Dispatched::default() }, Prepared::default()));
+            return Ok((Dispatched::default(), Prepared::default()));
         }
-        let mut ids: Vec<i64> = batch.iter().map(|message| message.member_id).collect();
-        let shares = |message: &Message| {
-            catalog.campaigns.get(&message.campaign).is_some_and(|campaign| campaign.trigger.is_for_everybody())
-        };
-        if catalog.brand.frequency_cap.is_some() || batch.iter().any(shares) {
-            ids.extend(members::sharing(&mut tx, ids.clone()).await?.into_iter().map(|(id, ..)| id));
+        // What is drawn from a pool must be there when it is taken.
+        if catalog.gives(&batch) {
+            tx = tx.write_on(self.store).await?;
         }
+        let sharing = catalog.sharing(&mut tx, &batch).await?;
+        let mut ids: Vec<i64> = batch.iter().map(|message| message.member_id).chain(sharing.members()).collect();
         ids.sort_unstable();
         ids.dedup();
         // Two dispatchers never decide about one member, or one address, at once. Now is when it is this one's turn:
         // what the other sent to a member while this one waited lies before it.
         members::lock(&mut tx, ids).await?;
         let now = self.clock.now();
-        let mut around = catalog.surroundings(&mut tx, &batch, now, Stock::Drawn).await?;
+        let mut around = catalog.surroundings_among(&mut tx, &batch, now, Stock::Drawn, sharing).await?;
         // One that was tried may be with somebody already, who alone may have it again.
         let tried = batch.iter().filter(|message| message.attempts > 0).map(|message| message.id).collect();
         let mut may_have = attempts::may_have(&mut tx, tried).await?;
@@ -186,6 +196,9 @@ impl Dispatcher<'_> {
                 Err(other) => decided.push(other),
             }
         }
+        // Whatever has changed since a snapshot: what is gone or no longer planned is left alone, and before it goes out
+        // its claim and the number of policy are asked.
+        let mut tx = tx.write_on(self.store).await?;
         ledger::decide(&mut tx, &decided).await?;
         gifts::reserve(&mut tx, &around.gifts, now).await?;
         let name = self.clock.new_id();
@@ -205,15 +218,15 @@ impl Dispatcher<'_> {
             queued: queued.len() as u64,
             deferred,
             ended: decided.len() as u64 - deferred,
-            parked,
             ..Dispatched::default()
         };
-        Ok((done, Prepared { batch: name, envelopes }))
+        let room = room - i64::try_from(envelopes.len()).unwrap_or(room);
+        Ok((done, Prepared { batch: name, envelopes, room }))
     }
 
     /// Publishes prepared envelopes and records what the queue has not taken.
     async fn publish(&self, prepared: Prepared) -> Result<(), DispatchError> {
-        let Prepared { batch, envelopes } = prepared;
+        let Prepared { batch, envelopes, .. } = prepared;
         if envelopes.is_empty() {
             return Ok(());
         }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -16,10 +15,6 @@ use crate::fallback;
 use crate::queue::Queue;
 use crate::scheduler;
 use crate::store::{configuration, messages, replies};
-
-/// While `once` waits for its senders: for each message that is under way, and at most.
-const LOOK: Duration = Duration::from_micros(50);
-const LONGEST_LOOK: Duration = Duration::from_millis(50);
 
 /// What one full pass did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -173,16 +168,18 @@ impl Work {
         let mut dispatcher = Dispatcher { due_before, ..app.dispatcher(queue.as_ref()) };
         let mut recovered_at = tokio::time::Instant::now();
         let progress = Arc::clone(&self.pulse.progress);
+        let mut busy = false;
         let mut woken = std::pin::pin!(progress.notified());
         while !app.stop.is_cancelled() {
             // Asked before dispatching: what was under way may have come back to be dispatched.
-            let under_way = app.in_queue().await?;
+            let under_way = if busy { IN_QUEUE } else { app.in_queue().await? };
             let done = Box::pin(dispatcher.step(catalog)).await?;
             self.passed.queued += done.queued;
             self.passed.ended += done.ended;
             self.passed.deferred += done.deferred;
             told(&self.passed);
-            if done.parked > 0 {
+            busy = done.taken > 0;
+            if done.moved > 0 {
                 continue;
             }
             if done.taken > 0 && done.taken < dispatcher.batch().unsigned_abs() {
@@ -201,13 +198,20 @@ impl Work {
             while !app.stop.is_cancelled() {
                 woken.set(progress.notified());
                 woken.as_mut().enable();
+                // To count what waits is work: the senders of this process tell how many are done. Others may help.
+                let before = self.pulse.recorded.load(Ordering::Relaxed);
                 let waiting = app.in_queue().await?;
-                if waiting == 0 || (done.full && waiting < IN_QUEUE / 2) {
+                let enough = if done.full { IN_QUEUE / 2 } else { 1 };
+                if waiting < enough {
                     break;
                 }
-                let _ = tokio::time::timeout(IDLE, woken.as_mut()).await;
-                // Outcomes come many a second: a look now and then is enough.
-                tokio::time::sleep((LOOK * waiting.try_into().unwrap_or(u32::MAX)).min(LONGEST_LOOK)).await;
+                let more = (waiting - enough).unsigned_abs();
+                let looked_at = tokio::time::Instant::now();
+                while self.pulse.recorded.load(Ordering::Relaxed) - before <= more && looked_at.elapsed() < IDLE {
+                    let _ = tokio::time::timeout(IDLE, woken.as_mut()).await;
+                    woken.set(progress.notified());
+                    woken.as_mut().enable();
+                }
                 if recovered_at.elapsed() > RECOVERY {
                     let recovered = app.recover(Some(queue.as_ref())).await?;
                     self.passed.replanned += recovered.replanned;

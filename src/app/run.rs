@@ -289,7 +289,7 @@ impl App {
                     memory.wait_for_room(IDLE).await;
                     return Ok(true);
                 }
-                Ok::<bool, AppError>(done.taken > 0 || done.published > 0 || done.parked > 0)
+                Ok::<bool, AppError>(done.taken > 0 || done.published > 0 || done.moved > 0)
             };
             match step.await {
                 Ok(busy) => {

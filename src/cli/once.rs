@@ -58,7 +58,9 @@ impl Once {
                     None => Clock::System,
                 };
                 let app = session.stoppable(App::open_to_send(settings, clock).await?);
-                app.once(&|_| {}).await?
+                let passed = app.once(&|_| {}).await?;
+                app.store.close().await;
+                passed
             }
         };
         report(session, &passed)?;

@@ -22,7 +22,8 @@ use crate::store::configuration::{self, CampaignState, Cursor};
 use crate::store::leases::{self, Lease};
 use crate::store::ledger::{end, plan};
 use crate::store::messages::NewMessage;
-use crate::store::{Store, StoreError, Tx, members, models, occasions, volumes, within};
+use crate::store::occasions::{self, Position};
+use crate::store::{Store, StoreError, Tx, members, models, volumes, within};
 
 pub mod backfill;
 
@@ -266,32 +267,32 @@ impl<'a> Scan<'a> {
         let brand = &self.catalog.brand;
         let finds_changed = matches!(rows, Rows::Changed { .. });
         let Some(query) = self.campaign.trigger.query(rows, brand) else { return Ok(()) };
-        let mut position = Some(occasions::START);
-        while let Some(from) = position
-            && !self.deposed
-        {
+        let (store, catalog, clock, campaign, starts) =
+            (self.store, self.catalog, self.clock, self.campaign, self.starts);
+        let read = async |from: Option<Position>| {
+            let Some(from) = from else { return Ok(None) };
             let page = async {
-                let mut tx = self.store.read().await?;
+                let mut tx = store.read().await?;
                 let (candidates, next) = occasions::page(&mut tx, &query, from, PAGE).await?;
-                let found = due_messages(
-                    &mut tx,
-                    self.campaign,
-                    &candidates,
-                    (base_after, base_until),
-                    self.starts,
-                    self.catalog,
-                    wanted,
-                    &mut || self.clock.new_id(),
-                )
-                .await?;
+                let base = (base_after, base_until);
+                let mut new_id = || clock.new_id();
+                let found =
+                    due_messages(&mut tx, campaign, &candidates, base, starts, catalog, wanted, &mut new_id).await?;
                 tx.commit().await?;
                 Ok::<_, StoreError>((candidates.len() as u64, found, next))
             };
-            let (candidates, found, next) = within(page).await?;
+            within(page).await.map(Some)
+        };
+        let mut page = read(Some(occasions::START)).await?;
+        while let Some((candidates, found, next)) = page
+            && !self.deposed
+        {
             self.done.candidates += candidates;
             let outside = if finds_changed { found.outside() } else { Vec::new() };
-            self.insert(outside, &found.rows).await?;
-            position = next;
+            // While one page is written the next is read.
+            let (written, following) = tokio::join!(self.insert(outside, &found.rows), read(next));
+            written?;
+            page = following?;
         }
         Ok(())
     }

@@ -49,10 +49,10 @@ const BACKOFF: Duration = Duration::from_secs(1);
 
 /// The most messages that a connection has started before it sends the first of them: what a
 /// crash can leave uncertain, twice for each connection.
-const CHUNK: usize = 8;
+const CHUNK: usize = 16;
 
 /// What a connection starts at a time takes about so long to send: of a slow server few wait.
-const AHEAD: Duration = Duration::from_millis(40);
+const AHEAD: Duration = Duration::from_millis(60);
 
 /// Everything a sender role works with.
 pub struct SenderRole {

@@ -2,13 +2,14 @@
 //! and by `capture`, which writes them to a file; beside the SMTP folder this is the only file that
 //! names lettre.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use data_encoding::BASE64;
 use lettre::Address;
 use lettre::address::Envelope as Addresses;
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
-use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
+use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
+use lettre::message::{Body, Mailbox, Message, MultiPart, SinglePart};
 
 use crate::domain::message::{Content, Envelope, Reason};
 use crate::senders::Outcome;
@@ -121,11 +122,11 @@ pub fn build(envelope: &Envelope) -> Result<Mail, MailError> {
         let folded = folded(name.len(), value);
         builder = builder.raw_header(HeaderValue::dangerous_new_pre_encoded(name, value.clone(), folded));
     }
-    let plain = SinglePart::builder().header(ContentType::TEXT_PLAIN).body(with_crlf(text));
+    let plain = SinglePart::builder().header(ContentType::TEXT_PLAIN).body(body(text));
     let message = match html {
         None => builder.singlepart(plain),
         Some(html) => {
-            let html = SinglePart::builder().header(ContentType::TEXT_HTML).body(with_crlf(html));
+            let html = SinglePart::builder().header(ContentType::TEXT_HTML).body(body(html));
             // `=_` occurs in no quoted-printable or base64 line, so the boundary is in neither part.
             let parts = MultiPart::alternative().boundary(format!("=_{}", id.simple()));
             builder.multipart(parts.singlepart(plain).singlepart(html))
@@ -133,7 +134,7 @@ pub fn build(envelope: &Envelope) -> Result<Mail, MailError> {
     };
     let bytes = message.map_err(|_| MailError::From)?.formatted();
     let text = String::from_utf8(bytes).map_err(|_| MailError::From)?;
-    if text.split("\r\n").any(|line| line.len() > LINE_LIMIT) {
+    if longest_line(&text) > LINE_LIMIT {
         return Err(MailError::LineTooLong);
     }
     Ok(Mail { from: back, to, text })
@@ -189,18 +190,36 @@ fn ascii_address(text: &str) -> Option<Address> {
     text.parse().ok().filter(|_| text.is_ascii())
 }
 
+/// A part's text, encoded. What every server takes as it is goes as it is; of the rest lettre, which would encode a line
+/// of 77 letters already, chooses how.
+fn body(text: &str) -> Body {
+    let text = with_crlf(text);
+    if text.is_ascii() && !text.contains('\0') && longest_line(&text) <= LINE_LIMIT {
+        return Body::dangerous_pre_encoded(text.into_bytes(), ContentTransferEncoding::SevenBit);
+    }
+    Body::new(text)
+}
+
+/// In octets, of lines that end with CRLF.
+fn longest_line(text: &str) -> usize {
+    text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line).len()).max().unwrap_or(0)
+}
+
 /// Every line end becomes CRLF. Done here in one pass, because lettre inserts each missing CR by
 /// moving the rest of the text.
 fn with_crlf(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + text.len() / 32);
-    let mut rest = text;
-    while let Some(at) = rest.find(['\r', '\n']) {
-        out.push_str(&rest[..at]);
-        out.push_str("\r\n");
-        let end = if rest[at..].starts_with("\r\n") { at + 2 } else { at + 1 };
-        rest = &rest[end..];
+    let bare = if text.contains('\r') {
+        Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n"))
+    } else {
+        Cow::Borrowed(text)
+    };
+    let mut out = String::with_capacity(bare.len() + bare.len() / 32);
+    for line in bare.split_inclusive('\n') {
+        match line.strip_suffix('\n') {
+            Some(line) => out.extend([line, "\r\n"]),
+            None => out.push_str(line),
+        }
     }
-    out.push_str(rest);
     out
 }
 

@@ -34,8 +34,7 @@ pub struct Surroundings {
     purchases: HashMap<i64, Vec<Instant>>,
     /// Messages that went out, by member.
     counted: HashMap<i64, Vec<Counted>>,
-    /// Who shares an address, by channel and [`suppression_key`].
-    sharing: HashMap<(Channel, String), Vec<i64>>,
+    sharing: Sharing,
     /// Greetings that went out, by (member, campaign): (occasion, due).
     greetings: HashMap<(i64, String), Vec<(String, Instant)>>,
     first_steps: HashMap<(i64, String, String), Reason>,
@@ -56,6 +55,10 @@ pub struct Surroundings {
     /// What the messages bring, and how much is left of it.
     pub gifts: GiftFacts,
 }
+
+/// Who shares an address, by channel and [`suppression_key`].
+#[derive(Debug, Default)]
+pub struct Sharing(HashMap<(Channel, String), Vec<i64>>);
 
 /// A message that went out.
 #[derive(Debug)]
@@ -161,7 +164,7 @@ impl Surroundings {
     /// Those who share the member's address on a channel, as far as somebody asked for them.
     fn sharing(&self, member: &Member, channel: Channel) -> &[i64] {
         let key = suppression_key(member, channel).map(|address| (channel, address));
-        key.and_then(|key| self.sharing.get(&key)).map_or(&[], Vec::as_slice)
+        key.and_then(|key| self.sharing.0.get(&key)).map_or(&[], Vec::as_slice)
     }
 
     /// Whether the message of another member who has the same address came to the question of its arm before this one.

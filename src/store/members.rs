@@ -223,6 +223,9 @@ pub async fn lock(tx: &mut Tx, ids: Vec<i64>) -> Result<()> {
 /// Every member who shares an e-mail address or a phone number with one of these, themselves
 /// included: (key, e-mail address, number).
 pub async fn sharing(tx: &mut Tx, ids: Vec<i64>) -> Result<Vec<(i64, Option<String>, Option<String>)>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
     Ok(query!(fetch_all, (i64, Option<String>, Option<String>), tx, SHARING, Ids(ids))?)
 }
 

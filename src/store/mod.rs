@@ -29,6 +29,7 @@ pub mod gauges;
 pub mod gifts;
 pub mod leases;
 pub mod ledger;
+mod measure;
 pub mod members;
 pub mod merging;
 pub mod messages;
@@ -76,11 +77,11 @@ macro_rules! execute {
         match &mut $tx.database {
             $crate::store::Database::Postgres(c) => {
                 let bound = sqlx::query_with(sql, $crate::store::bound!(sqlx::Postgres, $sql $(, $bind)*));
-                bound.execute(&mut **c).await.map(|done| done.rows_affected())
+                $crate::store::measure::statement($sql, bound.execute(&mut **c)).await.map(|done| done.rows_affected())
             }
             $crate::store::Database::Sqlite(c) => {
                 let bound = sqlx::query_with(sql, $crate::store::bound!(sqlx::Sqlite, $sql $(, $bind)*));
-                bound.execute(&mut **c).await.map(|done| done.rows_affected())
+                $crate::store::measure::statement($sql, bound.execute(&mut **c)).await.map(|done| done.rows_affected())
             }
         }
     }};
@@ -94,11 +95,13 @@ macro_rules! query {
         match &mut $tx.database {
             $crate::store::Database::Postgres(c) => {
                 let bound = $crate::store::bound!(sqlx::Postgres, $sql $(, $bind)*);
-                sqlx::query_as_with::<_, $row, _>(sql, bound).$fetch(&mut **c).await
+                let query = sqlx::query_as_with::<_, $row, _>(sql, bound);
+                $crate::store::measure::statement($sql, query.$fetch(&mut **c)).await
             }
             $crate::store::Database::Sqlite(c) => {
                 let bound = $crate::store::bound!(sqlx::Sqlite, $sql $(, $bind)*);
-                sqlx::query_as_with::<_, $row, _>(sql, bound).$fetch(&mut **c).await
+                let query = sqlx::query_as_with::<_, $row, _>(sql, bound);
+                $crate::store::measure::statement($sql, query.$fetch(&mut **c)).await
             }
         }
     }};
@@ -256,6 +259,10 @@ const SESSION: &[(&str, &str)] = &[
 /// Connections that read from SQLite, each with a cache of its own.
 const READERS: u32 = 8;
 
+/// How many rows wait between the thread that runs a statement on SQLite and who reads them: all that a statement has,
+/// so that the two do not wait for each other row by row.
+const ROWS_AHEAD: usize = 1_024;
+
 /// How long a database may take to let somebody in.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -263,6 +270,11 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// make it anew each time costs more than they do. And they find all rows by indexes, whatever the planner, whose
 /// statistics lag behind a ledger in motion, thinks of its tables.
 const LEDGER: &str = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off";
+const LEDGER_RELAXED: &str = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; \
+    SET LOCAL synchronous_commit = off";
+
+/// How others begin on PostgreSQL that need not be on the disk at once.
+const POSTGRES_RELAXED: &str = "BEGIN; SET LOCAL synchronous_commit = off";
 
 /// How a transaction of SQLite begins. One that reads first and writes later would fail when another wrote between.
 /// `FULL` syncs the log at the commit, with all that was committed before; `NORMAL` leaves that to a later one.
@@ -286,6 +298,8 @@ pub struct Tx {
     pub database: Database,
     /// Whether it changes something that policy asks about.
     policy_changes: bool,
+    /// Whether it only reads.
+    snapshot: bool,
 }
 
 /// Its connection.
@@ -310,6 +324,7 @@ impl Store {
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(Duration::from_secs(30))
                 .foreign_keys(true)
+                .row_buffer_size(ROWS_AHEAD)
                 .pragma("temp_store", "memory");
             let pool = |connections| {
                 SqlitePoolOptions::new()
@@ -388,39 +403,47 @@ impl Store {
 
     /// Starts a transaction that may write. What it commits survives a power cut.
     pub async fn begin(&self) -> Result<Tx> {
-        self.begin_with(DURABLE).await
+        self.begin_with("BEGIN", DURABLE).await
     }
 
     /// The same, where a power cut soon after the commit may undo it: what comes back is what was before, and nobody
-    /// has acted on it yet. The next commit that is durable makes all before it durable, too. On PostgreSQL each is.
+    /// has acted on it yet. The next commit that is durable makes all before it durable, too.
     pub async fn begin_relaxed(&self) -> Result<Tx> {
-        self.begin_with(RELAXED).await
+        self.begin_with(POSTGRES_RELAXED, RELAXED).await
     }
 
     /// Starts a transaction of the ledger, of a few statements over many rows by their keys. `relaxed` as in
     /// [`Store::begin_relaxed`].
     pub async fn begin_ledger(&self, relaxed: bool) -> Result<Tx> {
+        if relaxed { self.begin_with(LEDGER_RELAXED, RELAXED).await } else { self.begin_with(LEDGER, DURABLE).await }
+    }
+
+    /// Starts what the dispatcher decides in. On PostgreSQL it is a transaction of the ledger, whose locks keep other
+    /// dispatchers away from its messages. On SQLite, whose one process decides alone, it is a snapshot: nobody waits
+    /// for the writer while mails are rendered. [`Tx::write_on`] goes on to write.
+    pub async fn begin_deciding(&self) -> Result<Tx> {
         match self {
-            Self::Postgres(pool) => Ok(Tx::on(Database::Postgres(pool.begin_with(LEDGER).await?))),
-            Self::Sqlite { .. } => self.begin_with(if relaxed { RELAXED } else { DURABLE }).await,
+            Self::Postgres(_) => self.begin_ledger(false).await,
+            Self::Sqlite { .. } => self.read().await,
         }
     }
 
-    async fn begin_with(&self, sqlite: &'static str) -> Result<Tx> {
+    async fn begin_with(&self, postgres: &'static str, sqlite: &'static str) -> Result<Tx> {
         Ok(Tx::on(match self {
-            Self::Postgres(pool) => Database::Postgres(pool.begin().await?),
+            Self::Postgres(pool) => Database::Postgres(pool.begin_with(postgres).await?),
             Self::Sqlite { writer, .. } => Database::Sqlite(writer.begin_with(sqlite).await?),
         }))
     }
 
     /// Starts a transaction that only reads, from one snapshot.
     pub async fn read(&self) -> Result<Tx> {
-        Ok(Tx::on(match self {
+        let database = match self {
             Self::Postgres(pool) => {
                 Database::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
             }
             Self::Sqlite { readers, .. } => Database::Sqlite(readers.begin().await?),
-        }))
+        };
+        Ok(Tx { snapshot: true, ..Tx::on(database) })
     }
 
     /// Whether only one process may work on it at a time.
@@ -431,10 +454,15 @@ impl Store {
     /// Closes all connections.
     pub async fn close(&self) {
         match self {
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres(pool) => {
+                pool.close().await;
+                measure::tell(None);
+            }
             Self::Sqlite { readers, writer } => {
                 readers.close().await;
+                let rows: sqlx::Result<i64> = sqlx::query_scalar("SELECT total_changes()").fetch_one(writer).await;
                 writer.close().await;
+                measure::tell(rows.ok());
             }
         }
     }
@@ -442,7 +470,16 @@ impl Store {
 
 impl Tx {
     const fn on(database: Database) -> Self {
-        Self { database, policy_changes: false }
+        Self { database, policy_changes: false, snapshot: false }
+    }
+
+    /// Goes on where what was decided in it is written: after a snapshot, in a transaction of the ledger.
+    pub async fn write_on(self, store: &Store) -> Result<Self> {
+        if !self.snapshot {
+            return Ok(self);
+        }
+        self.commit().await?;
+        store.begin_ledger(false).await
     }
 
     /// How this database writes SQL.
@@ -469,6 +506,7 @@ impl Tx {
             Database::Postgres(tx) => tx.commit().await?,
             Database::Sqlite(tx) => tx.commit().await?,
         }
+        measure::transaction();
         Ok(())
     }
 }

@@ -39,6 +39,8 @@ pub const METRICS: &[(Kind, &str, &str, &str)] = &[
         "channel, sender, outcome",
         "attempts that ended: sent, retry, rejected, paused, uncertain",
     ),
+    (Kind::Counter, "rekindle_store_statements_total", "", "statements that this process ran"),
+    (Kind::Counter, "rekindle_store_transactions_total", "", "transactions that this process committed"),
     (Kind::Histogram, "rekindle_attempt_seconds", "channel, sender", "how long attempts took"),
     (Kind::Counter, "rekindle_retries_total", "channel, sender", "attempts after which a message is tried again later"),
     (Kind::Counter, "rekindle_sender_pauses_total", "channel, sender", "how often a sender paused"),

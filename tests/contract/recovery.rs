@@ -93,7 +93,7 @@ async fn starts(tx: &mut Tx, id: Uuid, dispatch_no: i64, claim: Uuid) -> bool {
 
 /// What the dispatcher would take.
 async fn ready(tx: &mut Tx) -> Vec<Message> {
-    dispatch::take(tx, at(NOW), None, &[], 10).await.unwrap().0
+    dispatch::take(tx, at(NOW), None, &[], 10).await.unwrap().messages
 }
 
 fn outcome(id: Uuid, claim: Uuid, state: State, outcome: &'static str) -> Finished {

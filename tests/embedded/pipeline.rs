@@ -17,6 +17,7 @@ use crate::pipeline_contract::pipeline_contract;
 use crate::reasons_contract::reasons_contract;
 use crate::recovery_contract::recovery_contract;
 use crate::support::shop::Size;
+use crate::transitions_contract::transitions_contract;
 
 agreement_contract!(embedded);
 pipeline_contract!(embedded);
@@ -29,6 +30,7 @@ fallback_contract!(embedded);
 gifts_contract!(embedded);
 mistakes_contract!(embedded);
 recovery_contract!(embedded);
+transitions_contract!(embedded);
 changes_contract!(embedded);
 arrival_contract!(embedded);
 reasons_contract!(embedded);

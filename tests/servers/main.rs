@@ -45,6 +45,8 @@ mod recovery_contract;
 mod statements_contract;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../contract/transitions.rs"]
+mod transitions_contract;
 #[path = "../contract/web.rs"]
 mod web_contract;
 

@@ -29,6 +29,7 @@ use crate::recovery_contract::recovery_contract;
 use crate::support::rabbitmq::Prefix;
 use crate::support::shop::{Dice, PLAIN, Shop, Size, at};
 use crate::support::{Database, tidied, until};
+use crate::transitions_contract::transitions_contract;
 
 agreement_contract!(on_servers);
 pipeline_contract!(on_servers);
@@ -42,6 +43,7 @@ fallback_contract!(on_servers);
 gifts_contract!(on_servers);
 mistakes_contract!(on_postgres);
 recovery_contract!(on_postgres);
+transitions_contract!(on_postgres);
 changes_contract!(on_servers);
 arrival_contract!(on_servers);
 reasons_contract!(on_servers);

@@ -349,16 +349,17 @@ impl Connection {
 /// final dot (RFC 5321, 4.5.2).
 fn stuffed(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 64);
-    if text.starts_with('.') {
-        out.push('.');
+    // What is written by now, and where a line begins.
+    let (mut written, mut line) = (0, 0);
+    loop {
+        if text[line..].starts_with('.') {
+            out.extend([&text[written..line], "."]);
+            written = line;
+        }
+        let Some(end) = text[line..].find('\n') else { break };
+        line += end + 1;
     }
-    let mut rest = text;
-    while let Some(at) = rest.find("\r\n.") {
-        out.push_str(&rest[..at + 2]);
-        out.push('.');
-        rest = &rest[at + 2..];
-    }
-    out.push_str(rest);
+    out.push_str(&text[written..]);
     if !text.ends_with("\r\n") {
         out.push_str("\r\n");
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Counted, Heard, Subject, Surroundings, suppression_key};
+use super::{Counted, Heard, Sharing, Subject, Surroundings, suppression_key};
 use crate::domain::campaign::Campaign;
 use crate::domain::message::Channel;
 use crate::domain::purchase::Placed;
@@ -32,25 +32,44 @@ statements! {
         AND e.kind IN ('opened', 'clicked') GROUP BY 1, 2, 3, 4, 5";
 }
 
+impl Sharing {
+    /// Who shares an address with the subjects' members, for the frequency cap (`capped`) and for occasions that
+    /// everybody has at once.
+    pub async fn load(tx: &mut Tx, subjects: &[Subject<'_>], capped: bool) -> Result<Self> {
+        let asks =
+            |campaign: &Campaign| capped && campaign.limits.counts_for_cap || campaign.trigger.is_for_everybody();
+        let ids = subjects.iter().filter(|subject| asks(subject.campaign)).map(|subject| subject.member_id);
+        let mut found = Self::default();
+        for (member, email, phone) in members::sharing(tx, unique(&mut { ids })).await? {
+            for (channel, address) in [(Channel::Email, email), (Channel::Sms, phone)] {
+                if let Some(address) = address {
+                    found.0.entry((channel, address.to_lowercase())).or_default().push(member);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// All of them.
+    pub fn members(&self) -> impl Iterator<Item = i64> {
+        self.0.values().flatten().copied()
+    }
+}
+
 impl Surroundings {
-    /// Reads everything the subjects' decisions rest on. `counts` says by name whether a campaign's
-    /// messages count for the cap; `counted_after` bounds how far back they are read; `stock`, how gifts
-    /// are looked at.
+    /// Reads everything the subjects' decisions rest on, beside who shares an address with them. `counts` says by name
+    /// whether a campaign's messages count for the cap; `counted_after` bounds how far back they are read; `stock`, how
+    /// gifts are looked at.
     pub async fn load(
         tx: &mut Tx,
         subjects: &[Subject<'_>],
         counts: &(dyn Fn(&str) -> bool + Sync),
         counted_after: Option<Instant>,
         stock: Stock,
+        sharing: Sharing,
     ) -> Result<Self> {
-        let unique = |ids: &mut dyn Iterator<Item = i64>| {
-            let mut ids: Vec<i64> = ids.collect();
-            ids.sort_unstable();
-            ids.dedup();
-            ids
-        };
         let ids = unique(&mut subjects.iter().map(|subject| subject.member_id));
-        let mut found = Self { members: members::by_ids(tx, ids.clone()).await?, ..Self::default() };
+        let mut found = Self { members: members::by_ids(tx, ids.clone()).await?, sharing, ..Self::default() };
         let orders = unique(&mut subjects.iter().filter_map(|subject| subject.purchase_id));
         if !orders.is_empty() {
             found.orders = purchases::by_ids(tx, orders).await?;
@@ -69,8 +88,6 @@ impl Surroundings {
         found.suppressions = suppressions::of_addresses(tx, addresses.collect()).await?;
         found.objections = objections::of_members(tx, ids).await?;
         let capped = |subject: &&Subject<'_>| counted_after.is_some() && subject.campaign.limits.counts_for_cap;
-        let shared = subjects.iter().filter(|subject| capped(subject) || subject.campaign.trigger.is_for_everybody());
-        found.load_sharing(tx, unique(&mut shared.map(|subject| subject.member_id))).await?;
         if let Some(after) = counted_after {
             let capped = subjects.iter().filter(capped);
             found.load_counted(tx, unique(&mut capped.map(|subject| subject.member_id)), counts, after).await?;
@@ -88,26 +105,11 @@ impl Surroundings {
         Ok(found)
     }
 
-    /// Who shares an address with these members.
-    async fn load_sharing(&mut self, tx: &mut Tx, ids: Vec<i64>) -> Result<()> {
-        if ids.is_empty() {
-            return Ok(());
-        }
-        for (member, email, phone) in members::sharing(tx, ids).await? {
-            for (channel, address) in [(Channel::Email, email), (Channel::Sms, phone)] {
-                if let Some(address) = address {
-                    self.sharing.entry((channel, address.to_lowercase())).or_default().push(member);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Whose messages stand for addresses that several members have.
     async fn load_assigned(&mut self, tx: &mut Tx, subjects: &[Subject<'_>]) -> Result<()> {
         let (ids, campaigns) = keys(subjects.iter().filter(|subject| subject.campaign.trigger.is_for_everybody()));
         let asked: HashSet<i64> = ids.into_iter().collect();
-        let shared = self.sharing.values().filter(|members| members.len() > 1);
+        let shared = self.sharing.0.values().filter(|members| members.len() > 1);
         let mut members: Vec<i64> =
             shared.filter(|members| members.iter().any(|id| asked.contains(id))).flatten().copied().collect();
         members.sort_unstable();
@@ -137,7 +139,7 @@ impl Surroundings {
         if ids.is_empty() {
             return Ok(());
         }
-        ids.extend(self.sharing.values().flatten());
+        ids.extend(self.sharing.members());
         ids.sort_unstable();
         ids.dedup();
         type Row = (i64, uuid::Uuid, String, Option<String>, i64);
@@ -216,6 +218,13 @@ impl Surroundings {
         }
         Ok(())
     }
+}
+
+fn unique(ids: &mut dyn Iterator<Item = i64>) -> Vec<i64> {
+    let mut ids: Vec<i64> = ids.collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }
 
 fn watches_purchases(campaign: &Campaign) -> bool {

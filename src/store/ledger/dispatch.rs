@@ -13,10 +13,10 @@ use crate::store::{Dialect, Result, Rows, Texts, Tx, Uuids, execute, gifts, quer
 
 statements! {
     // What waits for a person is taken, too, to be put out of the way of the rest.
-    TAKE = concat!("SELECT ", message_columns!("m.state"), ", (p.campaign {in $2}) OR EXISTS (SELECT 1 FROM campaigns c \
-        WHERE c.name = p.campaign AND (c.paused OR c.held)) AS waits FROM pending p JOIN messages m ON m.id = p.message_id \
-        WHERE p.dispatch_no IS NULL AND NOT p.parked AND p.next_at <= $1 AND p.due_at < $4 AND NOT EXISTS (SELECT 1 FROM campaigns c \
-        WHERE c.name = p.campaign AND c.scanning IS NOT NULL) \
+    TAKE = concat!("SELECT ", message_columns!("m.state"), ", (p.campaign {in $2}) OR p.campaign IN \
+        (SELECT c.name FROM campaigns c WHERE c.paused OR c.held) AS waits FROM pending p JOIN messages m ON m.id = p.message_id \
+        WHERE p.dispatch_no IS NULL AND NOT p.parked AND p.next_at <= $1 AND p.due_at < $4 \
+        AND p.campaign NOT IN (SELECT c.name FROM campaigns c WHERE c.scanning IS NOT NULL) \
         ORDER BY p.next_at, p.priority DESC, p.due_at, p.campaign, p.turn, p.member, p.message_id LIMIT $3 {skip_locked p}");
     PARK = "UPDATE pending SET parked = TRUE WHERE message_id {in_uuid $1} AND dispatch_no IS NULL";
     // For each campaign a look into the index, not a join: its planner takes what is parked for little.
@@ -31,7 +31,7 @@ statements! {
         arm = COALESCE(messages.arm, r.arm), run = COALESCE(messages.run, CASE WHEN r.arm IS NOT NULL THEN \
         (SELECT c.run FROM campaigns c WHERE c.name = messages.campaign) END) \
         FROM {rows $1: id UUID, state TEXT, reason TEXT, next_at BIGINT, channel TEXT, assigned_at BIGINT, arm TEXT} \
-        WHERE messages.id = r.id AND messages.state = 'planned'";
+        WHERE messages.id = r.id AND messages.state = 'planned' RETURNING messages.id, messages.state";
     QUEUE = "UPDATE messages SET state = 'queued', channel = r.channel, reason = NULL, queued_at = $2, sent_at = NULL, \
         assigned_at = COALESCE(messages.assigned_at, $2), arm = COALESCE(messages.arm, r.arm), \
         run = COALESCE(messages.run, CASE WHEN r.arm IS NOT NULL THEN \
@@ -40,7 +40,7 @@ statements! {
         FROM {rows $1: id UUID, dispatch_no BIGINT, channel TEXT, arm TEXT, locale TEXT, domain TEXT, segments BIGINT} \
         WHERE messages.id = r.id AND messages.state = 'planned'";
     LEASE = "UPDATE pending SET dispatch_no = r.dispatch_no, batch = $2, lease_until = {now} + $3 \
-        FROM {rows $1: id UUID, dispatch_no BIGINT} WHERE message_id = r.id";
+        FROM {rows $1: id UUID, dispatch_no BIGINT} WHERE message_id = r.id AND pending.dispatch_no IS NULL";
     ADD_BATCH = "INSERT INTO batches (id, lease_until) VALUES ($1, {now} + $2)";
     HOLD_BATCHES = "UPDATE batches SET lease_until = {now} + $2 WHERE id {in_uuid $1}";
     END_BATCH = "DELETE FROM batches WHERE id = $1";
@@ -101,48 +101,64 @@ impl From<&Envelope> for Dispatch {
     }
 }
 
-/// Looks for messages that may go after as many pages of those that may not.
-const PARKED_AT_ONCE: usize = 20;
-
 /// What comes back at a time when a campaign goes on.
 const UNPARKED_AT_ONCE: i64 = 10_000;
 
-/// Takes up to `limit` messages that are ready at `now`, most urgent first, and were due before `due_before`;
-/// holds them until the transaction ends. Those of campaigns that are paused, held or `silent` are parked:
-/// they leave the dispatcher's order, so that nobody walks over them again, until their campaign goes on, which
-/// each look sees by itself. Gives those that were taken, and how many were parked.
+/// What is ready.
+#[derive(Debug, Default)]
+pub struct Ready {
+    /// Held until the transaction ends.
+    pub messages: Vec<Message>,
+    /// Those that wait for a person, and stand in front of others.
+    waits: Vec<Uuid>,
+    /// Campaigns that go on, and of which something is parked.
+    go_on: Vec<String>,
+}
+
+impl Ready {
+    /// Whether [`make_way`] comes before anything is decided.
+    pub const fn is_blocked(&self) -> bool {
+        !self.waits.is_empty() || !self.go_on.is_empty()
+    }
+}
+
+/// Takes up to `limit` messages that are ready at `now`, most urgent first, and were due before `due_before`. Those of
+/// campaigns that are paused, held or `silent` wait.
 pub async fn take(
     tx: &mut Tx,
     now: Instant,
     due_before: Option<Instant>,
     silent: &[String],
     limit: i64,
-) -> Result<(Vec<Message>, u64)> {
+) -> Result<Ready> {
     let silent = Texts(silent.to_vec());
     let go_on: Vec<(String,)> = query!(fetch_all, (String,), tx, GO_ON, silent.clone())?;
-    if !go_on.is_empty() {
-        let names = Texts(go_on.into_iter().map(|(name,)| name).collect());
-        execute!(tx, UNPARK, names, UNPARKED_AT_ONCE)?;
-    }
     if tx.dialect() == Dialect::Postgres {
         // The index has the order. The planner, whose statistics lag behind a ledger in motion,
         // would sort everything that is ready for the few that are taken.
         query!(fetch_one, (String, String), tx, IN_INDEX_ORDER)?;
     }
     let due_before = due_before.map_or(i64::MAX, |at| at.timestamp_millis());
-    let (now, mut parked) = (now.timestamp_millis(), 0);
-    for _ in 0..PARKED_AT_ONCE {
-        let rows = query!(fetch_all, Taken, tx, TAKE, now, silent.clone(), limit, due_before)?;
-        let (wait, free): (Vec<Taken>, Vec<Taken>) = rows.into_iter().partition(|row| row.waits);
-        if !wait.is_empty() {
-            parked += execute!(tx, PARK, Uuids(wait.iter().map(|row| row.message.id()).collect()))?;
-        }
-        if !free.is_empty() || wait.is_empty() {
-            let free = free.into_iter().map(|row| row.message.into_message());
-            return Ok((free.collect::<Result<_>>()?, parked));
-        }
+    let rows = query!(fetch_all, Taken, tx, TAKE, now.timestamp_millis(), silent, limit, due_before)?;
+    let (wait, free): (Vec<Taken>, Vec<Taken>) = rows.into_iter().partition(|row| row.waits);
+    Ok(Ready {
+        messages: free.into_iter().map(|row| row.message.into_message()).collect::<Result<_>>()?,
+        waits: wait.iter().map(|row| row.message.id()).collect(),
+        go_on: go_on.into_iter().map(|(name,)| name).collect(),
+    })
+}
+
+/// Parks what waits for a person: it leaves the dispatcher's order, so that nobody walks over it again, until its
+/// campaign goes on. What is parked of those that do comes back. Gives how many changed their place.
+pub async fn make_way(tx: &mut Tx, ready: Ready) -> Result<u64> {
+    let mut moved = 0;
+    if !ready.go_on.is_empty() {
+        moved += execute!(tx, UNPARK, Texts(ready.go_on), UNPARKED_AT_ONCE)?;
     }
-    Ok((Vec::new(), parked))
+    if !ready.waits.is_empty() {
+        moved += execute!(tx, PARK, Uuids(ready.waits))?;
+    }
+    Ok(moved)
 }
 
 #[derive(Debug, sqlx::FromRow)]
@@ -158,10 +174,11 @@ pub async fn decide(tx: &mut Tx, rows: &[Decided]) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    execute!(tx, DECIDE, Rows(rows))?;
-    let (waiting, ended): (Vec<&Decided>, Vec<&Decided>) = rows.iter().partition(|row| row.state == State::Planned);
-    pend(tx, waiting.into_iter().map(|row| row.id).collect()).await?;
-    leave(tx, ended.into_iter().map(|row| row.id).collect()).await
+    let decided: Vec<(Uuid, String)> = query!(fetch_all, (Uuid, String), tx, DECIDE, Rows(rows))?;
+    let planned = State::Planned.as_str();
+    let (waiting, ended): (Vec<_>, Vec<_>) = decided.into_iter().partition(|(_, state)| state == planned);
+    pend(tx, waiting.into_iter().map(|(id, _)| id).collect()).await?;
+    leave(tx, ended.into_iter().map(|(id, _)| id).collect()).await
 }
 
 /// Ended messages are pending no more, and give back what nobody has seen of their gifts.

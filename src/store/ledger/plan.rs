@@ -45,7 +45,7 @@ statements! {
         next_at = $3, detail = 'the provider never had it' WHERE id = $1 AND dispatch_no = $2 AND state = 'uncertain'";
     FALL_BACK = "UPDATE messages SET tried = r.tried, state = CASE WHEN r.again THEN 'planned' ELSE messages.state END, \
         next_at = CASE WHEN r.again THEN $2 ELSE messages.next_at END, retries = 0, first_failed_at = NULL \
-        FROM {rows $1: id UUID, tried TEXT, again BOOLEAN} WHERE messages.id = r.id";
+        FROM {rows $1: id UUID, tried TEXT, again BOOLEAN} WHERE messages.id = r.id AND messages.state IN ('bounced', 'sent')";
     RETRY = "UPDATE messages SET state = 'planned', reason = NULL, retries = 0, first_failed_at = NULL, \
         tried = NULL, detail = 'tried again by hand' WHERE id {in_uuid $1} AND (state IN ('failed', 'bounced') OR \
         (state = 'uncertain' AND $2)) RETURNING id";
