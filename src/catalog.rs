@@ -19,13 +19,13 @@ use crate::domain::token::TokenKey;
 use crate::files::read_below;
 use crate::rendering::headers::Origin;
 use crate::rendering::{RenderError, Renderer, Variables};
-use crate::senders::sms::Provider;
 use crate::settings::{Settings, file_problem};
 use crate::store::configuration::{self, Applied, CampaignState};
 use crate::store::facts::{Sharing, Subject, Surroundings};
 use crate::store::gifts::Stock;
 use crate::store::messages::Message;
 use crate::store::{Store, StoreError, Tx};
+use crate::transports::sms::Provider;
 use crate::triggers;
 
 mod checks;

@@ -1,9 +1,11 @@
 //! Rekindle brings a shop's customers back: it finds the moments that matter, renders one personal
 //! message for each, and hands it over once.
+
 pub mod app;
 pub mod catalog;
 pub mod cli;
 pub mod clock;
+pub mod delivery;
 pub mod dispatcher;
 pub mod document;
 pub mod domain;
@@ -17,11 +19,10 @@ pub mod plan;
 pub mod queue;
 pub mod rendering;
 pub mod scheduler;
-pub mod sender;
-pub mod senders;
 pub mod settings;
 pub mod store;
 pub mod telemetry;
 pub mod tls;
+pub mod transports;
 pub mod triggers;
 pub mod web;

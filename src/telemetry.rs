@@ -110,7 +110,7 @@ mod tests {
             }
         };
         check("rekindle", Some(Level::TRACE));
-        check("rekindle::sender::pace", Some(Level::TRACE));
+        check("rekindle::delivery::pace", Some(Level::TRACE));
         for library in ["rekindles", "sqlx", "hyper_util::client", "reqwest", "rustls::conn", "log", ""] {
             check(library, Some(Level::WARN));
         }

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::catalog::Catalog;
+use crate::delivery::DOMAIN;
 use crate::domain::Instant;
 use crate::domain::campaign::Campaign;
 use crate::scheduler;
-use crate::sender::DOMAIN;
 use crate::store::configuration::{self, CampaignState};
 use crate::store::{Store, StoreError, gifts, paces, replies, volumes};
 

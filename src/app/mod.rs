@@ -5,7 +5,7 @@ mod once;
 mod rehearsal;
 mod restored;
 mod run;
-mod senders;
+mod transports;
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -25,19 +25,19 @@ use crate::files;
 use crate::queue::embedded::{Embedded, Memory};
 use crate::queue::rabbitmq::RabbitMq;
 use crate::queue::{Queue, QueueError};
-use crate::senders::sms::SmsError;
-use crate::senders::smtp::SmtpError;
 use crate::settings::{Apply, QueueSetting, Settings};
 use crate::store::ledger::dispatch::{self, Dispatch};
 use crate::store::ledger::end::{self, Recovered};
 use crate::store::ledger::plan::{self, Back};
 use crate::store::{Store, StoreError, configuration, messages};
+use crate::transports::sms::SmsError;
+use crate::transports::smtp::SmtpError;
 use crate::web::BindError;
 
 pub use once::Passed;
 pub use rehearsal::Rehearsed;
 pub use run::Role;
-pub use senders::{factories, signers};
+pub use transports::{factories, signers};
 
 /// Connections that one process may open to the database.
 const STORE_CONNECTIONS: u32 = 16;
@@ -104,7 +104,7 @@ impl App {
 
     /// Opens the store to send from it. An embedded store has one such process at a time.
     pub async fn open_to_send(settings: Arc<Settings>, clock: Clock) -> Result<Self, AppError> {
-        senders::refuse_simulated_sending(&settings, &clock)?;
+        transports::refuse_simulated_sending(&settings, &clock)?;
         let lock = match settings.store.strip_prefix("sqlite://") {
             Some(path) => Some(lock_embedded(&PathBuf::from(path))?),
             None => None,

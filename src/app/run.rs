@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::alerts::{self, Alerts};
-use super::{App, AppError, IDLE, Pulse, RECOVERY, senders};
+use super::{App, AppError, IDLE, Pulse, RECOVERY, transports};
 use crate::catalog::{Catalog, CatalogError};
 use crate::domain::Instant;
 use crate::fallback;
@@ -19,12 +19,12 @@ use crate::inbound::poll::Poller;
 use crate::inbound::webhook::{Answer, Hooks};
 use crate::queue::Queue;
 use crate::scheduler;
-use crate::senders::SenderFactory;
 use crate::settings::QueueSetting;
 use crate::store::leases::{self, Lease};
 use crate::store::ledger::end::Recovered;
 use crate::store::{StoreError, within};
 use crate::telemetry::Trouble;
+use crate::transports::SenderFactory;
 use crate::web::{self, Web};
 
 /// The lease of the process that scans; it is renewed every second, and with each page of a scan.
@@ -124,9 +124,9 @@ impl App {
     /// Starts to ask each SMS provider about what it does not tell by itself. The first one answers
     /// members, by whichever provider their number leads to.
     fn start_pollers(&self, catalog: &Catalog, shutdown: &CancellationToken) -> Result<Vec<JoinHandle<()>>, AppError> {
-        let factories = senders::sms_factories(&self.settings, catalog)?;
+        let factories = transports::sms_factories(&self.settings, catalog)?;
         let mut answers: Option<Arc<dyn SenderFactory>> =
-            Some(Arc::new(senders::sms_pool(&self.settings, factories.clone())));
+            Some(Arc::new(transports::sms_pool(&self.settings, factories.clone())));
         let start = |factory| {
             let (store, clock) = (self.store.clone(), self.clock.clone());
             let poller = Poller::new(store, clock, Arc::clone(&self.settings), factory);

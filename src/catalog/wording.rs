@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::domain::message::{Channel, Content, Purpose, SmsWords};
 use crate::domain::sms::{Route, Routes, line_for};
 use crate::rendering::{RenderError, Renderer, Variables, check_size};
-use crate::senders::sms::Provider;
+use crate::transports::sms::Provider;
 
 /// Renders contents for the configured senders.
 #[derive(Debug, Clone, Copy)]

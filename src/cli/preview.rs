@@ -16,8 +16,8 @@ use crate::domain::sms::SmsSize;
 use crate::domain::{address, phone};
 use crate::occasion_search;
 use crate::rendering::{Variables, sample};
-use crate::senders::Outcome;
 use crate::store::{configuration, gifts, members};
+use crate::transports::Outcome;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Preview {

@@ -11,12 +11,12 @@ use super::sms::Heard;
 use crate::clock::Clock;
 use crate::domain::message::{Content, Envelope, Purpose, SmsWords};
 use crate::domain::sms::{Line, line_for};
-use crate::senders::sms::{Found, Receipted, Received, SmsFactory};
-use crate::senders::{Blame, Outcome, SenderFactory};
 use crate::settings::{Settings, Uncertain};
 use crate::store::answers::{self, Answer};
 use crate::store::receipts::{self, Lost};
 use crate::store::{Store, StoreError, leases};
+use crate::transports::sms::{Found, Receipted, Received, SmsFactory};
+use crate::transports::{Blame, Outcome, SenderFactory};
 
 /// The lease of the process that asks; each pass renews it.
 const LEASE: i64 = 10 * 60_000;

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::webhook::Call;
 use crate::domain::Instant;
-use crate::senders::sms::Auth;
+use crate::transports::sms::Auth;
 
 /// The clocks of two machines may differ by this much, in seconds.
 const CLOCKS_APART: i64 = 60;

@@ -10,7 +10,6 @@ use crate::domain::member::Brand;
 use crate::domain::message::{Channel, EventKind, Purpose};
 use crate::domain::reply::Wish;
 use crate::domain::{phone, text};
-use crate::senders::sms::{Delivery, Provider, Receipted, Received};
 use crate::settings::Sms;
 use crate::store::answers::{self, Answer};
 use crate::store::events::{self, About, Event};
@@ -19,6 +18,7 @@ use crate::store::receipts::{self, Waiting};
 use crate::store::replies::{self, Reply};
 use crate::store::suppressions::{self, Suppression};
 use crate::store::{StoreError, Tx, consents};
+use crate::transports::sms::{Delivery, Provider, Receipted, Received};
 
 /// So much of a text is kept, in letters; ten parts of a long SMS are less.
 const LONGEST_TEXT: usize = 2_000;

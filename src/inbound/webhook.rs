@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use super::{signature, sms};
 use crate::catalog::{Catalog, CatalogError};
 use crate::clock::Clock;
-use crate::senders::sms::{Provider, Webhook};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
+use crate::transports::sms::{Provider, Webhook};
 
 /// A call is held against the providers' files as they were this long ago at most, so that forged ones cost
 /// the store nothing.
@@ -165,8 +165,8 @@ impl Hooks {
     async fn record(
         &self,
         heard: &sms::Heard<'_>,
-        receipts: &[crate::senders::sms::Receipted],
-        received: &[crate::senders::sms::Received],
+        receipts: &[crate::transports::sms::Receipted],
+        received: &[crate::transports::sms::Received],
     ) -> Result<(), StoreError> {
         let mut tx = self.store.begin().await?;
         heard.receipts(&mut tx, receipts).await?;

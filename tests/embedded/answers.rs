@@ -7,8 +7,8 @@ use rekindle::clock::Clock;
 use rekindle::domain::pace::Rate;
 use rekindle::inbound::poll::Poller;
 use rekindle::inbound::webhook::{Call, Hooks};
-use rekindle::senders::pool::{Pool, Server};
-use rekindle::senders::sms::{Provider, SmsFactory, SmsOptions};
+use rekindle::transports::pool::{Pool, Server};
+use rekindle::transports::sms::{Provider, SmsFactory, SmsOptions};
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers};
 
 use crate::hearing_contract::tls;

@@ -1,7 +1,7 @@
 //! The contracts of what attackers cannot do, with nothing installed; and names that look encoded.
 
 use rekindle::domain::message::Content;
-use rekindle::senders::mail::build;
+use rekindle::transports::mail::build;
 
 use crate::attackers_contract::attackers_contract;
 use crate::support::email;

@@ -15,16 +15,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &["domain", "files"]),
     ("triggers", &["store", "domain", "document"]),
     ("queue", &["store", "domain", "document"]),
-    ("senders", &["store", "domain", "document", "tls", "files"]),
+    ("transports", &["store", "domain", "document", "tls", "files"]),
     ("rendering", &["store", "domain", "document"]),
     ("settings", &["domain", "document", "store::redact"]),
     ("import", &["store", "domain", "document", "settings", "clock", "files"]),
-    ("catalog", &["triggers", "rendering", "senders", "settings", "store", "domain", "document", "files"]),
+    ("catalog", &["triggers", "rendering", "transports", "settings", "store", "domain", "document", "files"]),
     ("model", &["store", "domain"]),
     ("scheduler", PIPELINE),
     ("dispatcher", PIPELINE),
     ("fallback", PIPELINE),
-    ("sender", PIPELINE),
+    ("delivery", PIPELINE),
     ("web", WITH_INBOUND),
     ("inbound", INBOUND),
     ("plan", WITH_SCHEDULER),
@@ -36,13 +36,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 ];
 
 const PIPELINE: &[&str] =
-    &["catalog", "queue", "senders", "rendering", "triggers", "settings", "store", "domain", "clock", "telemetry"];
+    &["catalog", "queue", "transports", "rendering", "triggers", "settings", "store", "domain", "clock", "telemetry"];
 
 /// Mailboxes are read over TLS.
 const INBOUND: &[&str] = &[
     "catalog",
     "queue",
-    "senders",
+    "transports",
     "rendering",
     "triggers",
     "settings",
@@ -59,7 +59,7 @@ const WITH_INBOUND: &[&str] = &[
     "inbound",
     "catalog",
     "queue",
-    "senders",
+    "transports",
     "rendering",
     "triggers",
     "settings",
@@ -71,14 +71,14 @@ const WITH_INBOUND: &[&str] = &[
 
 /// What would happen is computed by what makes it happen.
 const WITH_SCHEDULER: &[&str] =
-    &["scheduler", "catalog", "queue", "senders", "rendering", "triggers", "settings", "store", "domain", "clock"];
+    &["scheduler", "catalog", "queue", "transports", "rendering", "triggers", "settings", "store", "domain", "clock"];
 
 const WITH_PLAN: &[&str] = &[
     "scheduler",
     "plan",
     "catalog",
     "queue",
-    "senders",
+    "transports",
     "rendering",
     "triggers",
     "settings",
@@ -92,14 +92,14 @@ const BELOW_APP: &[&str] = &[
     "scheduler",
     "dispatcher",
     "fallback",
-    "sender",
+    "delivery",
     "web",
     "inbound",
     "plan",
     "occasion_search",
     "catalog",
     "queue",
-    "senders",
+    "transports",
     "rendering",
     "triggers",
     "settings",
@@ -118,14 +118,14 @@ const BELOW_CLI: &[&str] = &[
     "scheduler",
     "dispatcher",
     "fallback",
-    "sender",
+    "delivery",
     "web",
     "inbound",
     "plan",
     "occasion_search",
     "catalog",
     "queue",
-    "senders",
+    "transports",
     "rendering",
     "triggers",
     "settings",
@@ -268,10 +268,10 @@ fn imports_have_no_circles() {
 fn a_library_is_named_in_its_one_place() {
     let places: &[(&str, &[&str])] = &[
         ("lapin", &["queue/rabbitmq/"]),
-        ("lettre", &["senders/mail.rs", "senders/smtp/"]),
+        ("lettre", &["transports/mail.rs", "transports/smtp/"]),
         ("async_imap", &["inbound/bounces/imap.rs"]),
         ("handlebars", &["rendering/"]),
-        ("reqwest", &["senders/sms/"]),
+        ("reqwest", &["transports/sms/"]),
         ("sqlx", &["store/"]),
         ("axum", &["web/"]),
         ("maud", &["web/"]),

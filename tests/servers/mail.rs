@@ -5,8 +5,8 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use rekindle::domain::message::{Content, Envelope};
-use rekindle::senders::dkim::{self, Signer};
-use rekindle::senders::mail;
+use rekindle::transports::dkim::{self, Signer};
+use rekindle::transports::mail;
 use serde::Deserialize;
 
 use crate::support::{Folder, email, server};

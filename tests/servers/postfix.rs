@@ -26,7 +26,7 @@ const FATES: &[(&str, &str, &str, &str, &str, i64)] = &[
 ];
 
 fn keys() -> &'static str {
-    concat!(env!("CARGO_MANIFEST_DIR"), "/src/senders/smtp/tests")
+    concat!(env!("CARGO_MANIFEST_DIR"), "/src/transports/smtp/tests")
 }
 
 async fn shop(smtp: &str, members: &[&str]) -> Shop {
@@ -79,7 +79,7 @@ async fn mail_goes_out_encrypted_either_way_and_never_in_the_clear() {
         let settings = shop.settings();
         let factory = rekindle::app::factories(&settings, &catalog(&settings)).unwrap().0;
         let outcome = factory.open().send(&crate::support::email("<p>x</p>")).await;
-        let rekindle::senders::Outcome::Pause { reply, .. } = outcome else { panic!("{outcome:?}") };
+        let rekindle::transports::Outcome::Pause { reply, .. } = outcome else { panic!("{outcome:?}") };
         assert!(reply.contains("name that authority's certificate as `ca_file`"), "{tls}: {reply}");
         shop.close().await;
     }

@@ -183,5 +183,5 @@ impl Drop for Dovecot {
 
 /// The folder of certificates made for tests: `server.pem` is for `localhost`, signed by `ca.pem`.
 pub fn certificates() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/senders/smtp/tests")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/transports/smtp/tests")
 }

@@ -25,7 +25,7 @@ impl Postfix {
         let (first, second) = (free(), free());
         let [port, tls_port] = [&first, &second].map(|listener| listener.local_addr().unwrap().port());
         drop((first, second));
-        let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/src/senders/smtp/tests");
+        let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/src/transports/smtp/tests");
         let folder = Folder::new();
         let path = |name: &str| folder.0.join(name);
         for name in ["config", "queue", "data"] {

@@ -12,9 +12,9 @@ use super::exchange::{Broken, Exchange, Reply, Stream};
 use super::reply::{self, Stage};
 use super::wire::{Unsent, Wire};
 use super::{PORT, Shared};
-use crate::senders::mail::Mail;
-use crate::senders::{AWAY, Blame, MISCONFIGURED, Outcome};
 use crate::tls::{self, Tls};
+use crate::transports::mail::Mail;
+use crate::transports::{AWAY, Blame, MISCONFIGURED, Outcome};
 
 /// QUIT is a courtesy: the answer is not worth more waiting than this.
 const GOODBYE: Duration = Duration::from_secs(1);

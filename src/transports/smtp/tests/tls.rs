@@ -97,7 +97,7 @@ fn options(port: u16, tls: Tls) -> SmtpOptions {
         tls,
         username: Some("shop".to_owned()),
         password: Some("s3cret".to_owned().into()),
-        ca_file: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/senders/smtp/tests/ca.pem")),
+        ca_file: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/transports/smtp/tests/ca.pem")),
         ..SmtpOptions::new("localhost", port)
     }
 }

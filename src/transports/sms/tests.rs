@@ -10,7 +10,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
 use crate::domain::message::{Content, SmsWords};
-use crate::senders::Blame;
+use crate::transports::Blame;
 
 mod description;
 mod providers;

@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::Running;
 use super::pace::DOMAIN;
 use crate::domain::breaker::BreakerState;
-use crate::senders::Resting;
 use crate::store::StoreError;
 use crate::store::paces::{self, Report};
+use crate::transports::Resting;
 
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_secs(1);

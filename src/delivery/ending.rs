@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::{Running, Work};
 use crate::domain::message::{Channel, Envelope, EventKind, Purpose, Reason, State};
 use crate::domain::retry;
-use crate::senders::{Blame, Outcome};
 use crate::store::events::Event;
 use crate::store::ledger::end::Finished;
 use crate::store::suppressions::Suppression;
+use crate::transports::{Blame, Outcome};
 
 impl Running {
     /// That a mailbox was full. Not about the message, which may still arrive.

@@ -11,11 +11,11 @@ use crate::domain::Instant;
 use crate::domain::campaign::Reach;
 use crate::domain::message::{Envelope, Reason, State};
 use crate::domain::policy::{Decision, decide, end_state, reaches_without};
-use crate::senders::{Admission, Daily};
 use crate::store::gifts::Stock;
 use crate::store::ledger::end::Finished;
 use crate::store::ledger::start;
 use crate::store::{StoreError, Tx, configuration, paces};
+use crate::transports::{Admission, Daily};
 
 /// A day in milliseconds.
 const DAY: i64 = 24 * 3_600_000;

@@ -1,5 +1,5 @@
 //! Mail over SMTP. One sender holds one connection and keeps it for many messages. `connection` leads the
-//! conversation, `exchange` speaks and hears, `reply` judges the answers. Only this folder and `senders/mail.rs`
+//! conversation, `exchange` speaks and hears, `reply` judges the answers. Only this folder and `transports/mail.rs`
 //! name lettre.
 
 use std::net::IpAddr;
@@ -12,10 +12,10 @@ use lettre::transport::smtp::extension::ClientId;
 use secrecy::SecretString;
 
 use crate::domain::message::Envelope;
-use crate::senders::dkim::{self, Signer};
-use crate::senders::mail::{self, Mail};
-use crate::senders::{MISCONFIGURED, Outcome, Sender, SenderFactory};
 use crate::tls::TlsError;
+use crate::transports::dkim::{self, Signer};
+use crate::transports::mail::{self, Mail};
+use crate::transports::{MISCONFIGURED, Outcome, Sender, SenderFactory};
 
 mod connection;
 mod exchange;

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::domain::message::{Content, Envelope, SmsWords};
 use crate::domain::sms::{Line, line_for};
 use crate::files;
-use crate::senders::{Blame, Outcome, Sender, SenderFactory, mail};
+use crate::transports::{Blame, Outcome, Sender, SenderFactory, mail};
 
 /// A full disk or a missing permission is mended by somebody, not by trying at once.
 const PAUSE: Duration = Duration::from_secs(30);

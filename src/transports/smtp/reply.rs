@@ -4,7 +4,7 @@
 use crate::domain::message::Reason;
 pub(super) use crate::domain::smtp_reply::Stage;
 use crate::domain::smtp_reply::{Verdict, judge};
-use crate::senders::{AWAY, Blame, MISCONFIGURED, Outcome};
+use crate::transports::{AWAY, Blame, MISCONFIGURED, Outcome};
 
 /// What a negative reply does to a message. `recipient` is cut out of the text.
 pub(super) fn refused(stage: Stage, code: u16, text: &str, recipient: &str) -> Outcome {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::description::{Codes, Meaning, Provider, Reply, Source, Then};
 use crate::domain::message::{Purpose, Reason};
-use crate::senders::{Blame, MISCONFIGURED, Outcome};
+use crate::transports::{Blame, MISCONFIGURED, Outcome};
 
 /// The outcome of an answer with this HTTP status and body.
 pub(super) fn judge(provider: &Provider, purpose: Purpose, idempotent: bool, status: u16, body: &[u8]) -> Outcome {

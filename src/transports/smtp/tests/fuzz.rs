@@ -210,7 +210,7 @@ fn refuses(bytes: &[u8]) -> bool {
 #[tokio::test]
 async fn ten_thousand_damaged_conversations_send_nothing_twice_and_close_no_address_by_themselves() {
     let mut kinds = std::collections::BTreeMap::<&str, u32>::new();
-    let mail = crate::senders::mail::build(&envelope()).unwrap();
+    let mail = crate::transports::mail::build(&envelope()).unwrap();
     for number in 0..CONVERSATIONS {
         let number = number + seed().wrapping_mul(CONVERSATIONS);
         let mut server = Server { dice: Some(Dice(number.wrapping_mul(0x2545_f491_4f6c_dd1d))), ..Server::default() };

@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::domain::message::{Envelope, Purpose, Reason};
 use crate::domain::sms::{Line, line_for};
-use crate::senders::{AWAY, Outcome, Sender, SenderFactory};
+use crate::transports::{AWAY, Outcome, Sender, SenderFactory};
 
 mod ask;
 mod description;

@@ -11,8 +11,8 @@ use super::Work;
 use crate::domain::breaker::{Breaker, BreakerState};
 use crate::domain::message::{Channel, Envelope, Reason};
 use crate::domain::pace::Meter;
-use crate::senders::{Admission, Blame, Daily, Outcome, Resting};
 use crate::settings::DomainRules;
+use crate::transports::{Admission, Blame, Daily, Outcome, Resting};
 
 /// The first rest of a domain that asks for less (421, 4.7.x); it doubles each time.
 const SLOWER: Duration = Duration::from_secs(60);

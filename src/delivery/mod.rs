@@ -27,12 +27,12 @@ use crate::clock::Clock;
 use crate::domain::Instant;
 use crate::domain::message::{Channel, Envelope, State};
 use crate::queue::{Queue, Tag};
-use crate::senders::{Blame, Outcome, Sender, SenderFactory};
 use crate::settings::{DomainRules, Settings};
 use crate::store::Store;
 use crate::store::events::Event;
 use crate::store::ledger::end::Finished;
 use crate::store::suppressions::Suppression;
+use crate::transports::{Blame, Outcome, Sender, SenderFactory};
 
 pub use pace::DOMAIN;
 use pace::{Entry, Pace};

@@ -8,16 +8,16 @@ use tokio_util::sync::CancellationToken;
 use super::{App, AppError, Pulse};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
+use crate::delivery::SenderRole;
 use crate::domain::message::{Channel, Purpose};
 use crate::queue::Queue;
-use crate::sender::SenderRole;
-use crate::senders::SenderFactory;
-use crate::senders::capture::CaptureFactory;
-use crate::senders::dkim::Signer;
-use crate::senders::pool::{Pool, Server};
-use crate::senders::sms::{SmsFactory, SmsOptions};
-use crate::senders::smtp::{SmtpFactory, SmtpOptions, Tls};
 use crate::settings::{self, Encryption, Settings};
+use crate::transports::SenderFactory;
+use crate::transports::capture::CaptureFactory;
+use crate::transports::dkim::Signer;
+use crate::transports::pool::{Pool, Server};
+use crate::transports::sms::{SmsFactory, SmsOptions};
+use crate::transports::smtp::{SmtpFactory, SmtpOptions, Tls};
 
 impl App {
     /// Starts a sender of each channel, until `shutdown`. `single_pass`: somebody waits for the queue to be

@@ -15,7 +15,7 @@ use crate::domain::breaker::{Breaker, BreakerState};
 use crate::domain::message::{Envelope, Reason};
 use crate::domain::pace::{Meter, Rate};
 use crate::domain::sms::fits;
-use crate::senders::{AWAY, Admission, Blame, Daily, Outcome, Resting, Sender, SenderFactory};
+use crate::transports::{AWAY, Admission, Blame, Daily, Outcome, Resting, Sender, SenderFactory};
 
 /// A server that took longer to fail leaves no time for another one: a claim holds for less than a minute.
 const FAILOVER: Duration = Duration::from_secs(5);

@@ -12,7 +12,7 @@ use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, 
 use lettre::message::{Body, Mailbox, Message, MultiPart, SinglePart};
 
 use crate::domain::message::{Content, Envelope, Reason};
-use crate::senders::Outcome;
+use crate::transports::Outcome;
 
 /// No line may be longer, without its CRLF (RFC 5322, 2.1.1).
 const LINE_LIMIT: usize = 998;
