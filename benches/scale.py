@@ -66,6 +66,8 @@ def arguments():
     parser.add_argument("--members", type=int, action="append", help="how many; may be given again [100000 and 1000000]")
     parser.add_argument("--store", choices=["postgres", "sqlite"], action="append", help="[both]")
     parser.add_argument("--database", help="the address of an empty PostgreSQL database to use, and to keep")
+    parser.add_argument("--grown", type=int, action="append",
+                        help="instead: a scan of a day where copies of members with no date near make up so many; may be given again")
     return parser.parse_args()
 
 
@@ -178,7 +180,7 @@ class Bench:
         sessions = Sessions(self.store.database) if self.store.database else None
         if sessions:
             sessions.start()
-        seconds, cpu, memory, text = timed(self.command + arguments)
+        seconds, cpu, memory, text, _ = timed(self.command + arguments)
         of_sessions = f"{sessions.total():8.2f}" if sessions else f"{'':8}"
         rows = f"{self.store.rows_read() - before:12,}" if sessions else f"{'':12}"
         with contextlib.suppress(ValueError):
@@ -220,8 +222,81 @@ def measure(options, members, name, url):
             bench.run(f"audience: {filter}", ["campaigns", "audience", f"to-{filter}", "--at", at(DAY)], inside)
 
 
+# Members for whom no trigger has a date near: what they have in the store is copied.
+FAR = """
+CREATE TABLE far AS SELECT m.id FROM members m
+    WHERE m.external_id NOT IN (SELECT unnest(string_to_array(:'due', ',')))
+    AND NOT (m.birth_gregorian BETWEEN 520 AND 710 OR m.joined_gregorian BETWEEN 520 AND 710)
+    AND NOT (COALESCE(m.birth_persian, 0) BETWEEN 301 AND 420 OR COALESCE(m.joined_persian, 0) BETWEEN 301 AND 420)
+    AND m.joined_at < :now - 150 * 86400000::bigint
+    AND COALESCE(substr(m.attributes->>'renewal', 6, 5), '01-01') NOT BETWEEN '05-20' AND '07-10'
+    AND NOT EXISTS (SELECT 1 FROM purchases p WHERE p.member_id = m.id AND p.purchased_at > :now - 150 * 86400000::bigint);
+"""
+
+# The columns of each table that a copy has otherwise, by name.
+COPIED = {
+    "members": {"id": "{id} + c.n * 1000000000", "external_id": "{external_id} || '-' || c.n",
+                "email": "'c' || c.n || {email}"},
+    "member_dates": {"member_id": "{member_id} + c.n * 1000000000"},
+    "purchases": {"id": "{id} + c.n * 10000000000", "order_id": "{order_id} || '-' || c.n",
+                  "member_id": "{member_id} + c.n * 1000000000"},
+}
+
+
+def grow(store, members, due):
+    """Copies far members with their dates and orders until there are so many."""
+    script = FAR
+    for table, changed in COPIED.items():
+        key = "id" if table == "members" else "member_id"
+        columns = store.ask(f"SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute "
+                            f"WHERE attrelid = '{table}'::regclass AND attnum > 0 AND NOT attisdropped").split(",")
+        names = {column: f"t.{column}" for column in columns}
+        values = ", ".join(changed.get(column, "{" + column + "}").format(**names) for column in columns)
+        # The last copy is of some of them.
+        script += f"""
+INSERT INTO {table} SELECT {values} FROM (SELECT id, row_number() OVER (ORDER BY id) AS place, count(*) OVER () AS all FROM far) f
+    CROSS JOIN generate_series(1, :missing / (SELECT count(*) FROM far) + 1) AS c(n)
+    JOIN {table} t ON t.{key} = f.id WHERE (c.n - 1) * f.all + f.place <= :missing;
+"""
+    missing = members - int(store.ask("SELECT count(*) FROM members"))
+    settings = ["-v", f"due={','.join(due)}", "-v", f"now={int(NOW.timestamp() * 1000)}", "-v", f"missing={missing}"]
+    command = ["psql", "-Xqw", "-v", "ON_ERROR_STOP=1", *settings, store.url]
+    subprocess.run(command, input="SET synchronous_commit = off;" + script, text=True, check=True)
+    store.ask("VACUUM ANALYZE")
+
+
+def measure_grown(options, base):
+    """A scan of a day for the same due members, among more and more others."""
+    with tempfile.TemporaryDirectory(prefix="rekindle-scale-") as name, Database() as url:
+        folder = pathlib.Path(name)
+        write_shop(folder, url)
+        bench = Bench(options.rekindle, folder, Store(url))
+        bench.run("", ["migrate"], quiet=True)
+        write_members(folder, base)
+        for kind in ("members", "purchases"):
+            bench.run("", ["import", kind, str(folder / f"{kind}.csv")], quiet=True)
+        bench.run("", ["model", "fit", "--to", NOW.isoformat()], quiet=True)
+        bench.run("", ["campaigns", "pause", "--all"], quiet=True)
+        at = lambda after: (NOW + after).isoformat()
+        bench.run("", ["once", "--at", at(0 * DAY)], quiet=True)
+        near = bench.run("", ["plan", "--from", at(-20 * DAY), "--to", at(20 * DAY)], quiet=True)
+        due = sorted({row["member"] for row in near})
+        print(f"{'':34} {'seconds':>8} {'CPU s':>8} {'its CPU':>8} {'rows read':>12} {'peak MB':>7}")
+        for days, members in enumerate(sorted(options.grown)):
+            if days > 0:
+                # The same day again, as if nothing had been scanned.
+                bench.store.ask("DELETE FROM pending; DELETE FROM messages; UPDATE campaigns SET scanned_to = "
+                                f"{int(NOW.timestamp() * 1000)}")
+                bench.store.ask("DROP TABLE far")
+            grow(bench.store, members, due)
+            found = lambda done: f"{done['planned']:,} messages"
+            bench.run(f"scan of a day, {members:,} members", ["once", "--at", at(DAY)], found)
+
+
 def main():
     options = arguments()
+    if options.grown:
+        return measure_grown(options, (options.members or [100_000])[0])
     for members in options.members or [100_000, 1_000_000]:
         for name in options.store or ["postgres", "sqlite"]:
             if name == "sqlite":

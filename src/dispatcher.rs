@@ -18,11 +18,11 @@ use crate::queue::{Queue, QueueError};
 use crate::rendering::{RenderError, Variables};
 use crate::settings::Redirect;
 use crate::store::facts::Surroundings;
-use crate::store::gifts::{self, Stock};
+use crate::store::gifts::{self, GiftFacts, Stock};
 use crate::store::ledger::dispatch::{self as ledger, Decided, Dispatch, Queued};
 use crate::store::ledger::plan::{self, Back};
 use crate::store::messages::{self, Message};
-use crate::store::{Store, StoreError, attempts, configuration, members, within};
+use crate::store::{Store, StoreError, Tx, attempts, configuration, members, within};
 
 /// Messages decided in one transaction. Where the senders are in this process, they wait for the same writer.
 pub const BATCH: i64 = 500;
@@ -99,6 +99,32 @@ impl Prepared {
     }
 }
 
+/// What policy says about a batch.
+struct Decisions {
+    now: Instant,
+    gifts: GiftFacts,
+    /// Those that are put off or end.
+    decided: Vec<Decided>,
+    queued: Vec<Queued>,
+    /// Of the queued ones.
+    envelopes: Vec<Envelope>,
+}
+
+impl Decisions {
+    /// Counts them for metrics, and for who asked for a batch of so many.
+    fn told(&self, taken: u64) -> Dispatched {
+        let deferred = self.decided.iter().filter(|row| row.state == State::Planned).count() as u64;
+        let (queued, ended) = (self.queued.len() as u64, self.decided.len() as u64 - deferred);
+        for (decision, count) in [("queued", queued), ("deferred", deferred), ("ended", ended)] {
+            counter!("rekindle_dispatched_total", "decision" => decision).increment(count);
+        }
+        for reason in self.decided.iter().filter_map(|row| row.reason) {
+            counter!("rekindle_ended_total", "stage" => "dispatch", "reason" => reason.as_str()).increment(1);
+        }
+        Dispatched { taken, queued, deferred, ended, ..Dispatched::default() }
+    }
+}
+
 impl Dispatcher<'_> {
     /// How many messages one step takes at most.
     pub fn batch(&self) -> i64 {
@@ -137,55 +163,76 @@ impl Dispatcher<'_> {
     /// Decides about one batch and commits the decisions. What comes back is queued in the store
     /// and must be published next.
     async fn prepare(&self, catalog: &Catalog, known_room: i64) -> Result<(Dispatched, Prepared), DispatchError> {
+        let only = |done: Dispatched| Ok((done, Prepared::default()));
         let mut tx = self.store.begin_deciding().await?;
         if configuration::all_paused(&mut tx).await? {
-            return Ok((Dispatched::default(), Prepared::default()));
+            return only(Dispatched::default());
         }
-        let memory = self.queue.memory();
-        let room = match memory {
-            Some(memory) => i64::try_from(memory.room()).unwrap_or(i64::MAX),
-            None if known_room >= self.batch() => known_room,
-            None => IN_QUEUE - messages::in_queue(&mut tx).await?,
-        };
+        let room = self.room(&mut tx, known_room).await?;
         // Small batches cost as much as large ones.
         if room < self.batch() {
-            return Ok((Dispatched { full: true, ..Dispatched::default() }, Prepared::default()));
+            return only(Dispatched { full: true, ..Dispatched::default() });
         }
         // Before all that it stands for.
         let policy = configuration::policy(&mut tx).await?;
-        let (now, due_before) = (self.clock.now(), self.due_before);
-        let ready = ledger::take(&mut tx, now, due_before, &catalog.silent(), self.batch()).await?;
+        let (now, silent) = (self.clock.now(), catalog.silent());
+        let ready = ledger::take(&mut tx, now, self.due_before, &silent, self.batch()).await?;
         if ready.is_blocked() {
             let mut tx = tx.write_on(self.store).await?;
             let moved = ledger::make_way(&mut tx, ready).await?;
             tx.commit().await?;
-            return Ok((Dispatched { moved, ..Dispatched::default() }, Prepared::default()));
+            return only(Dispatched { moved, ..Dispatched::default() });
         }
-        let batch = ready.messages;
-        if batch.is_empty() {
+        if ready.messages.is_empty() {
             tx.commit().await?;
-            return Ok((Dispatched::default(), Prepared::default()));
+            return only(Dispatched::default());
         }
         // What is drawn from a pool must be there when it is taken.
-        if catalog.gives(&batch) {
+        if catalog.gives(&ready.messages) {
             tx = tx.write_on(self.store).await?;
         }
-        let sharing = catalog.sharing(&mut tx, &batch).await?;
+        let decisions = self.decide_all(&mut tx, catalog, &ready.messages, policy).await?;
+        // Whatever has changed since a snapshot: what is gone or no longer planned is left alone, and before it goes out
+        // its claim and the number of policy are asked.
+        let tx = tx.write_on(self.store).await?;
+        let batch = self.write(tx, &decisions).await?;
+        let done = decisions.told(ready.messages.len() as u64);
+        let envelopes = decisions.envelopes;
+        let room = room - i64::try_from(envelopes.len()).unwrap_or(room);
+        Ok((done, Prepared { batch, envelopes, room }))
+    }
+
+    /// How many more messages may be under way.
+    async fn room(&self, tx: &mut Tx, known: i64) -> Result<i64, StoreError> {
+        Ok(match self.queue.memory() {
+            Some(memory) => i64::try_from(memory.room()).unwrap_or(i64::MAX),
+            None if known >= self.batch() => known,
+            None => IN_QUEUE - messages::in_queue(tx).await?,
+        })
+    }
+
+    /// Asks policy about a batch, one message after the other, and renders what it lets go.
+    async fn decide_all(
+        &self,
+        tx: &mut Tx,
+        catalog: &Catalog,
+        batch: &[Message],
+        policy: i64,
+    ) -> Result<Decisions, StoreError> {
+        let sharing = catalog.sharing(tx, batch).await?;
         let mut ids: Vec<i64> = batch.iter().map(|message| message.member_id).chain(sharing.members()).collect();
         ids.sort_unstable();
         ids.dedup();
         // Two dispatchers never decide about one member, or one address, at once. Now is when it is this one's turn:
         // what the other sent to a member while this one waited lies before it.
-        members::lock(&mut tx, ids).await?;
+        members::lock(tx, ids).await?;
         let now = self.clock.now();
-        let mut around = catalog.surroundings_among(&mut tx, &batch, now, Stock::Drawn, sharing).await?;
+        let mut around = catalog.surroundings_among(tx, batch, now, Stock::Drawn, sharing).await?;
         // One that was tried may be with somebody already, who alone may have it again.
         let tried = batch.iter().filter(|message| message.attempts > 0).map(|message| message.id).collect();
-        let mut may_have = attempts::may_have(&mut tx, tried).await?;
-        let mut decided = Vec::new();
-        let mut queued = Vec::new();
-        let mut envelopes = Vec::new();
-        for message in &batch {
+        let mut may_have = attempts::may_have(tx, tried).await?;
+        let (mut decided, mut queued, mut envelopes) = (Vec::new(), Vec::new(), Vec::new());
+        for message in batch {
             let campaign = catalog.campaigns.get(&message.campaign).map(AsRef::as_ref);
             match self.decide(catalog, &mut around, message, campaign, now) {
                 Ok((row, envelope)) => {
@@ -196,32 +243,18 @@ impl Dispatcher<'_> {
                 Err(other) => decided.push(other),
             }
         }
-        // Whatever has changed since a snapshot: what is gone or no longer planned is left alone, and before it goes out
-        // its claim and the number of policy are asked.
-        let mut tx = tx.write_on(self.store).await?;
-        ledger::decide(&mut tx, &decided).await?;
-        gifts::reserve(&mut tx, &around.gifts, now).await?;
+        Ok(Decisions { now, gifts: around.gifts, decided, queued, envelopes })
+    }
+
+    /// Commits what was decided; gives the name of the batch.
+    async fn write(&self, mut tx: Tx, decisions: &Decisions) -> Result<Uuid, StoreError> {
+        let Decisions { now, gifts, decided, queued, .. } = decisions;
+        ledger::decide(&mut tx, decided).await?;
+        gifts::reserve(&mut tx, gifts, *now).await?;
         let name = self.clock.new_id();
-        ledger::queue(&mut tx, &queued, name, now, LEASE, UNHEARD).await?;
+        ledger::queue(&mut tx, queued, name, *now, LEASE, UNHEARD).await?;
         tx.commit().await?;
-        let deferred = decided.iter().filter(|row| row.state == State::Planned).count() as u64;
-        for (decision, count) in
-            [("queued", queued.len() as u64), ("deferred", deferred), ("ended", decided.len() as u64 - deferred)]
-        {
-            counter!("rekindle_dispatched_total", "decision" => decision).increment(count);
-        }
-        for reason in decided.iter().filter_map(|row| row.reason) {
-            counter!("rekindle_ended_total", "stage" => "dispatch", "reason" => reason.as_str()).increment(1);
-        }
-        let done = Dispatched {
-            taken: batch.len() as u64,
-            queued: queued.len() as u64,
-            deferred,
-            ended: decided.len() as u64 - deferred,
-            ..Dispatched::default()
-        };
-        let room = room - i64::try_from(envelopes.len()).unwrap_or(room);
-        Ok((done, Prepared { batch: name, envelopes, room }))
+        Ok(name)
     }
 
     /// Publishes prepared envelopes and records what the queue has not taken.

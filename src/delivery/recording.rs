@@ -63,50 +63,71 @@ impl Running {
                 }
             }
             last = batch.len();
-            let mut group = Group { claim: self.clock.new_id(), ..Group::default() };
-            for record in batch.drain(..) {
-                match record {
-                    Record::Ended(ended) => group.ended.push(*ended),
-                    Record::Back(work, wait) => {
-                        let row = |work: &Work| Back {
-                            next_at: wait.map(|wait| self.next_at(work, wait)),
-                            ..dispatch(work).into()
-                        };
-                        group.back.extend(work.iter().map(|work| (row(work), work.receipt)));
-                    }
-                    Record::Asked(asked) => group.asked.push(asked),
-                }
-            }
-            // Outcomes must not be lost: the servers have acted on them. And nobody begins meanwhile. What was written
-            // already, should only the answer have been lost, is written again.
+            let mut group = self.group(batch.drain(..));
             // Ends that others follow at once are made durable by these.
             let relaxed = group.asked.is_empty() && !records.is_empty();
-            let going = loop {
-                match within(self.write(&mut group, &mut judge, relaxed)).await {
-                    Ok(going) => break going,
-                    Err(error) => {
-                        trouble.met(&error);
-                        let wait = if error.is_transient() { BACKOFF / 10 } else { BACKOFF };
-                        tokio::time::sleep(wait).await;
-                    }
-                }
-            };
-            trouble.over();
-            let recorded = group.ended.iter().filter(|ended| ended.finished.is_some()).count() + going.ended;
-            self.recorded.fetch_add(recorded as u64, Ordering::Relaxed);
-            for asked in group.asked {
-                // Of two copies the other one has no claim.
-                let goes = |work: &Work| work.claim == group.claim && going.ids.contains(&dispatch(work));
-                let (go, over) = asked.work.into_iter().partition(goes);
-                let _ = asked.answer.send(Started { go, over });
-            }
-            let receipts =
-                group.ended.iter().map(|ended| ended.receipt).chain(group.back.iter().map(|(_, receipt)| *receipt));
-            for receipt in receipts {
-                let _ = done.send(receipt);
-            }
-            self.progress.notify_waiters();
+            let going = self.write_until_it_stands(&mut group, &mut judge, relaxed, &mut trouble).await;
+            self.tell(group, &going, &done);
         }
+    }
+
+    fn group(&self, records: impl Iterator<Item = Record>) -> Group {
+        let mut group = Group { claim: self.clock.new_id(), ..Group::default() };
+        for record in records {
+            match record {
+                Record::Ended(ended) => group.ended.push(*ended),
+                Record::Back(work, wait) => {
+                    let row = |work: &Work| Back {
+                        next_at: wait.map(|wait| self.next_at(work, wait)),
+                        ..dispatch(work).into()
+                    };
+                    group.back.extend(work.iter().map(|work| (row(work), work.receipt)));
+                }
+                Record::Asked(asked) => group.asked.push(asked),
+            }
+        }
+        group
+    }
+
+    /// Outcomes must not be lost: the servers have acted on them. And nobody begins meanwhile. What was written already,
+    /// should only the answer have been lost, is written again.
+    async fn write_until_it_stands(
+        &self,
+        group: &mut Group,
+        judge: &mut Judge,
+        relaxed: bool,
+        trouble: &mut Trouble,
+    ) -> Going {
+        loop {
+            match within(self.write(group, judge, relaxed)).await {
+                Ok(going) => {
+                    trouble.over();
+                    return going;
+                }
+                Err(error) => {
+                    trouble.met(&error);
+                    let wait = if error.is_transient() { BACKOFF / 10 } else { BACKOFF };
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    /// Lets those begin that may, and has acknowledged what is over.
+    fn tell(&self, group: Group, going: &Going, done: &mpsc::UnboundedSender<Receipt>) {
+        let recorded = group.ended.iter().filter(|ended| ended.finished.is_some()).count() + going.ended;
+        self.recorded.fetch_add(recorded as u64, Ordering::Relaxed);
+        for asked in group.asked {
+            // Of two copies the other one has no claim.
+            let goes = |work: &Work| work.claim == group.claim && going.ids.contains(&dispatch(work));
+            let (go, over) = asked.work.into_iter().partition(goes);
+            let _ = asked.answer.send(Started { go, over });
+        }
+        let ended = group.ended.iter().map(|ended| ended.receipt);
+        for receipt in ended.chain(group.back.iter().map(|(_, receipt)| *receipt)) {
+            let _ = done.send(receipt);
+        }
+        self.progress.notify_waiters();
     }
 
     async fn write(&self, group: &mut Group, judge: &mut Judge, relaxed: bool) -> Result<Going, StoreError> {

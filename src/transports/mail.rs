@@ -9,7 +9,7 @@ use data_encoding::BASE64;
 use lettre::Address;
 use lettre::address::Envelope as Addresses;
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
-use lettre::message::{Body, Mailbox, Message, MultiPart, SinglePart};
+use lettre::message::{Body, Mailbox, Message, MessageBuilder, MultiPart, SinglePart};
 
 use crate::domain::message::{Content, Envelope, Reason};
 use crate::transports::Outcome;
@@ -74,13 +74,7 @@ pub fn build(envelope: &Envelope) -> Result<Mail, MailError> {
     let Content::Email { from, to_name, return_path, headers, subject, html, text } = &envelope.content else {
         return Err(MailError::NotMail);
     };
-    let named = [("sender", from), ("recipient", &envelope.to), ("recipient's name", to_name), ("subject", subject)];
-    let more = headers.iter().flat_map(|(name, value)| [("header's name", name), ("header", value)]);
-    for (name, value) in named.into_iter().chain(return_path.iter().map(|path| ("return path", path))).chain(more) {
-        if value.chars().any(|c| c.is_control() && c != '\t') {
-            return Err(MailError::ControlCharacter(name));
-        }
-    }
+    refuse_control_characters(envelope)?;
     let from = mailbox(from).ok_or(MailError::From)?;
     let to = ascii_address(&envelope.to).ok_or(MailError::Recipient)?;
     let back = match return_path {
@@ -97,22 +91,7 @@ pub fn build(envelope: &Envelope) -> Result<Mail, MailError> {
         .date(written_at(envelope.at))
         .message_id(Some(format!("<{id}@{}>", from.email.domain())))
         .envelope(Addresses::new(Some(from.email.clone()), vec![to.clone()]).map_err(|_| MailError::Recipient)?);
-    // The library lets what looks encoded pass, and readers would decode it.
-    let given = [
-        ("From", from.name.as_deref(), Some(&from.email)),
-        ("To", to_name.as_deref(), Some(&to)),
-        ("Subject", Some(subject.as_str()), None),
-    ];
-    for (header, words, address) in given {
-        let Some(words) = words.filter(|words| words.contains("=?")) else { continue };
-        let name = HeaderName::new_from_ascii(header.to_owned()).map_err(|_| MailError::Header)?;
-        // What the library reads again of it is the address.
-        let (read, behind) = match address {
-            Some(address) => (address.to_string(), format!("\r\n <{address}>")),
-            None => (words.to_owned(), String::new()),
-        };
-        builder = builder.raw_header(HeaderValue::dangerous_new_pre_encoded(name, read, encoded(words) + &behind));
-    }
+    builder = with_words_that_look_encoded(builder, &from, to_name.as_deref(), &to, subject)?;
     for (name, value) in headers {
         let name = HeaderName::new_from_ascii(name.clone()).map_err(|_| MailError::Header)?;
         if !value.is_ascii() {
@@ -138,6 +117,46 @@ pub fn build(envelope: &Envelope) -> Result<Mail, MailError> {
         return Err(MailError::LineTooLong);
     }
     Ok(Mail { from: back, to, text })
+}
+
+/// A header holds no line break, which would begin another one, and nothing else that nobody sees.
+fn refuse_control_characters(envelope: &Envelope) -> Result<(), MailError> {
+    let Content::Email { from, to_name, return_path, headers, subject, .. } = &envelope.content else {
+        return Err(MailError::NotMail);
+    };
+    let named = [("sender", from), ("recipient", &envelope.to), ("recipient's name", to_name), ("subject", subject)];
+    let more = headers.iter().flat_map(|(name, value)| [("header's name", name), ("header", value)]);
+    let mut all = named.into_iter().chain(return_path.iter().map(|path| ("return path", path))).chain(more);
+    match all.find(|(_, value)| value.chars().any(|c| c.is_control() && c != '\t')) {
+        Some((name, _)) => Err(MailError::ControlCharacter(name)),
+        None => Ok(()),
+    }
+}
+
+/// The library lets what looks encoded pass, and readers would decode it: these headers are encoded here.
+fn with_words_that_look_encoded(
+    mut builder: MessageBuilder,
+    from: &Mailbox,
+    to_name: Option<&str>,
+    to: &Address,
+    subject: &str,
+) -> Result<MessageBuilder, MailError> {
+    let given = [
+        ("From", from.name.as_deref(), Some(&from.email)),
+        ("To", to_name, Some(to)),
+        ("Subject", Some(subject), None),
+    ];
+    for (header, words, address) in given {
+        let Some(words) = words.filter(|words| words.contains("=?")) else { continue };
+        let name = HeaderName::new_from_ascii(header.to_owned()).map_err(|_| MailError::Header)?;
+        // What the library reads again of it is the address.
+        let (read, behind) = match address {
+            Some(address) => (address.to_string(), format!("\r\n <{address}>")),
+            None => (words.to_owned(), String::new()),
+        };
+        builder = builder.raw_header(HeaderValue::dangerous_new_pre_encoded(name, read, encoded(words) + &behind));
+    }
+    Ok(builder)
 }
 
 /// A text in encoded words (RFC 2047), each in a line of at most 76 octets.
