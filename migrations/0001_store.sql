@@ -178,6 +178,15 @@ CREATE TABLE campaigns (
     run            BIGINT NOT NULL DEFAULT 1
 );
 
+-- The runs of a campaign's experiment: one begins whenever its arms or their shares change.
+CREATE TABLE runs (
+    campaign   TEXT NOT NULL,
+    run        BIGINT NOT NULL,
+    arms       TEXT NOT NULL,   -- JSON: names and shares
+    started_at BIGINT NOT NULL,
+    PRIMARY KEY (campaign, run)
+);
+
 -- How many messages of a campaign fell due and went to the queue on a day that is over.
 CREATE TABLE volumes (
     campaign TEXT NOT NULL,

@@ -242,7 +242,7 @@ impl Catalog {
         let applied = |campaign: &Arc<Campaign>| Applied {
             name: campaign.name.clone(),
             live: campaign.status == Status::Live,
-            experiment: format!("holdout {}", campaign.holdout),
+            experiment: serde_json::to_string(&campaign.arms()).unwrap_or_default(),
         };
         let campaigns: Vec<Applied> = catalog.campaigns.values().map(applied).collect();
         configuration::apply(&mut tx, &catalog.hash, &files.to_json(), &campaigns, now).await?;

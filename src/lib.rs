@@ -18,6 +18,7 @@ pub mod occasion_search;
 pub mod plan;
 pub mod queue;
 pub mod rendering;
+pub mod reports;
 pub mod scheduler;
 pub mod settings;
 pub mod store;

@@ -36,6 +36,7 @@ mod output;
 mod plan;
 mod preview;
 mod replies;
+mod report;
 mod restored;
 mod run;
 mod segments;
@@ -103,6 +104,9 @@ enum Command {
     Explain(explain::Explain),
     /// Show a campaign's message as one member would get it.
     Preview(preview::Preview),
+    /// What was earned, and whether it was the campaign that did it.
+    #[command(subcommand)]
+    Report(report::Report),
     /// One full pass: scan, dispatch and send until nothing is due.
     Once(once::Once),
     /// The service. Stops gracefully on SIGTERM and Ctrl-C.
@@ -232,6 +236,7 @@ impl Command {
                 | Self::Preview(_)
                 | Self::Messages(messages::Messages { by_hand: None, .. })
                 | Self::Export(_)
+                | Self::Report(_)
                 | Self::Members(members::Members::Show { .. })
                 | Self::Status
                 | Self::Bounces(bounces::Bounces::Classify(_))
@@ -279,6 +284,7 @@ async fn answer(command: Command, session: &Session) -> Result {
         Command::Bounces(command) => command.execute(session).await,
         Command::Members(command) => command.execute(session).await,
         Command::Export(command) => command.execute(session).await,
+        Command::Report(command) => command.execute(session).await,
         Command::Replies(command) => command.execute(session).await,
         Command::Messages(command) => command.execute(session).await,
         Command::Status => status::execute(session).await,

@@ -9,6 +9,7 @@ use super::Instant;
 use super::audience::Audience;
 use super::calendar::{parse_instant, parse_time};
 use super::cron::Cron;
+use super::experiment::goal::Goal;
 use super::experiment::part_of;
 use super::gift::GiftRule;
 use super::member::{Brand, Member, Track};
@@ -75,6 +76,8 @@ pub struct Campaign {
     pub track: Track,
     /// The share of members that gets nothing, 0 to 1.
     pub holdout: f64,
+    /// What its experiment counts.
+    pub goal: Goal,
     /// The first one is [`MAIN`] with `after` zero.
     pub steps: Vec<Step>,
 }
@@ -133,7 +136,7 @@ impl Campaign {
         let content = table.require("content").and_then(steps::decode_content);
         let gift = table.get_or("gift", None, |value| GiftRule::decode(value).map(Some));
         let limits = table.get_or("limits", Limits::default(), limits::decode);
-        let holdout = table.get_or("experiment", 0.0, decode_experiment);
+        let experiment = table.get_or("experiment", (0.0, Goal::default()), |value| decode_experiment(value, brand));
         let track = table.get_or("track", brand.track, |value| Track::decode(value, brand.track));
         let has_mail = channels.as_ref().is_none_or(|channels| channels.contains(&Channel::Email));
         let later = table.get_or("steps", Vec::new(), |value| {
@@ -148,6 +151,7 @@ impl Campaign {
         let (_, delay) = trigger?;
         let (scan, send_at) = schedule?;
         let (content, content_at) = content?;
+        let (holdout, goal) = experiment?;
         let mut steps = vec![Step {
             id: MAIN.to_owned(),
             after: Duration::zero(),
@@ -176,7 +180,8 @@ impl Campaign {
             undelivered_after: undelivered_after?,
             limits: limits?,
             track: track?,
-            holdout: holdout?,
+            holdout,
+            goal,
             steps,
         })
     }
@@ -184,6 +189,11 @@ impl Campaign {
     /// The arm that a message belongs to once it is assigned; none where the campaign has no experiment.
     pub fn arm(&self, held_out: bool) -> Option<&'static str> {
         (self.holdout > 0.0).then_some(if held_out { "holdout" } else { "treated" })
+    }
+
+    /// The arms of its experiment with their shares; none where it has no experiment.
+    pub fn arms(&self) -> Vec<(&'static str, f64)> {
+        if self.holdout > 0.0 { vec![("holdout", self.holdout), ("treated", 1.0 - self.holdout)] } else { Vec::new() }
     }
 
     /// What policy must hold to for this campaign's messages.
@@ -355,7 +365,8 @@ fn decode_channels(value: Value<'_>) -> Option<Vec<Channel>> {
     Some(channels)
 }
 
-fn decode_experiment(value: Value<'_>) -> Option<f64> {
+/// The share that is held out, and the goal.
+fn decode_experiment(value: Value<'_>, brand: &Brand) -> Option<(f64, Goal)> {
     let mut table = value.table()?;
     let holdout = table.get_or("holdout", 0.0, |value| {
         value.parse(|text| {
@@ -367,8 +378,8 @@ fn decode_experiment(value: Value<'_>) -> Option<f64> {
             number.ok().filter(|share| (0.0..1.0).contains(share)).ok_or_else(wrong)
         })
     });
-    table.get_or("goal", (), |value| value.one_of(&[("purchase", ())]));
-    table.not_yet(&["window", "variants", "name"]);
+    let goal = table.get_or("goal", Goal::default(), |value| Goal::decode(value, brand));
+    table.not_yet(&["variants", "decide", "holdout_by"]);
     table.finish();
-    holdout
+    Some((holdout?, goal?))
 }

@@ -1,7 +1,25 @@
-//! The control group: who gets nothing, so that what a campaign earns can be measured.
+//! Experiments: who gets nothing, so that what a campaign earns can be measured, and what the difference between the
+//! arms is worth. The statistics are computed from sums alone, without clock, chance or store. Differences are *arm −
+//! against*, all intervals are at 95 %, all tests two-sided. What cannot be computed is `None`, never NaN or infinite.
 
 use chrono::Duration;
 use sha2::{Digest, Sha256};
+
+pub mod always_valid;
+mod distribution;
+pub mod goal;
+pub mod holm;
+pub mod interval;
+pub mod means;
+pub mod sample_ratio;
+pub mod shares;
+pub mod sums;
+pub mod verdict;
+
+#[cfg(test)]
+mod hillstrom;
+#[cfg(test)]
+mod simulation;
 
 /// Where a member falls in [0, 1) under a name: the first 8 bytes (big-endian) of
 /// SHA-256(name, 0x00, external id) / 2⁶⁴. The same on every machine, for ever.

@@ -16,6 +16,8 @@ statements! {
     // A run ends with its experiment.
     EXPERIMENT = "UPDATE campaigns SET run = CASE WHEN experiment IS NULL THEN run ELSE run + 1 END, experiment = $2 \
         WHERE name = $1 AND (experiment IS NULL OR experiment <> $2)";
+    ADD_RUN = "INSERT INTO runs (campaign, run, arms, started_at) SELECT name, run, experiment, $2 FROM campaigns \
+        WHERE name = $1 ON CONFLICT (campaign, run) DO NOTHING";
     FIRST_LIVE = "UPDATE campaigns SET first_live_at = $2, seen_change = (SELECT value FROM counters WHERE name = 'change') \
         WHERE name = $1 AND first_live_at IS NULL";
     STATES = "SELECT name, first_live_at, paused, held, limit_a_day, approved_until, scanned_to, seen_change, backfilled FROM campaigns";
@@ -74,7 +76,7 @@ pub struct Cursor {
 pub struct Applied {
     pub name: String,
     pub live: bool,
-    /// What its experiment is, in words that differ where it does.
+    /// The arms of its experiment, as JSON: names and shares.
     pub experiment: String,
 }
 
@@ -87,6 +89,7 @@ pub async fn apply(tx: &mut Tx, hash: &str, document: &str, campaigns: &[Applied
     for Applied { name, live, experiment } in campaigns {
         execute!(tx, ADD_CAMPAIGN, name)?;
         execute!(tx, EXPERIMENT, name, experiment)?;
+        execute!(tx, ADD_RUN, name, at)?;
         if *live {
             execute!(tx, FIRST_LIVE, name, at)?;
         }

@@ -22,6 +22,7 @@ pub mod configuration;
 pub mod consents;
 pub mod dates;
 pub mod dialect;
+pub mod effect;
 pub mod erasure;
 pub mod events;
 pub mod facts;
@@ -119,6 +120,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
         ("configuration", configuration::STATEMENTS),
         ("consents", consents::STATEMENTS),
         ("dates", dates::STATEMENTS),
+        ("effect", effect::STATEMENTS),
         ("erasure", erasure::STATEMENTS),
         ("events", events::STATEMENTS),
         ("facts", facts::STATEMENTS),

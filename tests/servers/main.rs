@@ -21,6 +21,8 @@ mod changes_contract;
 mod days_contract;
 #[path = "../contract/dispatched.rs"]
 mod dispatched_contract;
+#[path = "../contract/effect.rs"]
+mod effect_contract;
 #[path = "../contract/fallback.rs"]
 mod fallback_contract;
 #[path = "../contract/gifts.rs"]

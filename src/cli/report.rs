@@ -1,0 +1,142 @@
+//! `report effect`.
+
+use clap::{Args, Subcommand};
+
+use super::output::{self, Format};
+use super::{CommandError, Result, Session, instant_of};
+use crate::document::expected;
+use crate::domain::Instant;
+use crate::reports::effect::{Arm, Effect, Mean, Period};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Report {
+    /// What a campaign earned: who got its messages against who was held out.
+    Effect(EffectArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EffectArguments {
+    #[arg(long, value_name = "NAME")]
+    campaign: String,
+    /// Members whose first message was due from this date or time on.
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// And before this one [default: now].
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// As it was known then [default: now].
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// Of this run of the experiment [default: the latest].
+    #[arg(long, value_name = "N")]
+    run: Option<i64>,
+}
+
+impl Report {
+    pub(super) async fn execute(self, session: &Session) -> Result {
+        let Self::Effect(arguments) = self;
+        let app = session.open().await?;
+        let catalog = app.catalog().await?;
+        let name = arguments.campaign.as_str();
+        let Some(campaign) = catalog.campaigns.get(name) else {
+            let names: Vec<&str> = catalog.campaigns.keys().map(String::as_str).collect();
+            return Err(CommandError::Other(format!("there is no campaign `{name}`; {}", expected(name, &names))));
+        };
+        let instant = |text: &Option<String>, option: &str| {
+            text.as_deref().map(|text| instant_of(text, &app.settings, option)).transpose()
+        };
+        let now = app.clock.now();
+        let at = instant(&arguments.at, "--at")?.unwrap_or(now);
+        let (from, to) = (instant(&arguments.from, "--from")?, instant(&arguments.to, "--to")?.unwrap_or(at));
+        let mut tx = app.store.read().await?;
+        let period = Period { from, to, at, run: arguments.run };
+        let effect = Effect::read(&mut tx, campaign, &catalog.brand, period).await?;
+        tx.commit().await?;
+        if let Some(run) = arguments.run.filter(|run| effect.run != Some(*run)) {
+            let known: Vec<String> = effect.other_runs.iter().map(ToString::to_string).collect();
+            let known = if known.is_empty() { "it has none".to_owned() } else { known.join(", ") };
+            return Err(CommandError::Other(format!("`{name}` has no run {run} with an experiment; known: {known}")));
+        }
+        match session.format {
+            Format::Json => output::json(&effect),
+            Format::Csv => output::rows(session.format, &effect.arms, CSV, cells),
+            Format::Table => table(&effect),
+        }
+    }
+}
+
+const CSV: &[&str] = &["arm", "members", "buyers", "orders", "revenue", "not_yet", "other_currencies"];
+
+fn cells(arm: &Arm) -> Vec<String> {
+    let counts = [arm.members, arm.buyers, arm.orders].map(|count| count.to_string());
+    let rest = [arm.not_yet, arm.other_currencies].map(|count| count.to_string());
+    [vec![arm.arm.clone()], counts.to_vec(), vec![arm.revenue.to_string()], rest.to_vec()].concat()
+}
+
+fn table(effect: &Effect) -> Result {
+    let day = |at: Instant| at.format("%Y-%m-%d %H:%M UTC");
+    let from = effect.from.map_or_else(|| "the beginning".to_owned(), |from| day(from).to_string());
+    let Some(run) = effect.run else {
+        let name = &effect.campaign;
+        return output::say(&format!(
+            "`{name}` has no experiment: nobody is held out, so nothing says what would have been bought without it. \
+             Write `experiment: {{ holdout: 10% }}` in its file."
+        ));
+    };
+    output::say(&format!(
+        "{}, run {run}: members whose first message was due from {from} to {}, and what they bought within {} days \
+         (by {}).\n",
+        effect.campaign,
+        day(effect.to),
+        effect.within_days,
+        day(effect.at)
+    ))?;
+    let currency = &effect.currency;
+    let revenue = format!("revenue ({currency})");
+    let columns = ["arm", "members", "buyers", "orders", revenue.as_str(), "a member", "not yet over"];
+    let row = |arm: &Arm| {
+        let each = if arm.members > 0 { format!("{:.2}", arm.revenue / arm.members as f64) } else { String::new() };
+        let count = |count: i64| output::grouped(count.unsigned_abs());
+        let share = if arm.members > 0 { 100.0 * arm.buyers as f64 / arm.members as f64 } else { 0.0 };
+        vec![
+            arm.arm.clone(),
+            count(arm.members),
+            format!("{} ({share:.1} %)", count(arm.buyers)),
+            count(arm.orders),
+            format!("{:.2}", arm.revenue),
+            each,
+            count(arm.not_yet),
+        ]
+    };
+    output::table(&columns, &effect.arms.iter().map(row).collect::<Vec<_>>())?;
+    for one in &effect.comparisons {
+        output::say(&format!("\n{} against {}: {}", one.arm, one.against, one.because))?;
+        output::say(&difference(&one.revenue_per_member, currency))?;
+    }
+    for warning in &effect.warnings {
+        if *warning == "sample_ratio" {
+            output::say("\nWarning: the arms do not have the sizes that they should have; something sorts members.")?;
+        }
+    }
+    let others: i64 = effect.arms.iter().map(|arm| arm.other_currencies).sum();
+    if others > 0 {
+        output::say(&format!("{} in other currencies are not counted.", output::counted(others as usize, "order")))?;
+    }
+    if !effect.other_runs.is_empty() {
+        let runs: Vec<String> = effect.other_runs.iter().map(ToString::to_string).collect();
+        output::say(&format!("Other runs, with other shares: {}; `--run N` shows one.", runs.join(", ")))?;
+    }
+    Ok(())
+}
+
+fn difference(mean: &Mean, currency: &str) -> String {
+    match (mean.difference, mean.low, mean.high, mean.p) {
+        (Some(difference), Some(low), Some(high), Some(p)) => format!(
+            "Caused: {difference:+.2} {currency} a member (95 %: {low:+.2} to {high:+.2}, p {p:.4}; whoever looks every \
+             day: {}).",
+            mean.always_valid
+                .map_or_else(|| "unknown".to_owned(), |ends| format!("{:+.2} to {:+.2}", ends.low, ends.high))
+        ),
+        _ => "Nothing varies yet, so there is no interval.".to_owned(),
+    }
+}

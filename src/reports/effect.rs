@@ -1,0 +1,322 @@
+//! What a campaign earned: those who got its messages against those who were held out, by intention to treat.
+
+use serde::Serialize;
+
+use crate::domain::Instant;
+use crate::domain::campaign::Campaign;
+use crate::domain::experiment::holm;
+use crate::domain::experiment::interval::Interval;
+use crate::domain::experiment::means::{Estimate, Means};
+use crate::domain::experiment::sample_ratio::{self, SampleRatio};
+use crate::domain::experiment::shares::{Share, Shares};
+use crate::domain::experiment::verdict::{Evidence, Size, Verdict, more_members_until_enough};
+use crate::domain::member::Brand;
+use crate::domain::money::decimals;
+use crate::store::effect::{self, Asked, Run};
+use crate::store::{StoreError, Tx};
+
+/// The arm that gets nothing.
+const HOLDOUT: &str = "holdout";
+
+/// A day in milliseconds.
+const DAY: f64 = 86_400_000.0;
+
+/// A campaign's effect in one run of its experiment. Money is in major units of the brand's currency.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Effect {
+    pub campaign: String,
+    /// Members whose first assigned message was due from here on; absent: from the beginning.
+    pub from: Option<Instant>,
+    /// And before this.
+    pub to: Instant,
+    /// What was known by then: orders made until then, with their state of today.
+    pub at: Instant,
+    pub within_days: f64,
+    pub currency: String,
+    /// Its number; absent where the campaign never had an experiment.
+    pub run: Option<i64>,
+    pub other_runs: Vec<i64>,
+    /// Messages of that time that came without an experiment; they are in no comparison.
+    pub without_experiment: i64,
+    pub arms: Vec<Arm>,
+    pub comparisons: Vec<Comparison>,
+    pub warnings: Vec<&'static str>,
+}
+
+/// An arm, and what its members bought.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Arm {
+    pub arm: String,
+    /// Those whose time to buy is over by `at`.
+    pub members: i64,
+    pub buyers: i64,
+    pub orders: i64,
+    pub revenue: f64,
+    /// Members whose time is not over: in no other number.
+    pub not_yet: i64,
+    /// Valid orders in other currencies: in no other number.
+    pub other_currencies: i64,
+}
+
+/// An arm against another.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    pub arm: String,
+    pub against: String,
+    pub revenue_per_member: Mean,
+    pub buyers_share: Part,
+    pub verdict: &'static str,
+    /// The verdict in a sentence, with its reason.
+    pub because: String,
+}
+
+/// A difference of means per member: Student's test with the variance pooled.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Mean {
+    pub difference: Option<f64>,
+    pub se: Option<f64>,
+    pub low: Option<f64>,
+    pub high: Option<f64>,
+    pub p: Option<f64>,
+    /// Corrected for all comparisons of the report (Holm).
+    pub p_holm: Option<f64>,
+    /// For whoever looks every day.
+    pub always_valid: Option<Ends>,
+    /// The true difference that would be found in four of five experiments of this size.
+    pub smallest_detectable: Option<f64>,
+    pub welch: Option<Test>,
+}
+
+/// A difference of shares: Newcombe's interval, the pooled z-test.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Part {
+    pub difference: Option<f64>,
+    pub low: Option<f64>,
+    pub high: Option<f64>,
+    pub p: Option<f64>,
+    pub p_holm: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Ends {
+    pub low: f64,
+    pub high: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Test {
+    pub se: f64,
+    pub low: f64,
+    pub high: f64,
+    pub p: f64,
+}
+
+impl From<Interval> for Ends {
+    fn from(Interval { low, high }: Interval) -> Self {
+        Self { low, high }
+    }
+}
+
+impl From<Estimate> for Test {
+    fn from(Estimate { se, p, interval: Interval { low, high }, .. }: Estimate) -> Self {
+        Self { se, low, high, p }
+    }
+}
+
+/// Which members count: those whose first assigned message was due in [from, to), in a run, as known at an instant.
+#[derive(Debug, Clone, Copy)]
+pub struct Period {
+    pub from: Option<Instant>,
+    pub to: Instant,
+    pub at: Instant,
+    /// Absent: the latest.
+    pub run: Option<i64>,
+}
+
+impl Effect {
+    /// Reads the sums of a campaign's arms and compares them.
+    pub async fn read(tx: &mut Tx, campaign: &Campaign, brand: &Brand, period: Period) -> Result<Self, StoreError> {
+        let Period { from, to, at, run } = period;
+        let runs = effect::runs(tx, &campaign.name).await?;
+        let with_arms = runs.iter().filter(|run| !run.arms.is_empty());
+        let chosen = with_arms.clone().rfind(|known| run.is_none_or(|run| run == known.run)).cloned();
+        let first = from.unwrap_or(Instant::UNIX_EPOCH);
+        let arms = match &chosen {
+            Some(run) => {
+                let asked = Asked {
+                    campaign: &campaign.name,
+                    run: run.run,
+                    from: first,
+                    to,
+                    at,
+                    within: campaign.goal.within,
+                    min_amount: campaign.goal.min_amount,
+                    currency: &brand.currency,
+                };
+                effect::arms(tx, &asked).await?
+            }
+            None => Vec::new(),
+        };
+        let without_experiment = effect::unassigned(tx, &campaign.name, (first, to)).await?;
+        let other_runs = with_arms.map(|run| run.run).filter(|run| Some(*run) != chosen.as_ref().map(|run| run.run));
+        let unit = 10_f64.powi(decimals(&brand.currency).try_into().unwrap_or(2));
+        let mut found = Self {
+            campaign: campaign.name.clone(),
+            from,
+            to,
+            at,
+            within_days: campaign.goal.within.num_milliseconds() as f64 / DAY,
+            currency: brand.currency.clone(),
+            run: chosen.as_ref().map(|run| run.run),
+            other_runs: other_runs.collect(),
+            without_experiment,
+            arms: Vec::new(),
+            comparisons: Vec::new(),
+            warnings: Vec::new(),
+        };
+        if let Some(run) = chosen {
+            found.compare(&run, arms, unit);
+        }
+        Ok(found)
+    }
+
+    fn compare(&mut self, run: &Run, mut arms: Vec<effect::Arm>, unit: f64) {
+        let place = |arm: &effect::Arm| run.arms.iter().position(|(name, _)| *name == arm.name);
+        arms.sort_by_key(place);
+        let sizes: Vec<sample_ratio::Arm> = run
+            .arms
+            .iter()
+            .map(|(name, share)| {
+                let members = arms.iter().find(|arm| arm.name == *name).map_or(0, |arm| arm.members + arm.not_yet);
+                sample_ratio::Arm { members: members.unsigned_abs(), share: *share }
+            })
+            .collect();
+        let is_sample_ratio_wrong = SampleRatio::test(&sizes).is_some_and(|test| test.is_alarm());
+        if is_sample_ratio_wrong {
+            self.warnings.push("sample_ratio");
+        }
+        let holdout = arms.iter().find(|arm| arm.name == HOLDOUT);
+        if let Some(holdout) = holdout {
+            let compare = |arm| self.comparison(arm, holdout, unit, is_sample_ratio_wrong);
+            self.comparisons = arms.iter().filter(|arm| arm.name != HOLDOUT).map(compare).collect();
+        }
+        self.correct();
+        self.arms = arms.into_iter().map(|arm| shown(arm, unit)).collect();
+    }
+
+    fn comparison(
+        &self,
+        arm: &effect::Arm,
+        against: &effect::Arm,
+        unit: f64,
+        is_sample_ratio_wrong: bool,
+    ) -> Comparison {
+        let means = Means::compare(&arm.revenue, &against.revenue, unit);
+        let shares = Shares::compare(share(arm), share(against));
+        let evidence = Evidence {
+            arm: size(arm),
+            against: size(against),
+            always_valid: means.always_valid,
+            fixed: means.pooled.map(|test| test.interval),
+            is_sample_ratio_wrong,
+        };
+        let verdict = Verdict::of(&evidence);
+        let pooled = means.pooled;
+        Comparison {
+            arm: arm.name.clone(),
+            against: against.name.clone(),
+            because: self.because(verdict, &means, &evidence),
+            verdict: verdict.as_str(),
+            revenue_per_member: Mean {
+                difference: means.difference,
+                se: pooled.map(|test| test.se),
+                low: pooled.map(|test| test.interval.low),
+                high: pooled.map(|test| test.interval.high),
+                p: pooled.map(|test| test.p),
+                p_holm: None,
+                always_valid: means.always_valid.map(Ends::from),
+                smallest_detectable: means.smallest_detectable,
+                welch: means.welch.map(Test::from),
+            },
+            buyers_share: Part {
+                difference: shares.difference,
+                low: shares.interval.map(|interval| interval.low),
+                high: shares.interval.map(|interval| interval.high),
+                p: shares.p,
+                p_holm: None,
+            },
+        }
+    }
+
+    /// Each number's comparisons are a family.
+    fn correct(&mut self) {
+        let means: Vec<_> = self.comparisons.iter().map(|one| one.revenue_per_member.p).collect();
+        let parts: Vec<_> = self.comparisons.iter().map(|one| one.buyers_share.p).collect();
+        let corrected = holm::correct(&means).into_iter().zip(holm::correct(&parts));
+        for (one, (mean, part)) in self.comparisons.iter_mut().zip(corrected) {
+            one.revenue_per_member.p_holm = mean;
+            one.buyers_share.p_holm = part;
+        }
+    }
+
+    /// The verdict for people.
+    fn because(&self, verdict: Verdict, means: &Means, evidence: &Evidence) -> String {
+        let money = |amount: f64| format!("{amount:.2} {}", self.currency);
+        let between = |interval: Option<Interval>| match interval {
+            Some(Interval { low, high }) => format!("between {} and {}", money(low), money(high)),
+            None => "unknown".to_owned(),
+        };
+        match verdict {
+            Verdict::TooFew => match more_members_until_enough(&[evidence.arm, evidence.against]) {
+                Some(more) => format!(
+                    "Too few to tell: each arm needs 100 members and 10 buyers; about {more} more members in all, if they buy as these did."
+                ),
+                None => "Too few to tell: each arm needs 100 members and 10 buyers, and one has none yet.".to_owned(),
+            },
+            Verdict::Works => {
+                format!("It works: each member brings {} more, whenever one looks.", between(means.always_valid))
+            }
+            Verdict::Harms => format!(
+                "It harms: each member brings {} more, which is less, whenever one looks.",
+                between(means.always_valid)
+            ),
+            Verdict::Promising if evidence.always_valid.is_some_and(|interval| interval.is_above_zero()) => {
+                "Promising, but the arms have sizes that chance does not explain: find out why before believing it."
+                    .to_owned()
+            }
+            Verdict::Promising => format!(
+                "Promising: {} more a member, if this is the only look. Not yet sure for who looks every day.",
+                between(evidence.fixed)
+            ),
+            Verdict::Worrying => format!(
+                "Worrying: {} more a member, which is less, if this is the only look. Not yet sure for who looks every day.",
+                between(evidence.fixed)
+            ),
+            Verdict::NoDifference => format!(
+                "No difference seen: what it brings a member is {}. One of {} would have been found in four of five cases.",
+                between(evidence.fixed),
+                means.smallest_detectable.map_or_else(|| "any size".to_owned(), money)
+            ),
+        }
+    }
+}
+
+fn size(arm: &effect::Arm) -> Size {
+    Size { members: arm.members.unsigned_abs(), buyers: arm.buyers.unsigned_abs() }
+}
+
+fn share(arm: &effect::Arm) -> Share {
+    Share { count: arm.buyers.unsigned_abs(), members: arm.members.unsigned_abs() }
+}
+
+fn shown(arm: effect::Arm, unit: f64) -> Arm {
+    Arm {
+        members: arm.members,
+        buyers: arm.buyers,
+        orders: arm.orders,
+        revenue: arm.revenue.sum as f64 / unit,
+        not_yet: arm.not_yet,
+        other_currencies: arm.other_currencies,
+        arm: arm.name,
+    }
+}

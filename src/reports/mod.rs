@@ -1,0 +1,3 @@
+//! Numbers that people decide by: read from the ledger, each with what it counts.
+
+pub mod effect;
