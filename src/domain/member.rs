@@ -73,6 +73,11 @@ impl Member {
     }
 }
 
+/// The form in which addresses are compared, and stand in the suppression list.
+pub fn suppression_key(member: &Member, channel: Channel) -> Option<String> {
+    member.address(channel).map(str::to_lowercase)
+}
+
 /// A birth date, with or without its year.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BirthDate {

@@ -18,6 +18,7 @@ pub mod locale;
 pub mod member;
 pub mod message;
 pub mod money;
+pub mod name;
 pub mod number;
 pub mod occasion;
 pub mod pace;

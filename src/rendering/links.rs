@@ -4,7 +4,7 @@
 use data_encoding::BASE64URL_NOPAD;
 use uuid::Uuid;
 
-use super::html::{FOREIGN, OWN, unmarked};
+use super::marks::{FOREIGN, OWN, unmarked};
 use crate::domain::member::Track;
 use crate::domain::token::{TokenKey, TokenUse};
 

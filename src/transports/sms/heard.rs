@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use super::description::{Operation, call, each, length, pointer, whole};
-use super::reply::scalar;
+use super::operation::{Operation, call};
+use super::reading::{each, length, pointer, scalar, whole};
 use super::template::Place;
 use crate::document::{Table, Value};
 use crate::domain::message::words;

@@ -23,7 +23,8 @@ use notice::sections;
 use notification::notification;
 use report::Recipient;
 use returned::{Returned, texts};
-use verdict::{Evidence, Why, judge};
+use verdict::{Evidence, judge};
+use words::Why;
 
 pub use letter::{Letter, letter};
 pub use mail::LARGEST;
