@@ -7,9 +7,9 @@ use std::ops::RangeInclusive;
 use chrono::{Datelike, NaiveDate, Weekday};
 
 use super::calendar::{Calendar, LeapDay, MonthDay, from_calendar, in_calendar, parse_date, yearly_date};
-use super::message::words;
 use super::name;
 use super::text::ascii_digits;
+use super::words::words;
 use crate::document::{Document, Problem, Problems, Value};
 
 words! {

@@ -12,9 +12,10 @@ use super::cron::Cron;
 use super::experiment::part_of;
 use super::gift::GiftRule;
 use super::member::{Brand, Member, Track};
-use super::message::{Channel, Purpose, words};
+use super::message::{Channel, Purpose};
 use super::occasion::Trigger;
 use super::policy::Rules;
+use super::words::words;
 use super::{duration, name, occasion};
 use crate::document::{Document, Problems, Table, Value, expected};
 

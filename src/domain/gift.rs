@@ -4,7 +4,7 @@
 use chrono::NaiveDate;
 
 use super::cell;
-use super::message::words;
+use super::words::words;
 use crate::document::{Table, Value};
 
 words! {

@@ -32,6 +32,7 @@ pub mod sms;
 pub mod smtp_reply;
 pub mod text;
 pub mod token;
+pub mod words;
 
 /// A point in time. Stored as epoch milliseconds in columns named `…_at`.
 pub type Instant = chrono::DateTime<chrono::Utc>;

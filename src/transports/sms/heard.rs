@@ -9,7 +9,7 @@ use super::operation::{Operation, call};
 use super::reading::{each, length, pointer, scalar, whole};
 use super::template::Place;
 use crate::document::{Table, Value};
-use crate::domain::message::words;
+use crate::domain::words::words;
 use crate::domain::{Instant, instant};
 
 words! {

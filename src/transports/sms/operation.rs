@@ -1,7 +1,7 @@
 //! A call of a provider's API: its method, where it goes, what it carries.
 
 use crate::document::{Table, Value};
-use crate::domain::message::words;
+use crate::domain::words::words;
 
 use super::fields::{Field, ValueRule, takes_any};
 use super::reading::{not_known, pairs, whole};

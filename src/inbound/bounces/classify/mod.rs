@@ -29,7 +29,7 @@ use words::Why;
 pub use letter::{Letter, letter};
 pub use mail::LARGEST;
 
-crate::domain::message::words! {
+crate::domain::words::words! {
     /// What a mail is.
     Kind {
         /// The mail was refused for good.
@@ -46,7 +46,7 @@ crate::domain::message::words! {
     }
 }
 
-crate::domain::message::words! {
+crate::domain::words::words! {
     /// What follows for the address.
     Action {
         /// It must not be written to again.
