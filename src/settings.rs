@@ -15,7 +15,7 @@ pub use sms::{Replies, Sms, SmsProvider, Uncertain};
 pub use web::{MetricsListen, Web};
 
 use crate::document::{Document, Environment, Problem, Problems, Table, Value};
-use crate::domain::member::Brand;
+use crate::domain::brand::Brand;
 use crate::domain::message::Channel;
 use crate::domain::{address, phone};
 

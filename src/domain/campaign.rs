@@ -7,14 +7,16 @@ use chrono::{Duration, NaiveTime};
 
 use super::Instant;
 use super::audience::Audience;
+use super::brand::Brand;
 use super::calendar::{parse_instant, parse_time};
 use super::cron::Cron;
 use super::experiment::part_of;
 use super::gift::GiftRule;
-use super::member::{Brand, Member, Track};
+use super::member::Member;
 use super::message::{Channel, Purpose};
 use super::occasion::Trigger;
 use super::policy::Rules;
+use super::track::Track;
 use super::words::words;
 use super::{duration, name, occasion};
 use crate::document::{Document, Problems, Table, Value, expected};

@@ -4,6 +4,8 @@
 pub mod address;
 pub mod almanac;
 pub mod audience;
+pub mod birth_date;
+pub mod brand;
 pub mod breaker;
 pub mod calendar;
 pub mod campaign;
@@ -32,6 +34,7 @@ pub mod sms;
 pub mod smtp_reply;
 pub mod text;
 pub mod token;
+pub mod track;
 pub mod words;
 
 /// A point in time. Stored as epoch milliseconds in columns named `…_at`.

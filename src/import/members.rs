@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
 
 use super::{ATTRIBUTES, Cells, Columns, Rows};
+use crate::domain::birth_date::BirthDate;
+use crate::domain::brand::Brand;
 use crate::domain::calendar::{Calendar, happened, local_date, parse_instant, parse_zone};
 use crate::domain::cell::parse_key;
-use crate::domain::member::{BirthDate, Brand};
 use crate::domain::message::Channel;
 use crate::domain::number::parse_whole;
 use crate::domain::text::{ascii_digits, tidy};

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use sha2::{Digest, Sha256};
 
 use crate::clock::Clock;
-use crate::domain::member::Brand;
+use crate::domain::brand::Brand;
 use crate::domain::message::{Channel, EventKind, Purpose};
 use crate::domain::reply::Wish;
 use crate::domain::{phone, text};

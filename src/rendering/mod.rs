@@ -346,9 +346,9 @@ mod tests {
     use super::*;
     use crate::domain::calendar::Calendar;
     use crate::domain::member::Member;
-    use crate::domain::member::Track;
     use crate::domain::member::samples::{self, brand};
     use crate::domain::token::TokenKey;
+    use crate::domain::track::Track;
 
     fn member(locale: &str, calendar: Calendar) -> Member {
         Member { locale: Some(locale.to_owned()), calendar: Some(calendar), ..samples::member() }

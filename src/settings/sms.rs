@@ -4,8 +4,8 @@ use secrecy::SecretString;
 
 use super::servers::decode_rate;
 use crate::document::{Table, Value};
+use crate::domain::brand::Brand;
 use crate::domain::calendar::QuietHours;
-use crate::domain::member::Brand;
 use crate::domain::message::Purpose;
 use crate::domain::pace::Rate;
 use crate::domain::reply::{self, Words};

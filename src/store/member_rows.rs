@@ -8,8 +8,8 @@ use super::consents::{self, Answer};
 use super::members::{self, Upserted, next_change, take_numbers};
 use super::{Result, Rows, Texts, Tx, dates, execute, query, statements};
 use crate::domain::Instant;
+use crate::domain::birth_date::BirthDate;
 use crate::domain::calendar::{Calendar, in_calendar, parse_life_date};
-use crate::domain::member::BirthDate;
 use crate::domain::message::Channel;
 
 statements! {

@@ -6,8 +6,9 @@ use chrono_tz::Tz;
 use sqlx::types::Json;
 
 use super::{Ids, Result, StoreError, Texts, Tx, execute, query, statements};
+use crate::domain::birth_date::BirthDate;
 use crate::domain::calendar::parse_zone;
-use crate::domain::member::{BirthDate, Member};
+use crate::domain::member::Member;
 use crate::domain::{Instant, instant};
 
 /// The columns of a member, in the order of [`StoredMember`], with the table alias `m`.

@@ -3,8 +3,8 @@
 use chrono::Duration;
 
 use super::super::gift::GiftRule;
-use super::super::member::Track;
 use super::super::message::EventKind;
+use super::super::track::Track;
 use super::super::{duration, name};
 use super::MAIN;
 use crate::document::Value;
