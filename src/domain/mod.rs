@@ -15,6 +15,7 @@ pub mod duration;
 pub mod experiment;
 pub mod gift;
 pub mod history;
+pub mod host;
 pub mod lifetime;
 pub mod locale;
 pub mod member;

@@ -223,7 +223,8 @@ fn only_the_clock_reads_the_systems_time_and_only_the_settings_the_environment()
 fn the_domain_neither_waits_nor_reads_nor_writes() {
     let mut broken = Vec::new();
     for (file, text) in sources().into_iter().filter(|(file, _)| file.starts_with("domain/")) {
-        let code = code(&text);
+        // To read an address asks nobody for it.
+        let code = code(&text).replace("std::net::IpAddr", "");
         for word in
             ["async fn", "async{", "async move", ".await", "tokio::", "std::fs", "std::net", "std::io", "std::env"]
         {

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use futures_util::future::BoxFuture;
 use reqwest::{Client, Response, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::domain::host::is_loopback;
 use crate::domain::message::{Envelope, Purpose, Reason};
 use crate::domain::sms::{Line, line_for};
 use crate::transports::{AWAY, Outcome, Sender, SenderFactory};
@@ -237,9 +237,7 @@ impl Shared {
 }
 
 fn is_local(url: &Url) -> bool {
-    url.host_str().is_some_and(|host| {
-        host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    })
+    url.host_str().is_some_and(is_loopback)
 }
 
 /// Whether a URL, or a template that begins like one, leads to another machine without TLS.
