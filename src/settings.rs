@@ -15,7 +15,8 @@ pub use sms::{Replies, Sms, SmsProvider, Uncertain};
 pub use web::{MetricsListen, Web};
 
 use crate::document::{Document, Environment, Problem, Problems, Table, Value};
-use crate::domain::member::Brand;
+use crate::domain::brand::Brand;
+use crate::domain::host::is_loopback;
 use crate::domain::message::Channel;
 use crate::domain::{address, phone};
 
@@ -266,11 +267,6 @@ fn decode_email(value: Value<'_>, base_url: Option<&str>, folder: &Path) -> Opti
 fn is_public_https(url: &str) -> bool {
     let host = url.strip_prefix("https://").map(|rest| rest.split('/').next().unwrap_or_default());
     host.is_some_and(|host| !is_loopback(host) && !is_loopback(host.rsplit_once(':').map_or(host, |(host, _)| host)))
-}
-
-/// Whether a host name or address is this machine.
-pub fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn parse_from(text: &str) -> Result<String, String> {

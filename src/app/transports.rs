@@ -9,6 +9,7 @@ use super::{App, AppError, Pulse};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::delivery::SenderRole;
+use crate::domain::host::is_loopback;
 use crate::domain::message::{Channel, Purpose};
 use crate::queue::Queue;
 use crate::settings::{self, Encryption, Settings};
@@ -162,11 +163,11 @@ pub(super) fn refuse_simulated_sending(settings: &Settings, clock: &Clock) -> Re
     if !clock.is_simulated() {
         return Ok(());
     }
-    let elsewhere = settings.email.smtp.iter().any(|smtp| !settings::is_loopback(&smtp.host));
+    let elsewhere = settings.email.smtp.iter().any(|smtp| !is_loopback(&smtp.host));
     let is_local = |url: &str| {
         url.split_once("://").is_some_and(|(_, rest)| {
             let host = rest.split('/').next().unwrap_or_default();
-            settings::is_loopback(host.rsplit_once(':').map_or(host, |(host, _)| host))
+            is_loopback(host.rsplit_once(':').map_or(host, |(host, _)| host))
         })
     };
     let provider = settings.sms.providers.iter().any(|provider| !provider.base_url.as_deref().is_some_and(is_local));

@@ -6,9 +6,8 @@ use serde::Serialize;
 use super::output::{self, Format};
 use super::{CommandError, Result, Session, rfc3339};
 use crate::domain::instant;
-use crate::domain::member::Member;
+use crate::domain::member::{Member, suppression_key};
 use crate::domain::message::Channel;
-use crate::store::facts::suppression_key;
 use crate::store::merging::{self, Merged};
 use crate::store::{Tx, consents, erasure, members, messages, objections, purchases, suppressions};
 

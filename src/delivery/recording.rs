@@ -15,7 +15,7 @@ use super::judging::Judge;
 use super::{Asked, BACKOFF, Ended, LEASE, Places, Receipt, Record, Running, Started, Work};
 use crate::domain::message::{EventKind, Purpose, Reason, State};
 use crate::store::events::{self, Event};
-use crate::store::ledger::dispatch::Dispatch;
+use crate::store::ledger::Dispatch;
 use crate::store::ledger::end::{self, Finished};
 use crate::store::ledger::plan::{self, Back};
 use crate::store::ledger::start::{self, Starting};

@@ -7,9 +7,9 @@ use std::ops::RangeInclusive;
 use chrono::{Datelike, NaiveDate, Weekday};
 
 use super::calendar::{Calendar, LeapDay, MonthDay, from_calendar, in_calendar, parse_date, yearly_date};
-use super::campaign::parse_name;
-use super::message::words;
+use super::name;
 use super::text::ascii_digits;
+use super::words::words;
 use crate::document::{Document, Problem, Problems, Value};
 
 words! {
@@ -96,7 +96,7 @@ impl Almanac {
         for item in list? {
             let Some(mut table) = item.table() else { continue };
             let name_value = table.require("name");
-            let name = name_value.and_then(|value| value.parse(parse_name));
+            let name = name_value.and_then(|value| value.parse(name::parse));
             let dates = match (table.get("every_year"), table.get("dates")) {
                 (Some(value), None) => decode_every_year(value),
                 (None, Some(value)) => decode_listed(value),

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::message::words;
 use super::pace::GrowingPause;
+use super::words::words;
 
 /// So many failures in a row open it, where one alone does not.
 const FAILURES: u32 = 3;

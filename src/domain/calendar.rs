@@ -7,7 +7,7 @@ use icu_calendar::cal::Persian;
 use icu_calendar::{Date, Iso};
 
 use super::Instant;
-use super::message::words;
+use super::words::words;
 
 words! {
     /// The calendar in which a member's yearly occasions recur.

@@ -7,16 +7,19 @@ use chrono::{Duration, NaiveTime};
 
 use super::Instant;
 use super::audience::Audience;
+use super::brand::Brand;
 use super::calendar::{parse_instant, parse_time};
 use super::cron::Cron;
 use super::experiment::goal::Goal;
 use super::experiment::part_of;
 use super::gift::GiftRule;
-use super::member::{Brand, Member, Track};
-use super::message::{Channel, Purpose, words};
+use super::member::Member;
+use super::message::{Channel, Purpose};
 use super::occasion::Trigger;
 use super::policy::Rules;
-use super::{duration, occasion};
+use super::track::Track;
+use super::words::words;
+use super::{duration, name, occasion};
 use crate::document::{Document, Problems, Table, Value, expected};
 
 mod limits;
@@ -107,7 +110,7 @@ impl Campaign {
 
     fn decode(mut table: Table<'_>, brand: &Brand, triggers: &[TriggerKind]) -> Option<Self> {
         let instant = |value: Value<'_>| value.parse(|text| parse_instant(text, brand.timezone)).map(Some);
-        let name = table.require("name").and_then(|value| value.parse(parse_name));
+        let name = table.require("name").and_then(|value| value.parse(name::parse));
         let status = table.get_or("status", Status::Draft, |value| value.one_of(Status::WORDS));
         let purpose = table.get_or("purpose", Purpose::Marketing, |value| value.one_of(Purpose::WORDS));
         let trigger = table.require("trigger").and_then(|value| decode_trigger(value, brand, triggers));
@@ -268,15 +271,6 @@ impl Campaign {
 fn default_scan() -> Cron {
     #[expect(clippy::expect_used, reason = "a constant that a test reads too")]
     Cron::parse("*/15 * * * *").expect("the default is a valid expression")
-}
-
-/// Reads the name of a campaign, a step or an occasion.
-pub(super) fn parse_name(text: &str) -> Result<String, String> {
-    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-    if text.is_empty() || text.len() > 64 || !text.chars().all(valid) {
-        return Err(format!("`{text}` cannot be a name; use 1 to 64 of a-z, 0-9, - and _, such as birthday-gift"));
-    }
-    Ok(text.to_owned())
 }
 
 fn decode_trigger(value: Value<'_>, brand: &Brand, triggers: &[TriggerKind]) -> Option<(Arc<dyn Trigger>, Duration)> {

@@ -4,7 +4,7 @@
 use chrono::NaiveDate;
 
 use super::cell;
-use super::message::words;
+use super::words::words;
 use crate::document::{Table, Value};
 
 words! {
@@ -136,7 +136,7 @@ impl std::fmt::Display for Gift {
 
 /// Reads the name of a pool of codes.
 pub fn parse_pool(text: &str) -> Result<String, String> {
-    super::campaign::parse_name(text)
+    super::name::parse(text)
 }
 
 /// Reads a coupon's code: what a member can type, without spaces.

@@ -1,16 +1,14 @@
-//! A member and the brand, whose zone, calendar and locale stand in for what a member lacks.
+//! A member.
 
 use std::collections::BTreeMap;
 
-use chrono::NaiveDate;
 use chrono_tz::Tz;
 
 use super::Instant;
-use super::almanac::Almanac;
-use super::calendar::{Calendar, MonthDay, QuietHours, in_calendar};
+use super::birth_date::BirthDate;
+use super::brand::Brand;
+use super::calendar::Calendar;
 use super::message::Channel;
-use super::sms::Routes;
-use crate::document::Value;
 
 /// A customer in the member store.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,13 +71,9 @@ impl Member {
     }
 }
 
-/// A birth date, with or without its year.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BirthDate {
-    /// A day in history; it recurs on its month and day in the member's calendar.
-    Full(NaiveDate),
-    /// `--MM-DD`, in the member's own calendar.
-    Yearless(MonthDay),
+/// The form in which addresses are compared, and stand in the suppression list.
+pub fn suppression_key(member: &Member, channel: Channel) -> Option<String> {
+    member.address(channel).map(str::to_lowercase)
 }
 
 /// Reads the name of an attribute: letters, digits, `_` and `-`, first a letter; in lower case, however it is
@@ -95,109 +89,13 @@ pub fn parse_attribute(text: &str) -> Result<String, String> {
     ))
 }
 
-impl BirthDate {
-    /// Reads a date of either calendar, or `--MM-DD`.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let plain = super::text::ascii_digits(text.trim()).replace('/', "-");
-        let Some(rest) = plain.strip_prefix("--") else {
-            return super::calendar::parse_life_date(&plain).map(Self::Full);
-        };
-        let wrong = || format!("`{text}` is not a birth date; write 1990-05-21, 1369/02/31 or --05-21");
-        let (month, day) = rest.split_once('-').ok_or_else(wrong)?;
-        let month: u8 = month.parse().map_err(|_| wrong())?;
-        let day: u8 = day.parse().map_err(|_| wrong())?;
-        // Either calendar's longest months: Persian months 1-6 have 31 days, 30 days follow.
-        let longest = match month {
-            1..=6 | 7 | 8 | 10 | 12 => 31,
-            9 | 11 => 30,
-            _ => return Err(wrong()),
-        };
-        if day == 0 || day > longest {
-            return Err(wrong());
-        }
-        Ok(Self::Yearless(MonthDay { month, day }))
-    }
-
-    /// The month and day on which it recurs in a calendar.
-    pub fn month_day(self, calendar: Calendar) -> MonthDay {
-        match self {
-            Self::Full(date) => in_calendar(date, calendar).1,
-            Self::Yearless(at) => at,
-        }
-    }
-
-    /// The year of birth in a calendar, where it is known.
-    pub fn year(self, calendar: Calendar) -> Option<i32> {
-        match self {
-            Self::Full(date) => Some(in_calendar(date, calendar).0),
-            Self::Yearless(_) => None,
-        }
-    }
-}
-
-impl std::fmt::Display for BirthDate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Full(date) => write!(f, "{date}"),
-            Self::Yearless(at) => write!(f, "--{:02}-{:02}", at.month, at.day),
-        }
-    }
-}
-
-/// The shop as its members know it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Brand {
-    pub name: String,
-    pub timezone: Tz,
-    pub calendar: Calendar,
-    pub locale: String,
-    pub currency: String,
-    /// Where links in messages lead.
-    pub base_url: String,
-    /// The region whose national phone numbers are understood at import.
-    pub phone_region: phonenumber::country::Id,
-    pub quiet_hours: Option<QuietHours>,
-    /// By which providers and lines SMS go out.
-    pub sms: Routes,
-    pub frequency_cap: Option<FrequencyCap>,
-    /// For campaigns that do not say it themselves.
-    pub track: Track,
-    /// Its occasions come with the catalog; settings alone know none.
-    pub almanac: Almanac,
-}
-
-/// At most so many messages to one member in so long a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FrequencyCap {
-    pub messages: u32,
-    pub per: chrono::Duration,
-}
-
-/// What is heard of an HTML mail by ways that its reader does not see: nothing, unless the brand or
-/// the campaign wants it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Track {
-    /// A picture of one pixel says that it was opened.
-    pub opens: bool,
-    /// Its links lead through us.
-    pub clicks: bool,
-}
-
-impl Track {
-    /// Reads `{ opens: …, clicks: … }`; what is not said stays as in `default`.
-    pub fn decode(value: Value<'_>, default: Self) -> Option<Self> {
-        let mut table = value.table()?;
-        let opens = table.get_or("opens", default.opens, |value| value.boolean());
-        let clicks = table.get_or("clicks", default.clicks, |value| value.boolean());
-        table.finish();
-        Some(Self { opens: opens?, clicks: clicks? })
-    }
-}
-
 /// A brand and a member for the tests of several modules.
 #[cfg(test)]
 pub mod samples {
     use super::*;
+    use crate::domain::almanac::Almanac;
+    use crate::domain::sms::Routes;
+    use crate::domain::track::Track;
 
     /// A Persian shop in Tehran.
     pub fn brand() -> Brand {
@@ -239,27 +137,6 @@ pub mod samples {
             attributes: BTreeMap::new(),
             paused_until: None,
             deleted: false,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn birth_dates_recur_in_the_members_calendar() {
-        let check = |text: &str, calendar, number: i64, year: Option<i32>| {
-            let birth = BirthDate::parse(text).unwrap();
-            assert_eq!((birth.month_day(calendar).number(), birth.year(calendar)), (number, year), "{text}");
-        };
-        check("1942-11-10", Calendar::Gregorian, 1110, Some(1942));
-        check("1942-11-10", Calendar::Persian, 819, Some(1321));
-        check("۱۳۶۹/۰۲/۳۱", Calendar::Persian, 231, Some(1369));
-        check("--02-31", Calendar::Persian, 231, None);
-        check("--11-10", Calendar::Gregorian, 1110, None);
-        for text in ["", "--13-01", "--00-10", "--05-32", "--5", "1990-02-30", "31/12/1990"] {
-            assert!(BirthDate::parse(text).is_err(), "{text}");
         }
     }
 }

@@ -4,6 +4,8 @@
 pub mod address;
 pub mod almanac;
 pub mod audience;
+pub mod birth_date;
+pub mod brand;
 pub mod breaker;
 pub mod calendar;
 pub mod campaign;
@@ -13,11 +15,13 @@ pub mod duration;
 pub mod experiment;
 pub mod gift;
 pub mod history;
+pub mod host;
 pub mod lifetime;
 pub mod locale;
 pub mod member;
 pub mod message;
 pub mod money;
+pub mod name;
 pub mod number;
 pub mod occasion;
 pub mod pace;
@@ -31,6 +35,8 @@ pub mod sms;
 pub mod smtp_reply;
 pub mod text;
 pub mod token;
+pub mod track;
+pub mod words;
 
 /// A point in time. Stored as epoch milliseconds in columns named `…_at`.
 pub type Instant = chrono::DateTime<chrono::Utc>;

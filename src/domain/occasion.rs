@@ -7,10 +7,11 @@ use chrono::{Duration, NaiveTime};
 use chrono_tz::Tz;
 
 use super::Instant;
+use super::brand::Brand;
 use super::calendar::next_local_time;
 use super::history::History;
 use super::lifetime::Lifetimes;
-use super::member::{Brand, Member};
+use super::member::Member;
 use super::purchase::Purchase;
 
 /// One arising of a trigger for one member.

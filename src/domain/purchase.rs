@@ -1,7 +1,7 @@
 //! A purchase: one order of a member.
 
 use super::Instant;
-use super::message::words;
+use super::words::words;
 
 words! {
     /// What became of an order; only a paid one counts for rules, aggregates and goals.

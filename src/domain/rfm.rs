@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::message::words;
+use super::words::words;
 
 words! {
     /// What is scored.

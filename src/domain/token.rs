@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use uuid::Uuid;
 
-use super::message::words;
+use super::words::words;
 
 words! {
     /// What a token is good for. One for a link is of no use in a return path.

@@ -3,8 +3,8 @@
 use super::members::{moment, parse_flag};
 use super::{Cells, Columns, Rows};
 use crate::domain::Instant;
+use crate::domain::brand::Brand;
 use crate::domain::cell::parse_key;
-use crate::domain::member::Brand;
 use crate::domain::message::Channel;
 use crate::domain::text::tidy;
 use crate::store::consents::{self, Consent};

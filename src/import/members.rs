@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
 
 use super::{ATTRIBUTES, Cells, Columns, Rows};
+use crate::domain::birth_date::BirthDate;
+use crate::domain::brand::Brand;
 use crate::domain::calendar::{Calendar, happened, local_date, parse_instant, parse_zone};
 use crate::domain::cell::parse_key;
-use crate::domain::member::{BirthDate, Brand};
 use crate::domain::message::Channel;
 use crate::domain::number::parse_whole;
 use crate::domain::text::{ascii_digits, tidy};
 use crate::domain::{Instant, address, locale, phone};
 use crate::store::erasure::{self, Named};
-use crate::store::members::{self, COLUMNS, MemberRow, Upserted};
+use crate::store::member_rows::{self, COLUMNS, MemberRow};
+use crate::store::members::{self, Upserted};
 use crate::store::{Store, StoreError, Tx, consents};
 
 pub(super) struct Members<'a> {
@@ -38,7 +40,7 @@ impl Members<'_> {
         if rows.is_empty() {
             return Ok(Upserted::default());
         }
-        members::upsert(tx, rows, &columns.present(COLUMNS), self.now.timestamp_millis()).await
+        member_rows::upsert(tx, rows, &columns.present(COLUMNS), self.now.timestamp_millis()).await
     }
 
     fn birth_date(&self, cell: &str) -> Result<BirthDate, String> {

@@ -12,8 +12,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::domain::brand::Brand;
 use crate::domain::cell;
-use crate::domain::member::{Brand, parse_attribute};
+use crate::domain::member::parse_attribute;
 use crate::domain::message::Channel;
 use crate::domain::text::{clean, unguarded};
 use crate::store::members::Upserted;

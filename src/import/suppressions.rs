@@ -2,7 +2,7 @@
 
 use super::members::moment;
 use super::{Cells, Columns, Rows};
-use crate::domain::member::Brand;
+use crate::domain::brand::Brand;
 use crate::domain::message::{Channel, Purpose};
 use crate::domain::{Instant, address, phone};
 use crate::store::erasure::{self, Named};

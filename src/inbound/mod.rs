@@ -3,6 +3,7 @@
 //! them brought.
 
 pub mod bounces;
+mod call;
 pub mod poll;
 pub mod signature;
 pub mod sms;

@@ -13,6 +13,7 @@ use crate::domain::message::{Content, Envelope, Purpose, SmsWords};
 use crate::domain::sms::{Line, line_for};
 use crate::settings::{Settings, Uncertain};
 use crate::store::answers::{self, Answer};
+use crate::store::ledger::hear;
 use crate::store::receipts::{self, Lost};
 use crate::store::{Store, StoreError, leases};
 use crate::transports::sms::{Found, Receipted, Received, SmsFactory};
@@ -90,7 +91,7 @@ impl Poller {
         let mut tx = self.store.begin().await?;
         let token = leases::acquire(&mut tx, &self.lease(), holder, LEASE).await?;
         if token.is_some() {
-            receipts::settle(&mut tx, self.now() - WINDOW).await?;
+            hear::settle(&mut tx, self.now() - WINDOW).await?;
         }
         tx.commit().await?;
         if token.is_none() {

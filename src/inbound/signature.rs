@@ -9,7 +9,7 @@ use ring::hmac;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::webhook::Call;
+use super::call::Call;
 use crate::domain::Instant;
 use crate::transports::sms::Auth;
 

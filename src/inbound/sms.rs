@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use sha2::{Digest, Sha256};
 
 use crate::clock::Clock;
-use crate::domain::member::Brand;
+use crate::domain::brand::Brand;
 use crate::domain::message::{Channel, EventKind, Purpose};
 use crate::domain::reply::Wish;
 use crate::domain::{phone, text};
@@ -14,10 +14,10 @@ use crate::settings::Sms;
 use crate::store::answers::{self, Answer};
 use crate::store::events::{self, About, Event};
 use crate::store::objections::{self, Objection};
-use crate::store::receipts::{self, Waiting};
 use crate::store::replies::{self, Reply};
 use crate::store::suppressions::{self, Suppression};
-use crate::store::{StoreError, Tx, consents};
+use crate::store::waiting::{self, Waiting};
+use crate::store::{StoreError, Tx, consents, receipts};
 use crate::transports::sms::{Delivery, Provider, Receipted, Received};
 
 /// So much of a text is kept, in letters; ten parts of a long SMS are less.
@@ -89,7 +89,7 @@ impl Heard<'_> {
             };
             if let (None, Some(reference), false) = (&about, &receipt.reference, over) {
                 let (key, reference) = (event.key.clone(), reference.clone());
-                receipts::wait(tx, &[Waiting { key, sender: name.clone(), reference, heard_at: now }]).await?;
+                waiting::wait(tx, &[Waiting { key, sender: name.clone(), reference, heard_at: now }]).await?;
             }
             events::record(tx, &[event]).await?;
             if let Some(address) = blocked {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use metrics::counter;
 use secrecy::ExposeSecret;
-use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+pub use super::call::Call;
 use super::{signature, sms};
 use crate::catalog::{Catalog, CatalogError};
 use crate::clock::Clock;
@@ -25,59 +25,12 @@ const FRESH: Duration = Duration::from_secs(10);
 /// How often the log says that calls of a provider were not believed.
 const WARNED: Duration = Duration::from_secs(60);
 
-/// An HTTP request to `/hooks/{provider}`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Call {
-    pub method: String,
-    /// The public URL with its query, as the provider called it.
-    pub url: String,
-    pub headers: Vec<(String, String)>,
-    /// Behind the URL's question mark.
-    pub query: String,
-    pub body: Vec<u8>,
-}
-
 /// The HTTP response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
     pub content_type: &'static str,
     pub body: String,
-}
-
-impl Call {
-    /// A header's value, whatever the case of its name.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
-    }
-
-    /// Names and values of a query or form.
-    pub fn pairs(&self, text: &str) -> Vec<(String, String)> {
-        form_urlencoded::parse(text.as_bytes()).into_owned().collect()
-    }
-
-    /// The fields of a form in the body; none where it is something else.
-    pub fn form(&self) -> Vec<(String, String)> {
-        let is_form = self
-            .header("content-type")
-            .is_some_and(|kind| kind.trim().to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"));
-        if is_form { form_urlencoded::parse(&self.body).into_owned().collect() } else { Vec::new() }
-    }
-
-    /// What it says, as one JSON value: the body's, with the fields of form and query beside those of
-    /// an object. The body's own count.
-    fn said(&self, with_query: bool) -> Value {
-        let mut root = match serde_json::from_slice(&self.body) {
-            Ok(list @ Value::Array(_)) => return list,
-            Ok(Value::Object(map)) => map,
-            _ => Map::new(),
-        };
-        let query = if with_query { self.pairs(&self.query) } else { Vec::new() };
-        for (name, value) in self.form().into_iter().chain(query) {
-            root.entry(name).or_insert(Value::String(value));
-        }
-        Value::Object(root)
-    }
 }
 
 /// Takes the calls of the configured providers.

@@ -2,13 +2,8 @@
 //! between tags and in quotes; what stands elsewhere is refused. Where a link leads is the template's to say:
 //! it is marked by a character that no value can hold.
 
+use super::marks::{FOREIGN, OWN, unmarked};
 use super::variables;
-
-/// Before an address whose host stands in the template, or is the shop's own: it may be signed as ours.
-pub(super) const OWN: char = '\u{fdd0}';
-
-/// Before an address that begins with a value: whoever filled it in says where it leads.
-pub(super) const FOREIGN: char = '\u{fdd1}';
 
 /// Attributes that hold addresses.
 const ADDRESSES: &[&str] = &[
@@ -32,12 +27,6 @@ const ADDRESSES: &[&str] = &[
 
 /// Addresses that we make.
 const OURS: &[&str] = &["unsubscribe_url", "preferences_url"];
-
-/// Text without the characters that mark addresses.
-pub(super) fn unmarked(text: &str) -> String {
-    // Both begin with the same byte, which few texts hold.
-    if text.as_bytes().contains(&0xef) { text.replace([OWN, FOREIGN], "") } else { text.to_owned() }
-}
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum State {

@@ -4,9 +4,9 @@
 use data_encoding::BASE64URL_NOPAD;
 use uuid::Uuid;
 
-use super::html::{FOREIGN, OWN, unmarked};
-use crate::domain::member::Track;
+use super::marks::{FOREIGN, OWN, unmarked};
 use crate::domain::token::{TokenKey, TokenUse};
+use crate::domain::track::Track;
 
 /// Where an address may lead that a value brought.
 const SCHEMES: &[&str] = &["http", "https", "mailto", "tel", "sms", "cid"];

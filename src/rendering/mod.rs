@@ -17,6 +17,7 @@ pub mod headers;
 mod helpers;
 mod html;
 pub mod links;
+mod marks;
 mod names;
 mod parse;
 mod pattern;
@@ -234,7 +235,7 @@ impl Renderer {
         let text =
             match (self.find(content, Part::Text, locale), &html) {
                 (Some(name), _) => self.run(&self.plain, &name, &context)?,
-                (None, Some((html, name))) => text::text_of_html(&html::unmarked(html))
+                (None, Some((html, name))) => text::text_of_html(&marks::unmarked(html))
                     .map_err(|reason| RenderError { template: name.clone(), place: String::new(), reason })?,
                 (None, None) => self.part(content, Part::Text, locale, &context)?,
             };
@@ -308,7 +309,7 @@ fn registry(escape: bool) -> Handlebars<'static> {
     registry.set_strict_mode(true);
     if escape {
         // What marks an address is the template's to write.
-        registry.register_escape_fn(|value| handlebars::html_escape(&html::unmarked(value)));
+        registry.register_escape_fn(|value| handlebars::html_escape(&marks::unmarked(value)));
     } else {
         registry.register_escape_fn(handlebars::no_escape);
     }
@@ -345,9 +346,9 @@ mod tests {
     use super::*;
     use crate::domain::calendar::Calendar;
     use crate::domain::member::Member;
-    use crate::domain::member::Track;
     use crate::domain::member::samples::{self, brand};
     use crate::domain::token::TokenKey;
+    use crate::domain::track::Track;
 
     fn member(locale: &str, calendar: Calendar) -> Member {
         Member { locale: Some(locale.to_owned()), calendar: Some(calendar), ..samples::member() }

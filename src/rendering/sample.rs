@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
+use crate::domain::birth_date::BirthDate;
+use crate::domain::brand::Brand;
 use crate::domain::gift::{Gift, GiftRule};
 use crate::domain::instant;
-use crate::domain::member::{BirthDate, Brand, Member};
+use crate::domain::member::Member;
 use crate::domain::purchase::{OrderStatus, Purchase};
 
 /// A member of a language who lacks nothing.

@@ -28,12 +28,14 @@ use uuid::Uuid;
 
 use super::links;
 use crate::domain::Instant;
+use crate::domain::brand::Brand;
 use crate::domain::calendar::local_date;
 use crate::domain::gift::Gift;
-use crate::domain::member::{Brand, Member, Track};
+use crate::domain::member::Member;
 use crate::domain::purchase::Purchase;
 use crate::domain::text::{clean, persian_digits};
 use crate::domain::token::TokenKey;
+use crate::domain::track::Track;
 
 /// Every variable with a fixed name, for suggestions.
 pub const NAMES: &[&str] = &[

@@ -10,7 +10,7 @@ use crate::domain::experiment::means::{Estimate, Means};
 use crate::domain::experiment::sample_ratio::{self, SampleRatio};
 use crate::domain::experiment::shares::{Share, Shares};
 use crate::domain::experiment::verdict::{Evidence, Size, Verdict, more_members_until_enough};
-use crate::domain::member::Brand;
+use crate::domain::brand::Brand;
 use crate::domain::money::decimals;
 use crate::store::effect::{self, Asked, Run};
 use crate::store::{StoreError, Tx};

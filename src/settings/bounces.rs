@@ -9,6 +9,7 @@ use super::Encryption;
 use super::servers::parse_host;
 use crate::document::Value;
 use crate::domain::duration;
+use crate::domain::host::is_loopback;
 
 /// How often a mailbox may be looked at, in seconds. Servers hang up after half an hour of silence
 /// (RFC 2177).
@@ -80,7 +81,7 @@ fn decode_imap(value: Value<'_>, folder: &Path) -> Option<Imap> {
     let every = table.get_or("every", Duration::from_secs(60), |value| value.parse(parse_every));
     table.finish();
     let (host, tls, mailbox, then) = (host?, tls?, mailbox?, then?);
-    if tls == Encryption::None && !super::is_loopback(&host) {
+    if tls == Encryption::None && !is_loopback(&host) {
         tls_value.unwrap_or(value).problem(
             "the password would cross the network in the clear; write `tls: implicit` or `tls: starttls` (none is for 127.0.0.1)",
         );

@@ -5,9 +5,10 @@ use chrono_tz::Tz;
 
 use crate::document::Value;
 use crate::domain::almanac::{Almanac, OnDay, WEEKDAYS};
+use crate::domain::brand::{Brand, FrequencyCap};
 use crate::domain::calendar::{Calendar, QuietHours, parse_zone};
-use crate::domain::member::{Brand, FrequencyCap, Track};
 use crate::domain::sms::Routes;
+use crate::domain::track::Track;
 use crate::domain::{duration, locale, money, phone};
 
 pub(super) fn decode(value: Value<'_>) -> Option<Brand> {

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 
 use crate::document::{Table, Value};
 use crate::domain::address;
+use crate::domain::host::is_loopback;
 use crate::domain::pace::Rate;
 
 /// A mail server.
@@ -97,7 +98,7 @@ fn decode_server(value: Value<'_>, folder: &Path, several: bool) -> Option<Smtp>
         return None;
     }
     let host = host?;
-    if username.is_some() && tls == Encryption::None && !super::is_loopback(&host) {
+    if username.is_some() && tls == Encryption::None && !is_loopback(&host) {
         value.problem("the password would cross the network in the clear; write `tls: starttls` or `tls: implicit`");
         return None;
     }

@@ -4,8 +4,9 @@ use secrecy::SecretString;
 
 use super::servers::decode_rate;
 use crate::document::{Table, Value};
+use crate::domain::brand::Brand;
 use crate::domain::calendar::QuietHours;
-use crate::domain::member::Brand;
+use crate::domain::host::is_loopback;
 use crate::domain::message::Purpose;
 use crate::domain::pace::Rate;
 use crate::domain::reply::{self, Words};
@@ -193,7 +194,7 @@ fn parse_base_url(text: &str) -> Result<String, String> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
     let host = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default().rsplit('@').next().unwrap_or_default();
     let host = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(host, |(host, _)| host);
-    if scheme.eq_ignore_ascii_case("http") && !super::is_loopback(host) {
+    if scheme.eq_ignore_ascii_case("http") && !is_loopback(host) {
         return Err(
             "the key and the messages would cross the network in the clear; write an address with https:// (http:// is for 127.0.0.1)"
                 .to_owned(),

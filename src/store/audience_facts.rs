@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::facts::suppression_key;
 use super::messages::Message;
 use super::objections::{self, Objections};
 use super::{Ids, Result, Texts, Tx, query, rfm, statements, suppressions};
 use crate::domain::audience::{Audience, Known, Paid, Uses, View};
-use crate::domain::member::{Brand, Member};
+use crate::domain::brand::Brand;
+use crate::domain::member::{Member, suppression_key};
 use crate::domain::message::{Channel, Purpose};
 use crate::domain::rfm::Cuts;
 use crate::domain::{Instant, instant};

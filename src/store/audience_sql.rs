@@ -7,8 +7,8 @@ use crate::domain::Instant;
 use crate::domain::audience::{
     Aggregate, Audience, Comparison, Field, Operand, Operator, Received, Span, attribute, day, minor_units,
 };
+use crate::domain::brand::Brand;
 use crate::domain::calendar::local_date;
-use crate::domain::member::Brand;
 use crate::domain::message::Channel;
 use crate::domain::rfm::{Cuts, Measure};
 

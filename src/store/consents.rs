@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::members::{self, next_change, touch};
 use super::{Ids, Result, Rows, Tx, execute, objections, query, statements, suppressions};
+use crate::domain::member::suppression_key;
 use crate::domain::message::{Channel, Purpose};
 
 /// The source of what a file of members says.
@@ -89,7 +90,7 @@ async fn reopen(tx: &mut Tx, member: i64, channel: Channel, at: i64) -> Result<(
         return Ok(());
     }
     let found = members::by_ids(tx, vec![member]).await?;
-    let address = found.get(&member).and_then(|member| super::facts::suppression_key(member, channel));
+    let address = found.get(&member).and_then(|member| suppression_key(member, channel));
     if let Some(address) = address {
         suppressions::lift_own(tx, vec![address], at - 1).await?;
     }

@@ -6,9 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::NaiveDate;
 use serde::Serialize;
 
-use super::members::{self, MemberRow};
 use super::{Ids, Result, Rows, Tx, execute, query, statements};
-use crate::domain::calendar::{Calendar, in_calendar, parse_life_date};
+use crate::domain::calendar::{Calendar, in_calendar};
 use crate::domain::instant;
 
 statements! {
@@ -35,23 +34,6 @@ struct Row {
     persian: i64,
 }
 
-/// Keeps the dates among the attributes of an imported batch.
-pub(super) async fn keep_attributes(tx: &mut Tx, rows: &[MemberRow]) -> Result<()> {
-    if rows.iter().all(|row| row.attributes.is_empty()) {
-        return Ok(());
-    }
-    let ids = members::keys(tx, rows.iter().map(|row| row.external_id.clone()).collect()).await?;
-    let mut dates = Vec::new();
-    for row in rows {
-        let Some(id) = ids.get(&row.external_id) else { continue };
-        for (name, text) in &row.attributes {
-            let date = text.as_deref().and_then(|text| parse_life_date(text).ok());
-            dates.push((*id, format!("attributes.{name}"), date));
-        }
-    }
-    keep(tx, dates).await
-}
-
 /// Keeps the dates of the first valid orders of members whose orders changed.
 pub(super) async fn keep_first_purchases(tx: &mut Tx, members: &[i64]) -> Result<()> {
     let found = query!(fetch_all, (i64, i64), tx, FIRST_PURCHASES, Ids(members.to_vec()))?;
@@ -61,7 +43,7 @@ pub(super) async fn keep_first_purchases(tx: &mut Tx, members: &[i64]) -> Result
 }
 
 /// Sets dates, and removes those that are no longer one.
-async fn keep(tx: &mut Tx, dates: Vec<(i64, String, Option<NaiveDate>)>) -> Result<()> {
+pub(super) async fn keep(tx: &mut Tx, dates: Vec<(i64, String, Option<NaiveDate>)>) -> Result<()> {
     let mut set = Vec::new();
     let mut clear: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     for (member_id, name, date) in dates {

@@ -8,11 +8,12 @@ use super::gifts::GiftFacts;
 use super::messages::Message;
 use super::objections::Objections;
 use crate::domain::Instant;
+use crate::domain::brand::Brand;
 use crate::domain::calendar::local_date;
 use crate::domain::campaign::{Campaign, MAIN};
 use crate::domain::experiment::held_out;
 use crate::domain::gift::Gift;
-use crate::domain::member::{Brand, Member};
+use crate::domain::member::{Member, suppression_key};
 use crate::domain::message::{Channel, EventKind, Purpose, Reason, State};
 use crate::domain::policy::{ChannelFacts, Facts, GREETING_DISTANCE};
 use crate::domain::purchase::{OrderStatus, Placed, Purchase, chain};
@@ -79,21 +80,6 @@ struct Heard {
     step: String,
     kind: EventKind,
     at: Instant,
-}
-
-/// What [`Surroundings::load`] must find out about a message.
-#[derive(Debug, Clone)]
-pub struct Subject<'a> {
-    pub campaign: &'a Campaign,
-    pub member_id: i64,
-    pub purchase_id: Option<i64>,
-    pub step: &'a str,
-}
-
-impl Subject<'_> {
-    fn is_later_step(&self) -> bool {
-        self.step != MAIN
-    }
 }
 
 impl Surroundings {
@@ -367,9 +353,4 @@ fn standing(message: &Message, channel: Channel) -> Standing {
 
 fn placed(order: &Purchase) -> Placed {
     Placed { purchased_at: order.purchased_at, order_id: order.order_id.clone(), id: order.id }
-}
-
-/// The form in which addresses are compared, and stand in the suppression list.
-pub fn suppression_key(member: &Member, channel: Channel) -> Option<String> {
-    member.address(channel).map(str::to_lowercase)
 }

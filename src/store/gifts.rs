@@ -7,8 +7,8 @@ use chrono::NaiveDate;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::facts::Subject;
 use super::messages::Message;
+use super::subject::Subject;
 use super::{Dialect, Ids, Result, Rows, Texts, Tx, Uuids, execute, query, statements};
 use crate::domain::Instant;
 use crate::domain::campaign::{Campaign, Reach, Step};
@@ -171,7 +171,7 @@ impl GiftFacts {
         self.left.get(pool).map_or(0, |left| left.count) - taken
     }
 
-    /// See [`super::facts::Surroundings::give`].
+    /// See `Surroundings::give`.
     pub(super) fn give(&mut self, message: &Message, campaign: &Campaign, today: NaiveDate) -> Option<Gift> {
         let index = campaign.step_index(&message.step)?;
         let Some(rule) = &campaign.steps[index].gift else {

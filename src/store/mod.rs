@@ -11,6 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
+use crate::domain::host::is_loopback;
 use crate::domain::token::TokenKey;
 use crate::files;
 
@@ -31,10 +32,12 @@ pub mod gifts;
 pub mod leases;
 pub mod ledger;
 mod measure;
+pub mod member_rows;
 pub mod members;
 pub mod merging;
 pub mod messages;
 pub mod models;
+mod moving;
 mod nodelay;
 pub mod objections;
 pub mod occasions;
@@ -44,8 +47,10 @@ pub mod receipts;
 pub mod replies;
 pub mod rfm;
 mod rows;
+pub mod subject;
 pub mod suppressions;
 pub mod volumes;
+pub mod waiting;
 
 pub use dialect::{Dialect, Ids, Texts, Uuids};
 pub use rows::Rows;
@@ -127,10 +132,12 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
         ("gauges", gauges::STATEMENTS),
         ("gifts", gifts::STATEMENTS),
         ("leases", leases::STATEMENTS),
+        ("member_rows", member_rows::STATEMENTS),
         ("members", members::STATEMENTS),
         ("merging", merging::STATEMENTS),
         ("messages", messages::STATEMENTS),
         ("models", models::STATEMENTS),
+        ("moving", moving::STATEMENTS),
         ("objections", objections::STATEMENTS),
         ("paces", paces::STATEMENTS),
         ("purchases", purchases::STATEMENTS),
@@ -139,6 +146,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
         ("rfm", rfm::STATEMENTS),
         ("suppressions", suppressions::STATEMENTS),
         ("volumes", volumes::STATEMENTS),
+        ("waiting", waiting::STATEMENTS),
     ];
     let mut all: Vec<_> = listed
         .iter()
@@ -146,8 +154,8 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
         .collect();
     all.extend(ledger::statements().into_iter().map(|(file, name, sql)| (file, name, sql.to_owned())));
     all.extend([
-        ("members", "upsert of every column", members::upsert_sql(members::COLUMNS)),
-        ("members", "upsert of no column", members::upsert_sql(&[])),
+        ("member_rows", "upsert of every column", member_rows::upsert_sql(member_rows::COLUMNS)),
+        ("member_rows", "upsert of no column", member_rows::upsert_sql(&[])),
         ("purchases", "upsert of every column", purchases::upsert_sql(purchases::OPTIONAL_COLUMNS)),
         ("purchases", "upsert of the required columns", purchases::upsert_sql(&[])),
     ]);
@@ -511,10 +519,6 @@ impl Tx {
         measure::transaction();
         Ok(())
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// A URL without its password, for errors. A password may hold any character, and the URL be none: what is not plainly

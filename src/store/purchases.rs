@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Serialize;
 
 use super::members::{Upserted, next_change, take_numbers, touch};
-use super::merging::{self, Moved};
+use super::moving::{Moved, move_messages};
 use super::{Ids, Result, Rows, StoreError, Texts, Tx, dates, execute, query, statements};
 use crate::domain::history::{History, histories};
 use crate::domain::purchase::Purchase;
@@ -75,7 +75,7 @@ pub async fn upsert(tx: &mut Tx, rows: &mut [PurchaseRow], columns: &[&str]) -> 
     // Holds the members before their messages, as dispatchers do.
     moved(tx, members, change).await?;
     // An order's occasion is the order's, whoever it belongs to by now.
-    merging::move_messages(tx, &elsewhere).await?;
+    move_messages(tx, &elsewhere).await?;
     let inserted = (rows.len() - existing.len()) as u64;
     Ok(Upserted { inserted, updated: changed.len() as u64 - inserted, erased: 0 })
 }

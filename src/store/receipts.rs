@@ -1,25 +1,11 @@
-//! What SMS providers are asked about, and receipts that came before the message they are about was
-//! known by the provider's reference.
+//! What SMS providers are asked about, and what is known of a number.
 
-use serde::Serialize;
 use uuid::Uuid;
 
-use super::ledger::dispatch::Dispatch;
-use super::ledger::{hear, plan};
-use super::{Result, Rows, Texts, Tx, execute, query, statements};
+use super::ledger::{Dispatch, hear, plan};
+use super::{Result, Tx, execute, query, statements};
 
 statements! {
-    WAIT = "INSERT INTO receipts_waiting (key, sender, reference, heard_at) \
-        SELECT r.key, r.sender, r.reference, r.heard_at \
-        FROM {rows $1: key TEXT, sender TEXT, reference TEXT, heard_at BIGINT} WHERE TRUE ON CONFLICT (key) DO NOTHING";
-    KNOWN_NOW = "SELECT w.key, a.message_id FROM receipts_waiting w \
-        JOIN attempts a ON a.reference = w.reference AND a.sender = w.sender WHERE w.reference {in $1}";
-    ALL_KNOWN_NOW = "SELECT w.key, a.message_id FROM receipts_waiting w \
-        JOIN attempts a ON a.reference = w.reference AND a.sender = w.sender LIMIT 1000";
-    ADOPT = "UPDATE events SET message_id = r.message_id FROM {rows $1: key TEXT, message_id UUID} \
-        WHERE events.key = r.key AND events.message_id IS NULL";
-    DONE = "DELETE FROM receipts_waiting WHERE key {in $1}";
-    FORGET = "DELETE FROM receipts_waiting WHERE heard_at < $1";
     OPEN = "SELECT a.started_at, a.message_id, a.reference FROM attempts a JOIN messages m ON m.id = a.message_id \
         WHERE a.sender = $1 AND a.reference IS NOT NULL AND (a.started_at, a.message_id) > ($2, $3) AND a.started_at < $4 \
         AND m.state = 'sent' ORDER BY a.started_at, a.message_id LIMIT $5";
@@ -35,15 +21,6 @@ statements! {
         ORDER BY at DESC, key DESC LIMIT 1";
 }
 
-/// A receipt whose message nobody knows yet: its event's key, and what the sender calls the message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Waiting {
-    pub key: String,
-    pub sender: String,
-    pub reference: String,
-    pub heard_at: i64,
-}
-
 /// An attempt of which nobody knows whether the provider took it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
 pub struct Lost {
@@ -56,42 +33,6 @@ impl Lost {
     const fn dispatch(self) -> Dispatch {
         Dispatch { id: self.message_id, dispatch_no: self.dispatch_no }
     }
-}
-
-/// Keeps receipts until their messages are known.
-pub async fn wait(tx: &mut Tx, rows: &[Waiting]) -> Result<()> {
-    execute!(tx, WAIT, Rows(rows))?;
-    Ok(())
-}
-
-/// Gives receipts that waited to the messages that have become known by these references.
-pub async fn known(tx: &mut Tx, references: Vec<String>) -> Result<()> {
-    let rows = query!(fetch_all, (String, Uuid), tx, KNOWN_NOW, Texts(references))?;
-    adopt(tx, rows).await
-}
-
-/// The same for all that wait: a receipt and an outcome that were recorded at one moment missed each
-/// other. What has waited since before `forget` is given up.
-pub async fn settle(tx: &mut Tx, forget: i64) -> Result<()> {
-    let rows = query!(fetch_all, (String, Uuid), tx, ALL_KNOWN_NOW)?;
-    adopt(tx, rows).await?;
-    execute!(tx, FORGET, forget)?;
-    Ok(())
-}
-
-async fn adopt(tx: &mut Tx, rows: Vec<(String, Uuid)>) -> Result<()> {
-    #[derive(Serialize)]
-    struct Row {
-        key: String,
-        message_id: Uuid,
-    }
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let rows: Vec<Row> = rows.into_iter().map(|(key, message_id)| Row { key, message_id }).collect();
-    execute!(tx, ADOPT, Rows(&rows))?;
-    execute!(tx, DONE, Texts(rows.iter().map(|row| row.key.clone()).collect()))?;
-    hear::catch_up(tx, rows.iter().map(|row| row.message_id).collect()).await
 }
 
 /// Messages of a sender that wait for a receipt, after a position and before an instant: the next
@@ -116,7 +57,7 @@ pub async fn has_it(tx: &mut Tx, lost: Lost, reference: Option<&str>) -> Result<
     hear::has_it(tx, lost.dispatch(), lost.started_at, reference).await?;
     if let Some(reference) = reference {
         execute!(tx, ITS_REFERENCE, lost.message_id, lost.dispatch_no, reference)?;
-        known(tx, vec![reference.to_owned()]).await?;
+        hear::known(tx, vec![reference.to_owned()]).await?;
     }
     Ok(())
 }

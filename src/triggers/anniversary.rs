@@ -6,8 +6,9 @@ use chrono::NaiveDate;
 use super::{attribute, date_attribute, decode_leap_day, filled_yearly, joined, named, parse_attribute, years_between};
 use crate::document::{Table, Value};
 use crate::domain::Instant;
+use crate::domain::brand::Brand;
 use crate::domain::calendar::{LeapDay, in_calendar, local_date, local_midnight, yearly_date};
-use crate::domain::member::{Brand, Member};
+use crate::domain::member::Member;
 use crate::domain::occasion::{Candidate, Occasion, Query, Rows, Trigger};
 
 #[derive(Debug)]

@@ -10,10 +10,11 @@ use serde::Serialize;
 use super::{filled, joined};
 use crate::document::{Table, Value};
 use crate::domain::Instant;
+use crate::domain::brand::Brand;
 use crate::domain::duration;
 use crate::domain::history::History;
 use crate::domain::lifetime::Lifetimes;
-use crate::domain::member::{Brand, Member};
+use crate::domain::member::Member;
 use crate::domain::occasion::{Bind, Candidate, Occasion, Query, Rows, Trigger};
 
 #[derive(Debug, Clone)]

@@ -5,8 +5,9 @@ use chrono::Days;
 use super::{UNKNOWN, days_before, decode_leap_day, filled_yearly, years_between};
 use crate::document::Table;
 use crate::domain::Instant;
+use crate::domain::brand::Brand;
 use crate::domain::calendar::{LeapDay, local_midnight, yearly_date};
-use crate::domain::member::{Brand, Member};
+use crate::domain::member::Member;
 use crate::domain::occasion::{Candidate, Occasion, Query, Rows, Trigger};
 
 #[derive(Debug)]

@@ -5,8 +5,9 @@ use chrono::NaiveDateTime;
 use super::{filled, filled_zones};
 use crate::document::Table;
 use crate::domain::Instant;
+use crate::domain::brand::Brand;
 use crate::domain::calendar::{local_instant, parse_instant, parse_local};
-use crate::domain::member::{Brand, Member};
+use crate::domain::member::Member;
 use crate::domain::occasion::{Candidate, Occasion, Query, Rows, Trigger};
 
 #[derive(Debug)]

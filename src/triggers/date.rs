@@ -8,8 +8,9 @@ use super::{
 };
 use crate::document::Table;
 use crate::domain::Instant;
+use crate::domain::brand::Brand;
 use crate::domain::calendar::{LeapDay, in_calendar, local_midnight, yearly_date};
-use crate::domain::member::{Brand, Member};
+use crate::domain::member::Member;
 use crate::domain::occasion::{Candidate, Occasion, Query, Rows, Trigger};
 
 #[derive(Debug)]

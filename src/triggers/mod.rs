@@ -6,9 +6,10 @@ use chrono::NaiveDate;
 use chrono_tz::{TZ_VARIANTS, Tz};
 
 use crate::domain::Instant;
+use crate::domain::brand::Brand;
 use crate::domain::calendar::{Calendar, LeapDay, MonthDay, in_calendar, parse_life_date};
 use crate::domain::campaign::TriggerKind;
-use crate::domain::member::{Brand, Member};
+use crate::domain::member::Member;
 use crate::domain::occasion::{Bind, Candidate, Query, Rows};
 
 mod anniversary;

@@ -8,8 +8,9 @@ use super::{dates_of_midnights, days_before, filled, filled_zones};
 use crate::document::{Table, expected};
 use crate::domain::Instant;
 use crate::domain::almanac::Dates;
+use crate::domain::brand::Brand;
 use crate::domain::calendar::{LeapDay, local_midnight};
-use crate::domain::member::{Brand, Member};
+use crate::domain::member::Member;
 use crate::domain::occasion::{Candidate, Occasion as Arising, Query, Rows, Trigger};
 
 #[derive(Debug)]

@@ -5,10 +5,11 @@ use proptest::prelude::*;
 
 use super::ALL;
 use crate::domain::Instant;
+use crate::domain::birth_date::BirthDate;
 use crate::domain::calendar::{Calendar, MonthDay, from_calendar, in_calendar, local_date, local_midnight};
 use crate::domain::campaign::Campaign;
+use crate::domain::member::Member;
 use crate::domain::member::samples::{brand, member};
-use crate::domain::member::{BirthDate, Member};
 use crate::domain::occasion::{Candidate, Occasion};
 
 fn campaign(trigger: &str) -> Campaign {

@@ -3,7 +3,8 @@
 use super::{filled, joined};
 use crate::document::Table;
 use crate::domain::Instant;
-use crate::domain::member::{Brand, Member};
+use crate::domain::brand::Brand;
+use crate::domain::member::Member;
 use crate::domain::occasion::{Candidate, Occasion, Query, Rows, Trigger};
 
 #[derive(Debug)]

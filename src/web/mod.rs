@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::domain::member::Brand;
+use crate::domain::brand::Brand;
 use crate::domain::token::TokenKey;
 use crate::queue::Queue;
 use crate::settings::{MetricsListen, Settings};

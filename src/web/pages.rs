@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use super::preferences::{Position, Recipient};
 use super::words::{Words, of, words};
 use crate::domain::Instant;
+use crate::domain::brand::Brand;
 use crate::domain::calendar::local_date;
-use crate::domain::member::Brand;
 use crate::rendering::localised;
 
 const STYLE: &str = include_str!("style.css");

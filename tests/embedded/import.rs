@@ -1,7 +1,8 @@
 //! Files that come in: what is kept, what is refused and why, and what a second time changes.
 
 use rekindle::domain::Instant;
-use rekindle::domain::member::{BirthDate, Member};
+use rekindle::domain::birth_date::BirthDate;
+use rekindle::domain::member::Member;
 use rekindle::import::{ImportError, Imported, Kind};
 use rekindle::store::{Store, configuration, members};
 

@@ -1,267 +1,171 @@
-//! Who may import whom, held against the sources: the directions of the map in ARCHITECTURE.md, the
+//! Who may import whom, held against the sources: the lines of ARCHITECTURE.md, no circles within a folder, the
 //! libraries that only one place names, and a first line that says what each file is for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// What each module may name of the others, by `use` or by path.
-const MAY_IMPORT: &[(&str, &[&str])] = &[
-    ("document", &[]),
-    ("files", &[]),
-    ("domain", &["document"]),
-    ("clock", &["domain"]),
-    ("tls", &[]),
-    ("telemetry", &["settings::environment"]),
-    ("store", &["domain", "files"]),
-    ("triggers", &["store", "domain", "document"]),
-    ("queue", &["store", "domain", "document"]),
-    ("transports", &["store", "domain", "document", "tls", "files"]),
-    ("rendering", &["store", "domain", "document"]),
-    ("settings", &["domain", "document", "store::redact"]),
-    ("import", &["store", "domain", "document", "settings", "clock", "files"]),
-    ("catalog", &["triggers", "rendering", "transports", "settings", "store", "domain", "document", "files"]),
-    ("model", &["store", "domain"]),
-    ("scheduler", PIPELINE),
-    ("dispatcher", PIPELINE),
-    ("fallback", PIPELINE),
-    ("delivery", PIPELINE),
-    ("web", WITH_INBOUND),
-    ("inbound", INBOUND),
-    ("plan", WITH_SCHEDULER),
-    ("occasion_search", WITH_PLAN),
-    ("app", BELOW_APP),
-    ("cli", BELOW_CLI),
-    ("main", &["cli"]),
-    ("lib", &[]),
-];
-
-const PIPELINE: &[&str] =
-    &["catalog", "queue", "transports", "rendering", "triggers", "settings", "store", "domain", "clock", "telemetry"];
-
-/// Mailboxes are read over TLS.
-const INBOUND: &[&str] = &[
-    "catalog",
-    "queue",
-    "transports",
-    "rendering",
-    "triggers",
-    "settings",
-    "store",
-    "domain",
-    "clock",
-    "telemetry",
-    "tls",
-    "files",
-];
-
-/// Providers' calls come in by the web.
-const WITH_INBOUND: &[&str] = &[
-    "inbound",
-    "catalog",
-    "queue",
-    "transports",
-    "rendering",
-    "triggers",
-    "settings",
-    "store",
-    "domain",
-    "clock",
-    "telemetry",
-];
-
-/// What would happen is computed by what makes it happen.
-const WITH_SCHEDULER: &[&str] =
-    &["scheduler", "catalog", "queue", "transports", "rendering", "triggers", "settings", "store", "domain", "clock"];
-
-const WITH_PLAN: &[&str] = &[
-    "scheduler",
-    "plan",
-    "catalog",
-    "queue",
-    "transports",
-    "rendering",
-    "triggers",
-    "settings",
-    "store",
-    "domain",
-    "clock",
-];
-
-const BELOW_APP: &[&str] = &[
-    "model",
-    "scheduler",
-    "dispatcher",
-    "fallback",
-    "delivery",
-    "web",
-    "inbound",
-    "plan",
-    "occasion_search",
-    "catalog",
-    "queue",
-    "transports",
-    "rendering",
-    "triggers",
-    "settings",
-    "store",
-    "domain",
-    "clock",
-    "document",
-    "import",
-    "telemetry",
-    "files",
-];
-
-const BELOW_CLI: &[&str] = &[
-    "app",
-    "model",
-    "scheduler",
-    "dispatcher",
-    "fallback",
-    "delivery",
-    "web",
-    "inbound",
-    "plan",
-    "occasion_search",
-    "catalog",
-    "queue",
-    "transports",
-    "rendering",
-    "triggers",
-    "settings",
-    "store",
-    "domain",
-    "clock",
-    "document",
-    "import",
-    "telemetry",
-    "files",
-];
-
-/// Every source file by its path below `src`.
-fn sources() -> BTreeMap<String, String> {
-    fn collect(root: &Path, folder: &Path, found: &mut BTreeMap<String, String>) {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                collect(root, &path, found);
-            } else if path.extension().is_some_and(|ending| ending == "rs") {
-                let name = path.strip_prefix(root).unwrap().to_string_lossy().replace('\\', "/");
-                found.insert(name, std::fs::read_to_string(&path).unwrap());
-            }
-        }
-    }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut found = BTreeMap::new();
-    collect(&root, &root, &mut found);
-    found
-}
-
-/// The text without line comments, and without blanks but for those between two words.
-fn code(text: &str) -> String {
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let mut code = String::new();
-    for line in text.lines() {
-        let line = line.trim();
-        let line = line.find("//").filter(|at| !line[..*at].ends_with(':')).map_or(line, |at| &line[..at]);
-        for word in line.split_whitespace() {
-            if code.ends_with(is_word) && word.starts_with(is_word) {
-                code.push(' ');
-            }
-            code.push_str(word);
-        }
-    }
-    code
-}
-
-/// `module` or `module::item` of each path that begins with `crate::`, a group taken apart.
-fn crate_paths(code: &str, root: &str) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for (start, _) in code.match_indices(root) {
-        let before = code[..start].chars().next_back();
-        if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':' || c == '$') {
-            continue;
-        }
-        let rest = &code[start + root.len()..];
-        if let Some(group) = rest.strip_prefix('{') {
-            let mut depth = 0_usize;
-            let mut item = String::new();
-            for c in group.chars() {
-                match c {
-                    '}' if depth == 0 => break,
-                    ',' if depth == 0 => found.extend(path(&std::mem::take(&mut item))),
-                    _ => {
-                        depth = if c == '{' {
-                            depth + 1
-                        } else if c == '}' {
-                            depth - 1
-                        } else {
-                            depth
-                        };
-                        item.push(c);
-                    }
-                }
-            }
-            found.extend(path(&item));
-        } else {
-            found.extend(path(rest));
-        }
-    }
-    found
-}
-
-/// The first one or two names of a path.
-fn path(text: &str) -> Option<String> {
-    let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
-    let first = name(text);
-    let second = text[first.len()..].strip_prefix("::").map(name).filter(|name| !name.is_empty());
-    (!first.is_empty()).then(|| second.map_or(first.clone(), |second| format!("{first}::{second}")))
-}
+use crate::imports::{Modules, code, paths_below, sources};
 
 /// The top module that a file belongs to.
 fn module(file: &str) -> &str {
     file.split('/').next().unwrap().trim_end_matches(".rs")
 }
 
+/// What ARCHITECTURE.md says of who may import whom.
+struct Architecture {
+    /// The line of each module in the diagram, from the top.
+    lines: BTreeMap<String, usize>,
+    /// From the table below it: what a module imports at the most.
+    imports_only: BTreeMap<String, BTreeSet<String>>,
+    /// And who imports it at the most.
+    imported_only_by: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Architecture {
+    fn read() -> Self {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md");
+        let text = std::fs::read_to_string(file).unwrap();
+        Self::parse(text.split_once("A module imports only from lines below its own").unwrap().1)
+    }
+
+    fn parse(text: &str) -> Self {
+        let (_, text) = text.split_once("```\n").unwrap();
+        let (diagram, text) = text.split_once("```\n").unwrap();
+        let of_line = |(line, text): (usize, &str)| -> Vec<(String, usize)> {
+            text.split_whitespace().map(|module| (module.to_owned(), line)).collect()
+        };
+        let lines: BTreeMap<String, usize> = diagram.lines().enumerate().flat_map(of_line).collect();
+        let (mut imports_only, mut imported_only_by) = (BTreeMap::new(), BTreeMap::new());
+        let rows = text.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+        for row in rows.skip(2) {
+            let [_, modules, only, by, _] = row.split('|').collect::<Vec<_>>()[..] else { panic!("{row}") };
+            // What stands in backticks.
+            let names = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<_>>();
+            let all = [modules, only, by].map(names);
+            for name in all.iter().flatten() {
+                assert!(lines.contains_key(name.split("::").next().unwrap()), "{name} is not in the diagram: {row}");
+            }
+            let [modules, listed, listed_by] = all;
+            for module in modules {
+                if !only.trim().is_empty() {
+                    imports_only.insert(module.clone(), listed.clone());
+                }
+                if !by.trim().is_empty() {
+                    imported_only_by.insert(module, listed_by.clone());
+                }
+            }
+        }
+        Self { lines, imports_only, imported_only_by }
+    }
+
+    /// Why a module may not name something of another one.
+    fn forbids(&self, own: &str, path: &[String]) -> Option<String> {
+        let other = path[0].as_str();
+        let named = path[..path.len().min(2)].join("::");
+        if other == own || !self.lines.contains_key(other) {
+            return None;
+        }
+        if self.lines[other] <= self.lines[own] {
+            return Some(format!("{own} does not stand above {other}"));
+        }
+        if self.imports_only.get(own).is_some_and(|only| !only.contains(other) && !only.contains(&named)) {
+            return Some(format!("{own} imports only {:?}", self.imports_only[own]));
+        }
+        let by = self.imported_only_by.get(other).filter(|by| !by.contains(own));
+        by.map(|by| format!("{other} is imported only by {by:?}"))
+    }
+}
+
 #[test]
-fn imports_follow_the_map() {
-    let rules: BTreeMap<&str, &[&str]> = MAY_IMPORT.iter().copied().collect();
+fn imports_follow_the_diagram() {
+    let architecture = Architecture::read();
     let mut broken = Vec::new();
     for (file, text) in sources() {
         let own = module(&file);
-        let Some(allowed) = rules.get(own) else {
-            broken.push(format!("src/{file}: the module `{own}` has no rule in tests/embedded/layers.rs"));
-            continue;
-        };
         let root = if own == "main" { "rekindle::" } else { "crate::" };
-        for path in crate_paths(&code(&text), root) {
-            let other = path.split("::").next().unwrap();
-            let is_module = rules.contains_key(other);
-            let fine = other == own || allowed.iter().any(|rule| *rule == other || *rule == path);
-            if is_module && !fine {
-                broken.push(format!("src/{file} names {root}{path}, and {own} may not import it"));
-            }
+        let paths = paths_below(&code(&text), root);
+        if own == "lib" {
+            assert!(paths.is_empty(), "src/lib.rs names {paths:?}");
+        } else if !architecture.lines.contains_key(own) {
+            broken.push(format!("src/{file}: the module `{own}` is not in the diagram of ARCHITECTURE.md"));
+        } else {
+            let reasons = paths.iter().filter_map(|path| Some((path, architecture.forbids(own, path)?)));
+            broken.extend(reasons.map(|(path, why)| format!("src/{file} names {root}{}: {why}", path.join("::"))));
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
 #[test]
-fn imports_have_no_circles() {
-    // Where one function is allowed, its module is.
-    let rules: BTreeMap<&str, BTreeSet<&str>> = MAY_IMPORT
-        .iter()
-        .map(|(own, allowed)| (*own, allowed.iter().map(|rule| rule.split("::").next().unwrap()).collect()))
-        .collect();
-    let mut left: BTreeSet<&str> = rules.keys().copied().collect();
-    while !left.is_empty() {
-        let free: Vec<&str> = left.iter().copied().filter(|own| rules[own].is_disjoint(&left)).collect();
-        // The settings take one function of the store, which takes nothing of theirs.
-        assert!(!free.is_empty(), "these import each other in a circle: {left:?}");
-        for own in free {
-            left.remove(own);
-        }
-    }
+fn the_diagram_names_no_module_that_is_gone() {
+    let files: BTreeSet<String> = sources().keys().map(|file| module(file).to_owned()).collect();
+    let lines = Architecture::read().lines;
+    let gone: Vec<&String> = lines.keys().filter(|module| !files.contains(*module)).collect();
+    assert!(gone.is_empty(), "{gone:?}");
+}
+
+#[test]
+fn the_diagram_is_read_as_it_is_drawn() {
+    let text = "\n```\nhigh\nmiddle  aside\nlow base\n```\n\nStricter:\n\n| module | imports only | is imported only by |\n\
+        |---|---|---|\n| `aside` | `low::open` | |\n| `base` | nothing | `high` |\n";
+    let architecture = Architecture::parse(text);
+    let check = |own: &str, path: &str, fine: bool| {
+        let path: Vec<String> = path.split("::").map(str::to_owned).collect();
+        assert_eq!(architecture.forbids(own, &path).is_none(), fine, "{own} {path:?}");
+    };
+    check("high", "middle::x", true);
+    check("high", "base", true);
+    check("high", "elsewhere", true);
+    check("middle", "aside", false);
+    check("middle", "high", false);
+    check("middle", "base", false);
+    check("aside", "low::open", true);
+    check("aside", "low::shut", false);
+    check("base", "low", false);
+    check("low", "low::x", true);
+}
+
+/// Circles that are known and still to be undone.
+const KNOWN_CIRCLES: &[&str] = &["src/cli/: by_hand -> messages "];
+
+#[test]
+fn the_files_of_a_folder_import_each_other_in_no_circle() {
+    let mut circles = Modules::read(&sources()).circles();
+    circles.retain(|circle| !KNOWN_CIRCLES.iter().any(|known| circle.starts_with(known)));
+    assert!(circles.is_empty(), "{}", circles.into_iter().collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn a_circle_is_found_however_it_is_written() {
+    let check = |files: &[(&str, &str)], expected: &[&str]| {
+        let sources = files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect();
+        let circles = Modules::read(&sources).circles();
+        let found: Vec<&str> = circles.iter().map(|circle| circle.split(" (").next().unwrap()).collect();
+        assert_eq!(found, expected, "{files:?}");
+    };
+    let ab = ["src/: a -> b"];
+    check(&[("a.rs", "use crate::b::B;"), ("b.rs", "use crate::c::C;"), ("c.rs", "")], &[]);
+    check(&[("a.rs", "use crate::b::B;"), ("b.rs", "use super::a::A;")], &ab);
+    check(&[("a.rs", "use crate::{c, b::{self, B}};"), ("b.rs", "fn f() { crate::a::f(); }")], &ab);
+    check(&[("b.rs", "use crate::c;"), ("c.rs", "use crate::a;"), ("a.rs", "use crate::b;")], &["src/: a -> b -> c"]);
+    // A file and its folder are one module.
+    check(&[("a.rs", "mod x;"), ("a/x.rs", "use crate::b;"), ("b/mod.rs", ""), ("b/y.rs", "use crate::a;")], &ab);
+    check(&[("a/mod.rs", "use x::X; mod x;"), ("a/x.rs", "use super::Y;")], &[]);
+    check(
+        &[("a/mod.rs", "mod x; mod y;"), ("a/x.rs", "use super::y::Y;"), ("a/y.rs", "use crate::a::x::X;")],
+        &["src/a/: x -> y"],
+    );
+    // What a module passes on is its owner's.
+    check(
+        &[("a/mod.rs", "pub use x::{X as Z}; mod x;"), ("a/x.rs", "use super::y;"), ("a/y.rs", "use super::Z;")],
+        &["src/a/: x -> y"],
+    );
+    // Tests may look at each other's files, and comments name what they want.
+    check(&[("a.rs", "use crate::b; // crate::a"), ("b.rs", "#[cfg(test)]\nmod tests { use crate::a; }")], &[]);
+    check(
+        &[("a.rs", "use crate::b;"), ("b.rs", ""), ("b/tests.rs", "use crate::a;"), ("b/tests/x.rs", "use crate::a;")],
+        &[],
+    );
 }
 
 #[test]
@@ -319,7 +223,8 @@ fn only_the_clock_reads_the_systems_time_and_only_the_settings_the_environment()
 fn the_domain_neither_waits_nor_reads_nor_writes() {
     let mut broken = Vec::new();
     for (file, text) in sources().into_iter().filter(|(file, _)| file.starts_with("domain/")) {
-        let code = code(&text);
+        // To read an address asks nobody for it.
+        let code = code(&text).replace("std::net::IpAddr", "");
         for word in
             ["async fn", "async{", "async move", ".await", "tokio::", "std::fs", "std::net", "std::io", "std::env"]
         {
@@ -356,12 +261,12 @@ fn every_trigger_and_helper_stands_beside_its_line_in_the_list() {
 #[test]
 fn the_reader_of_imports_sees_them_all() {
     let check = |text: &str, expected: &[&str]| {
-        let found = crate_paths(&code(text), "crate::");
-        assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), expected, "{text}");
+        let found = paths_below(&code(text), "crate::");
+        assert_eq!(found.iter().map(|path| path.join("::")).collect::<Vec<_>>(), expected, "{text}");
     };
-    check("use crate::store::{Store, Tx};", &["store"]);
-    check("use crate::{plan, domain::member::Brand};", &["domain::member", "plan"]);
-    check("use crate::{store::{A, B}, clock::Clock};", &["clock::Clock", "store"]);
+    check("use crate::store::{Store, Tx};", &["store::Store", "store::Tx"]);
+    check("use crate::{plan, domain::member::Brand};", &["domain::member::Brand", "plan"]);
+    check("use crate::{store::{A, B}, clock::Clock};", &["clock::Clock", "store::A", "store::B"]);
     check("fn f(x: &crate::store::Tx) {} // crate::cli", &["store::Tx"]);
     check("pub(crate) use words; pub(in crate::domain) fn f() {}", &["domain"]);
     check("$crate::store::Tx", &[]);

@@ -62,6 +62,7 @@ mod hooks;
 mod hostile_mailbox;
 mod import;
 mod import_faults;
+mod imports;
 mod launching;
 mod layers;
 mod lines;

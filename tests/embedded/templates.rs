@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 
 use rekindle::app::App;
 use rekindle::clock::Clock;
-use rekindle::domain::member::{Brand, Member, Track};
+use rekindle::domain::brand::Brand;
+use rekindle::domain::member::Member;
 use rekindle::domain::message::{Channel, Content};
 use rekindle::domain::token::TokenKey;
+use rekindle::domain::track::Track;
 use rekindle::rendering::{Renderer, Variables, links, sample};
 use uuid::Uuid;
 

@@ -7,8 +7,10 @@ use chrono_tz::Tz;
 
 use super::{Aggregate, Comparison, Field, Operand, Span};
 use crate::domain::Instant;
+use crate::domain::birth_date::BirthDate;
+use crate::domain::brand::Brand;
 use crate::domain::calendar::{local_date, local_midnight, parse_life_date};
-use crate::domain::member::{BirthDate, Brand, Member};
+use crate::domain::member::Member;
 use crate::domain::message::Channel;
 use crate::domain::money::decimals;
 use crate::domain::number;

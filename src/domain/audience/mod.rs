@@ -8,8 +8,9 @@ use chrono::{Duration, NaiveDate};
 use chrono_tz::Tz;
 
 use super::Instant;
-use super::message::{Channel, words};
+use super::message::Channel;
 use super::rfm::Measure;
+use super::words::words;
 
 mod decode;
 mod display;

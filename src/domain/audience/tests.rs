@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::domain::member::{BirthDate, Brand, Member, samples};
+use crate::domain::birth_date::BirthDate;
+use crate::domain::brand::Brand;
+use crate::domain::member::{Member, samples};
 use crate::domain::rfm::Cuts;
 
 fn brand() -> Brand {

@@ -2,11 +2,11 @@
 
 use chrono::Duration;
 
-use super::super::duration;
 use super::super::gift::GiftRule;
-use super::super::member::Track;
 use super::super::message::EventKind;
-use super::{MAIN, parse_name};
+use super::super::track::Track;
+use super::super::{duration, name};
+use super::MAIN;
 use crate::document::Value;
 
 /// One message of an occasion.
@@ -30,7 +30,7 @@ pub struct Step {
 /// A template folder's name and where it stands.
 pub(super) fn decode_content(value: Value<'_>) -> Option<(String, (u64, u64))> {
     let name = value.parse(|text| {
-        parse_name(text)
+        name::parse(text)
             .map_err(|_| format!("`{text}` cannot be a template folder; write the name of a folder in templates"))
     })?;
     Some((name, value.place()))
@@ -76,7 +76,7 @@ pub(super) fn decode(value: Value<'_>, track: Track, has_mail: bool) -> Option<V
             continue;
         };
         let id_value = table.require("id");
-        let id = id_value.and_then(|value| value.parse(parse_name));
+        let id = id_value.and_then(|value| value.parse(name::parse));
         let after = table.require("after").and_then(|value| {
             let after = value.parse(duration::parse)?;
             if after.is_zero() {

@@ -3,8 +3,8 @@
 use chrono::Duration;
 
 use crate::document::Value;
-use crate::domain::money;
-use crate::domain::{duration, member::Brand};
+use crate::domain::brand::Brand;
+use crate::domain::{duration, money};
 
 /// Valid orders of at least an amount, within a time after a message was due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

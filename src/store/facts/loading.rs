@@ -2,13 +2,15 @@
 
 use std::collections::HashSet;
 
-use super::{Counted, Heard, Sharing, Subject, Surroundings, suppression_key};
+use super::{Counted, Heard, Sharing, Surroundings};
 use crate::domain::campaign::Campaign;
+use crate::domain::member::suppression_key;
 use crate::domain::message::Channel;
 use crate::domain::purchase::Placed;
 use crate::domain::{Instant, instant};
 use crate::store::audience_facts::AudienceFacts;
 use crate::store::gifts::{GiftFacts, Stock};
+use crate::store::subject::Subject;
 use crate::store::{Ids, Result, Texts, Tx, members, objections, purchases, query, statements, suppressions};
 
 statements! {

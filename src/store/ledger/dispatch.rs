@@ -4,12 +4,12 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::plan::pend;
+use super::pending::{leave, pend};
 use crate::domain::Instant;
-use crate::domain::message::{Channel, Envelope, Reason, State};
+use crate::domain::message::{Channel, Reason, State};
 use crate::domain::policy::end_state;
 use crate::store::messages::{Message, StoredMessage, message_columns};
-use crate::store::{Dialect, Result, Rows, Texts, Tx, Uuids, execute, gifts, query, statements};
+use crate::store::{Dialect, Result, Rows, Texts, Tx, Uuids, execute, query, statements};
 
 statements! {
     // What waits for a person is taken, too, to be put out of the way of the rest.
@@ -44,7 +44,6 @@ statements! {
     ADD_BATCH = "INSERT INTO batches (id, lease_until) VALUES ($1, {now} + $2)";
     HOLD_BATCHES = "UPDATE batches SET lease_until = {now} + $2 WHERE id {in_uuid $1}";
     END_BATCH = "DELETE FROM batches WHERE id = $1";
-    LEAVE = "DELETE FROM pending WHERE message_id {in_uuid $1}";
 }
 
 /// What policy decided for a planned message that does not go to the queue.
@@ -86,19 +85,6 @@ pub struct Queued {
     pub domain: Option<String>,
     /// Of an SMS, as it is charged.
     pub segments: Option<i64>,
-}
-
-/// One dispatch of a message: a late word about it says nothing about the next one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-pub struct Dispatch {
-    pub id: Uuid,
-    pub dispatch_no: i64,
-}
-
-impl From<&Envelope> for Dispatch {
-    fn from(envelope: &Envelope) -> Self {
-        Self { id: envelope.message, dispatch_no: envelope.dispatch_no }
-    }
 }
 
 /// What comes back at a time when a campaign goes on.
@@ -179,15 +165,6 @@ pub async fn decide(tx: &mut Tx, rows: &[Decided]) -> Result<()> {
     let (waiting, ended): (Vec<_>, Vec<_>) = decided.into_iter().partition(|(_, state)| state == planned);
     pend(tx, waiting.into_iter().map(|(id, _)| id).collect()).await?;
     leave(tx, ended.into_iter().map(|(id, _)| id).collect()).await
-}
-
-/// Ended messages are pending no more, and give back what nobody has seen of their gifts.
-pub(super) async fn leave(tx: &mut Tx, ended: Vec<Uuid>) -> Result<()> {
-    if !ended.is_empty() {
-        execute!(tx, LEAVE, Uuids(ended.clone()))?;
-        gifts::release(tx, ended).await?;
-    }
-    Ok(())
 }
 
 /// Marks messages as queued, for `lease` milliseconds, in a batch that its process holds for `unheard` milliseconds: as

@@ -3,13 +3,13 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::dispatch::{Decided, decide, leave};
-use super::hear;
-use super::plan::{self, ids, pend};
+use super::dispatch::{Decided, decide};
+use super::pending::{ids, leave, pend};
+use super::{hear, plan};
 use crate::domain::Instant;
 use crate::domain::message::{Channel, Reason, State};
 use crate::store::messages::NewMessage;
-use crate::store::{Result, Rows, Tx, Uuids, execute, query, receipts, statements};
+use crate::store::{Result, Rows, Tx, Uuids, execute, query, statements};
 
 statements! {
     // An outcome that comes after its claim was taken back still says what became of the attempt.
@@ -125,7 +125,7 @@ pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<Vec
     hear::hear(tx, moved.iter().filter(|(.., heard)| *heard).map(|(id, ..)| *id).collect()).await?;
     let references: Vec<String> = rows.iter().filter_map(|row| row.reference.clone()).collect();
     if !references.is_empty() {
-        receipts::known(tx, references).await?;
+        hear::known(tx, references).await?;
     }
     Ok(moved.into_iter().map(|(id, ..)| id).collect())
 }

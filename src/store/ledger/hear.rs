@@ -2,9 +2,9 @@
 
 use uuid::Uuid;
 
-use super::dispatch::Dispatch;
+use super::pending::Dispatch;
 use crate::domain::message::{EventKind, State};
-use crate::store::{Result, Texts, Tx, Uuids, execute, query, statements};
+use crate::store::{Result, Texts, Tx, Uuids, execute, query, statements, waiting};
 
 statements! {
     // Only what the state machine lets follow, and what is about the channel that the message took last.
@@ -18,9 +18,26 @@ statements! {
 }
 
 /// Moves messages whose outcome has just come to what was heard about them before.
-pub async fn catch_up(tx: &mut Tx, messages: Vec<Uuid>) -> Result<()> {
+async fn catch_up(tx: &mut Tx, messages: Vec<Uuid>) -> Result<()> {
+    if messages.is_empty() {
+        return Ok(());
+    }
     let heard: Vec<(Uuid,)> = query!(fetch_all, (Uuid,), tx, HEARD, Uuids(messages))?;
     hear(tx, heard.into_iter().map(|(id,)| id).collect()).await
+}
+
+/// Gives receipts that waited to the messages that have become known by these references, and moves those.
+pub async fn known(tx: &mut Tx, references: Vec<String>) -> Result<()> {
+    let messages = waiting::known(tx, references).await?;
+    catch_up(tx, messages).await
+}
+
+/// The same for all that wait: a receipt and an outcome that were recorded at one moment missed each
+/// other. What has waited since before `forget` is given up.
+pub async fn settle(tx: &mut Tx, forget: i64) -> Result<()> {
+    let messages = waiting::all_known(tx).await?;
+    catch_up(tx, messages).await?;
+    waiting::forget(tx, forget).await
 }
 
 /// Moves messages to what their events say.

@@ -16,8 +16,11 @@
 pub mod dispatch;
 pub mod end;
 pub mod hear;
+mod pending;
 pub mod plan;
 pub mod start;
+
+pub use pending::Dispatch;
 
 /// The statements of all transitions.
 pub fn statements() -> Vec<(&'static str, &'static str, &'static str)> {
@@ -27,6 +30,7 @@ pub fn statements() -> Vec<(&'static str, &'static str, &'static str)> {
         ("ledger/start", start::STATEMENTS),
         ("ledger/end", end::STATEMENTS),
         ("ledger/hear", hear::STATEMENTS),
+        ("ledger/pending", pending::STATEMENTS),
     ]
     .into_iter()
     .flat_map(|(file, list)| list.iter().map(move |(name, sql)| (file, *name, *sql)))

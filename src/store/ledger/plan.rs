@@ -3,7 +3,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::dispatch::Dispatch;
+use super::pending::{Dispatch, ids, pend};
 use crate::domain::Instant;
 use crate::store::messages::NewMessage;
 use crate::store::{Result, Rows, Tx, Uuids, execute, query, statements};
@@ -19,11 +19,6 @@ statements! {
         DO UPDATE SET state = 'planned', reason = NULL, next_at = excluded.next_at \
         WHERE messages.state = 'skipped' AND messages.reason = 'outside_audience' AND excluded.state = 'planned' \
         RETURNING id";
-    PEND = "INSERT INTO pending (message_id, next_at, priority, due_at, campaign, turn, member) \
-        SELECT m.id, m.next_at, m.priority, m.due_at, m.campaign, m.turn, {utf8 e.external_id} \
-        FROM messages m JOIN members e ON e.id = m.member_id WHERE m.id {in_uuid $1} AND m.state = 'planned' \
-        ON CONFLICT (message_id) DO UPDATE SET next_at = excluded.next_at, member = excluded.member, parked = FALSE, \
-        dispatch_no = NULL, batch = NULL, lease_until = 0, claim = NULL, sender = NULL, started_at = NULL, traceable = FALSE";
     REORDER = "UPDATE pending SET member = {utf8 e.external_id} FROM messages m JOIN members e ON e.id = m.member_id \
         WHERE pending.message_id = m.id AND pending.message_id {in_uuid $1} AND pending.dispatch_no IS NULL";
     BACK = "UPDATE messages SET state = 'planned', next_at = COALESCE(r.next_at, messages.next_at) \
@@ -91,14 +86,6 @@ pub async fn insert(tx: &mut Tx, rows: &[NewMessage]) -> Result<u64> {
     Ok(count)
 }
 
-/// Lists those of the messages that are planned in the dispatcher's order.
-pub(super) async fn pend(tx: &mut Tx, ids: Vec<Uuid>) -> Result<()> {
-    if !ids.is_empty() {
-        execute!(tx, PEND, Uuids(ids))?;
-    }
-    Ok(())
-}
-
 /// Gives planned messages whose members have changed their place in the dispatcher's order.
 pub(in crate::store) async fn reorder(tx: &mut Tx, ids: Vec<Uuid>) -> Result<()> {
     if !ids.is_empty() {
@@ -158,8 +145,4 @@ pub async fn retry(tx: &mut Tx, messages: Vec<Uuid>, uncertain: bool) -> Result<
     let again = ids(query!(fetch_all, (Uuid,), tx, RETRY, Uuids(messages), uncertain)?);
     pend(tx, again.clone()).await?;
     Ok(again)
-}
-
-pub(super) fn ids(rows: Vec<(Uuid,)>) -> Vec<Uuid> {
-    rows.into_iter().map(|(id,)| id).collect()
 }

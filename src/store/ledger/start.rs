@@ -4,8 +4,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::dispatch::Dispatch;
-use super::plan::ids;
+use super::pending::{Dispatch, ids};
 use crate::domain::Instant;
 use crate::store::messages::{Message, StoredMessage, message_columns};
 use crate::store::{Result, Rows, Tx, Uuids, query, statements};

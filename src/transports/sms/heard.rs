@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use super::description::{Operation, call, each, length, pointer, whole};
-use super::reply::scalar;
+use super::operation::{Operation, call};
+use super::reading::{each, length, pointer, scalar, whole};
 use super::template::Place;
 use crate::document::{Table, Value};
-use crate::domain::message::words;
+use crate::domain::words::words;
 use crate::domain::{Instant, instant};
 
 words! {

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use futures_util::future::BoxFuture;
 use reqwest::{Client, Response, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::domain::host::is_loopback;
 use crate::domain::message::{Envelope, Purpose, Reason};
 use crate::domain::sms::{Line, line_for};
 use crate::transports::{AWAY, Outcome, Sender, SenderFactory};
@@ -20,6 +20,8 @@ mod ask;
 mod description;
 mod fields;
 mod heard;
+mod operation;
+mod reading;
 mod reply;
 mod request;
 mod template;
@@ -27,9 +29,10 @@ mod template;
 mod tests;
 
 pub use ask::Found;
-pub use description::{Body, Codes, Meaning, Method, Operation, Provider, Reply, Source, Then};
+pub use description::{Codes, Meaning, Provider, Reply, Source, Then};
 pub use fields::{Field, ValueRule};
 pub use heard::{Ask, Auth, Delivery, Inbound, Poll, Receipt, Receipted, Received, Statuses, Webhook};
+pub use operation::{Body, Method, Operation};
 pub use request::reference;
 pub use template::Template;
 
@@ -110,7 +113,7 @@ impl SmsFactory {
         let mut known: Vec<&str> = provider.credentials.iter().chain(secret).map(String::as_str).collect();
         known.dedup();
         if let Some(name) = options.credentials.keys().find(|name| !known.contains(&name.as_str())) {
-            return Err(SmsError::CredentialUnknown(description::not_known("credential", name, &known)));
+            return Err(SmsError::CredentialUnknown(reading::not_known("credential", name, &known)));
         }
         let base_url = options.base_url.as_deref().unwrap_or(&provider.base_url).trim_end_matches('/').to_owned();
         let bad = |error: String| SmsError::BaseUrl { provider: provider.name.clone(), error };
@@ -234,9 +237,7 @@ impl Shared {
 }
 
 fn is_local(url: &Url) -> bool {
-    url.host_str().is_some_and(|host| {
-        host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    })
+    url.host_str().is_some_and(is_loopback)
 }
 
 /// Whether a URL, or a template that begins like one, leads to another machine without TLS.

@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use super::description::{Codes, Meaning, Provider, Reply, Source, Then};
+use super::reading::scalar;
 use crate::domain::message::{Purpose, Reason};
 use crate::transports::{Blame, MISCONFIGURED, Outcome};
 
@@ -113,16 +114,4 @@ fn code(source: &Source, status: u16, json: Option<&Value>, body: &[u8]) -> Opti
             scalar(&Value::from(word))
         }
     }
-}
-
-/// A number or a short word, as text. Anything longer is no code and no id.
-pub(super) fn scalar(value: &Value) -> Option<String> {
-    let text = match value {
-        Value::Number(number) => number.to_string(),
-        Value::Bool(value) => value.to_string(),
-        Value::String(text) => text.trim().to_owned(),
-        _ => return None,
-    };
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
-    (!text.is_empty() && text.len() <= 100 && text.chars().all(plain)).then_some(text)
 }

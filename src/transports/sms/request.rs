@@ -8,8 +8,9 @@ use reqwest::{Client, Request, Url};
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
-use super::description::{Body, Method, Operation, Provider};
+use super::description::Provider;
 use super::fields::Field;
+use super::operation::{Body, Method, Operation};
 use super::template::{Slot, Template};
 use crate::domain::message::{Content, Envelope, SmsWords};
 use crate::domain::sms::{Encoding, Line, SmsSize, line_for};

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::description::not_known;
+use super::reading::not_known;
 
 /// Which call a template belongs to: it decides what is there to fill in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,12 +23,13 @@ use notice::sections;
 use notification::notification;
 use report::Recipient;
 use returned::{Returned, texts};
-use verdict::{Evidence, Why, judge};
+use verdict::{Evidence, judge};
+use words::Why;
 
 pub use letter::{Letter, letter};
 pub use mail::LARGEST;
 
-crate::domain::message::words! {
+crate::domain::words::words! {
     /// What a mail is.
     Kind {
         /// The mail was refused for good.
@@ -45,7 +46,7 @@ crate::domain::message::words! {
     }
 }
 
-crate::domain::message::words! {
+crate::domain::words::words! {
     /// What follows for the address.
     Action {
         /// It must not be written to again.

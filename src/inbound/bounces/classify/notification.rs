@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use super::addresses::address;
 use super::mail::Mail;
-use super::verdict::{Evidence, Why, judge};
+use super::verdict::{Evidence, judge};
+use super::words::Why;
 use super::{Action, Heard, Kind, kinds};
 
 /// So many recipients of one notification are looked at.

@@ -4,26 +4,7 @@
 
 use super::dialogue::{Command, refused};
 use super::phrases::{asserts, plain, says};
-use super::words;
-
-/// Why a mail came back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
-    /// No such user, or one that is switched off.
-    Dead,
-    /// No such domain.
-    NoDomain,
-    /// The domain takes no mail, at least today.
-    NoMail,
-    /// The mailbox is full.
-    Full,
-    /// It may work later, or would have.
-    Temporary,
-    /// Reputation, policy, authentication, rate, content, size; or a fault of the sender's.
-    Blocked,
-    /// Refused for good, and nobody says why.
-    Refused,
-}
+use super::words::{self, Why};
 
 /// An enhanced status code (RFC 3463).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,23 @@
 //! The words by which servers say why a mail came back, in the languages they say it in.
 
-use super::verdict::Why;
+/// Why a mail came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// No such user, or one that is switched off.
+    Dead,
+    /// No such domain.
+    NoDomain,
+    /// The domain takes no mail, at least today.
+    NoMail,
+    /// The mailbox is full.
+    Full,
+    /// It may work later, or would have.
+    Temporary,
+    /// Reputation, policy, authentication, rate, content, size; or a fault of the sender's.
+    Blocked,
+    /// Refused for good, and nobody says why.
+    Refused,
+}
 
 /// The first reason of which a text has a phrase decides: what suppresses nobody comes first, except
 /// that words which may be said of anything come last.
