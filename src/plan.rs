@@ -16,7 +16,7 @@ use crate::domain::policy::{Decision, assign};
 use crate::scheduler::{Due, PAGE, backfill, due_messages, live};
 use crate::store::facts::Surroundings;
 use crate::store::gifts::Stock;
-use crate::store::messages::{self, Message, NewMessage};
+use crate::store::messages::{self, Known, Message, NewMessage};
 use crate::store::{Store, StoreError, Tx, configuration, members, models, occasions};
 
 /// One message that would be sent, or not, and why not.
@@ -184,23 +184,14 @@ impl Planner<'_> {
         ids.sort_unstable();
         ids.dedup();
         let names = members::names(tx, ids.clone()).await?;
-        type Key = (i64, String, String, String);
-        let known: HashMap<Key, (String, Option<String>, i64)> = messages::known(tx, &campaign.name, ids)
-            .await?
-            .into_iter()
-            .map(|(member, occasion, step, slot, state, reason, due_at)| {
-                ((member, occasion, step, slot), (state, reason, due_at))
-            })
+        let known = messages::known(tx, &campaign.name, ids).await?;
+        let known: HashMap<_, &Known> = known
+            .iter()
+            .map(|known| ((known.member_id, &*known.occasion, &*known.step, &*known.slot), known))
             .collect();
         for message in new {
-            let key = (message.member_id, message.occasion.clone(), message.step.clone(), message.slot.to_owned());
-            let settled = known.get(&key).is_some_and(|(state, reason, due_at)| {
-                let done = state.parse::<State>().is_ok_and(State::is_final);
-                let may_come_back = reason.as_deref() == Some(Reason::OutsideAudience.as_str());
-                // What has a row keeps its due instant.
-                if done { !may_come_back } else { *due_at != message.due_at }
-            });
-            if !settled {
+            let key = (message.member_id, &*message.occasion, &*message.step, message.slot);
+            if !known.get(&key).is_some_and(|known| is_settled(known, &message)) {
                 let turn = (
                     message.next_at,
                     -message.priority,
@@ -281,6 +272,13 @@ impl Planner<'_> {
             self.seen = around;
         }
     }
+}
+
+/// Whether the ledger is done with a message, or has it at another due instant, which it keeps.
+fn is_settled(known: &Known, new: &NewMessage) -> bool {
+    let done = known.state.parse::<State>().is_ok_and(State::is_final);
+    let may_come_back = known.reason.as_deref() == Some(Reason::OutsideAudience.as_str());
+    if done { !may_come_back } else { known.due_at != new.due_at }
 }
 
 /// How long the slice should be after one that held so many messages. It grows eightfold at most: what comes may

@@ -127,21 +127,21 @@ pub(super) async fn execute(session: &Session) -> Result {
         uncertain_attempts,
         latest_uncertain: latest_uncertain
             .into_iter()
-            .map(|(message, campaign, channel, at)| Uncertain {
-                message: message.to_string(),
-                campaign,
-                channel,
-                started_at: rfc3339(instant(at)),
+            .map(|attempt| Uncertain {
+                message: attempt.message.to_string(),
+                campaign: attempt.campaign,
+                channel: attempt.channel,
+                started_at: rfc3339(instant(attempt.started_at)),
             })
             .collect(),
     };
-    for (campaign, channel, state, reason, count) in messages::counts(&mut tx).await? {
-        *status.messages.entry(state.clone()).or_default() += count;
+    for messages::Count { campaign, channel, state, reason, messages } in messages::counts(&mut tx).await? {
+        *status.messages.entry(state.clone()).or_default() += messages;
         if !reason.is_empty() {
-            *status.reasons.entry(reason).or_default() += count;
+            *status.reasons.entry(reason).or_default() += messages;
         }
         if state == "sent" {
-            status.sent.push(Sent { campaign, channel, messages: count });
+            status.sent.push(Sent { campaign, channel, messages });
         }
     }
     tx.commit().await?;
