@@ -12,12 +12,12 @@ use crate::domain::gift::Gift;
 use crate::domain::message::{Channel, Reason};
 use crate::domain::policy::Decision;
 use crate::domain::{Instant, duration, instant};
-use crate::occasion_search::{self, Found};
 use crate::scheduler::backfill;
 use crate::store::audience_facts::AudienceFacts;
 use crate::store::configuration::CampaignState;
 use crate::store::events::{self, Event};
 use crate::store::{Tx, configuration, gifts, members, models};
+use crate::views::occasions::{self, Found};
 
 /// How far back and ahead occasions are looked for.
 const BEFORE: Duration = Duration::days(90);
@@ -128,8 +128,7 @@ impl Explain {
                 continue;
             }
             let state = states.get(&campaign.name);
-            let found =
-                occasion_search::of_member(&mut tx, &catalog, campaign, state, &member, at, (BEFORE, AFTER)).await?;
+            let found = occasions::of_member(&mut tx, &catalog, campaign, state, &member, at, (BEFORE, AFTER)).await?;
             let zone = member.zone(&catalog.brand);
             let status = match state {
                 _ if campaign.status != Status::Live => format!("{}: it sends nothing", campaign.status),

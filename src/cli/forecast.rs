@@ -11,10 +11,10 @@ use super::output::{self, Progress, grouped};
 use crate::catalog::Catalog;
 use crate::domain::Instant;
 use crate::domain::calendar::local_date;
-use crate::plan;
 use crate::scheduler::live;
 use crate::store::Store;
 use crate::store::configuration::CampaignState;
+use crate::views::plan;
 
 /// How far it looks.
 const DAYS: i64 = 30;

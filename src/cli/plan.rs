@@ -10,7 +10,7 @@ use super::{CommandError, Result, Session, instant_of, rfc3339};
 use crate::catalog::Catalog;
 use crate::domain::calendar::local_date;
 use crate::domain::message::Reason;
-use crate::plan::{self, Planned};
+use crate::views::plan::{self, Planned};
 
 /// Rows that a table shows before it only counts.
 const SHOWN: usize = 40;

@@ -14,10 +14,10 @@ use crate::domain::member::{Member, Track};
 use crate::domain::message::{Channel, Content, Envelope, SmsWords};
 use crate::domain::sms::SmsSize;
 use crate::domain::{address, phone};
-use crate::occasion_search;
 use crate::rendering::{Variables, sample};
 use crate::store::{configuration, gifts, members};
 use crate::transports::Outcome;
+use crate::views::occasions;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Preview {
@@ -95,8 +95,7 @@ impl Preview {
         let now = app.clock.now();
         let around = (Duration::days(400), Duration::days(400));
         let found =
-            occasion_search::of_member(&mut tx, catalog, campaign, states.get(&campaign.name), &member, now, around)
-                .await?;
+            occasions::of_member(&mut tx, catalog, campaign, states.get(&campaign.name), &member, now, around).await?;
         let nearest = found
             .iter()
             .filter(|found| found.message.step == step.id)

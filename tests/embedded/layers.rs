@@ -27,8 +27,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("delivery", PIPELINE),
     ("web", WITH_INBOUND),
     ("inbound", INBOUND),
-    ("plan", WITH_SCHEDULER),
-    ("occasion_search", WITH_PLAN),
+    ("views", WITH_SCHEDULER),
     ("app", BELOW_APP),
     ("cli", BELOW_CLI),
     ("main", &["cli"]),
@@ -73,20 +72,6 @@ const WITH_INBOUND: &[&str] = &[
 const WITH_SCHEDULER: &[&str] =
     &["scheduler", "catalog", "queue", "transports", "rendering", "triggers", "settings", "store", "domain", "clock"];
 
-const WITH_PLAN: &[&str] = &[
-    "scheduler",
-    "plan",
-    "catalog",
-    "queue",
-    "transports",
-    "rendering",
-    "triggers",
-    "settings",
-    "store",
-    "domain",
-    "clock",
-];
-
 const BELOW_APP: &[&str] = &[
     "model",
     "scheduler",
@@ -95,8 +80,7 @@ const BELOW_APP: &[&str] = &[
     "delivery",
     "web",
     "inbound",
-    "plan",
-    "occasion_search",
+    "views",
     "catalog",
     "queue",
     "transports",
@@ -121,8 +105,7 @@ const BELOW_CLI: &[&str] = &[
     "delivery",
     "web",
     "inbound",
-    "plan",
-    "occasion_search",
+    "views",
     "catalog",
     "queue",
     "transports",
@@ -360,7 +343,7 @@ fn the_reader_of_imports_sees_them_all() {
         assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), expected, "{text}");
     };
     check("use crate::store::{Store, Tx};", &["store"]);
-    check("use crate::{plan, domain::member::Brand};", &["domain::member", "plan"]);
+    check("use crate::{views, domain::member::Brand};", &["domain::member", "views"]);
     check("use crate::{store::{A, B}, clock::Clock};", &["clock::Clock", "store"]);
     check("fn f(x: &crate::store::Tx) {} // crate::cli", &["store::Tx"]);
     check("pub(crate) use words; pub(in crate::domain) fn f() {}", &["domain"]);
