@@ -68,9 +68,20 @@ const WITH_INBOUND: &[&str] = &[
     "telemetry",
 ];
 
-/// What would happen is computed by what makes it happen.
-const WITH_SCHEDULER: &[&str] =
-    &["scheduler", "catalog", "queue", "transports", "rendering", "triggers", "settings", "store", "domain", "clock"];
+/// What would happen is computed by what makes it happen. A name that nobody has is answered with those that there are.
+const WITH_SCHEDULER: &[&str] = &[
+    "scheduler",
+    "catalog",
+    "queue",
+    "transports",
+    "rendering",
+    "triggers",
+    "settings",
+    "store",
+    "domain",
+    "clock",
+    "document",
+];
 
 const BELOW_APP: &[&str] = &[
     "model",
