@@ -12,6 +12,7 @@ use crate::store::{StoreError, Tx, members};
 pub mod explain;
 pub mod occasions;
 pub mod plan;
+pub mod preview;
 pub mod status;
 
 /// Why there is nothing to look at.
