@@ -9,7 +9,9 @@ use crate::domain::member::Member;
 use crate::rendering::RenderError;
 use crate::store::{StoreError, Tx, members};
 
+pub mod audience;
 pub mod explain;
+pub mod forecast;
 pub mod occasions;
 pub mod plan;
 pub mod preview;
