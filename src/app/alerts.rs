@@ -12,6 +12,7 @@ use crate::domain::campaign::Campaign;
 use crate::scheduler;
 use crate::store::configuration::{self, CampaignState};
 use crate::store::{Store, StoreError, gifts, paces, replies, volumes};
+use crate::views::status::pools_in_use;
 
 /// How often it looks.
 pub(super) const EVERY: Duration = Duration::from_secs(60);
@@ -90,12 +91,6 @@ impl Alerts {
 fn scan_is_late(campaign: &Campaign, state: &CampaignState, catalog: &Catalog, now: Instant) -> bool {
     let next = state.cursor.scanned_to.and_then(|at| campaign.scan.next(at, catalog.brand.timezone));
     next.is_some_and(|next| next + LATE < now)
-}
-
-/// The pools on which live campaigns draw.
-pub(crate) fn pools_in_use(catalog: &Catalog) -> Vec<String> {
-    let pools: BTreeSet<&str> = scheduler::live(catalog).flat_map(Campaign::pools).collect();
-    pools.into_iter().map(str::to_owned).collect()
 }
 
 fn said(alert: &str) -> &'static str {

@@ -1,6 +1,6 @@
 //! Wiring: settings become a store, a queue and senders, and these the running roles.
 
-pub(crate) mod alerts;
+mod alerts;
 mod once;
 mod rehearsal;
 mod restored;

@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{App, AppError};
 use crate::domain::Instant;
-use crate::plan;
 use crate::scheduler;
 use crate::store::configuration;
+use crate::views::plan;
 
 /// How often it looks.
 const EVERY: Duration = Duration::from_secs(60);

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use uuid::Uuid;
 
-use super::messages::known;
+use super::names::known;
 use super::output::{self, Format, counted};
 use super::{CommandError, Result, Session};
 use crate::app::App;

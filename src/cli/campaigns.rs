@@ -9,7 +9,9 @@ use crate::app::App;
 use crate::document::expected;
 use crate::domain::Instant;
 use crate::domain::campaign::Status;
-use crate::store::{audience_sql, configuration, members};
+use crate::store::configuration;
+use crate::views::audience;
+use crate::views::forecast::Day;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Campaigns {
@@ -70,24 +72,7 @@ struct Applied<'a> {
     campaigns: usize,
     live: usize,
     /// What the campaigns that went live will send.
-    forecast: Vec<forecast::Row>,
-}
-
-#[derive(Serialize)]
-struct Counted {
-    campaign: String,
-    at: String,
-    audience: String,
-    members: i64,
-    of: i64,
-    sample: Vec<Sampled>,
-}
-
-#[derive(Serialize)]
-struct Sampled {
-    member: String,
-    first_name: Option<String>,
-    last_name: Option<String>,
+    forecast: Vec<Day>,
 }
 
 impl Campaigns {
@@ -169,29 +154,7 @@ async fn list(app: &App, session: &Session) -> Result {
 
 async fn audience(app: &App, session: &Session, name: &str, at: Instant, sample: u32) -> Result {
     let catalog = app.catalog().await?;
-    let Some(campaign) = catalog.campaigns.get(name) else {
-        let known: Vec<&str> = catalog.campaigns.keys().map(String::as_str).collect();
-        return Err(CommandError::Other(format!("there is no campaign `{name}`; {}", expected(name, &known))));
-    };
-    let mut tx = app.store.read().await?;
-    let filter = audience_sql::compile(&mut tx, &campaign.audience, &catalog.brand, at).await?;
-    let counted = Counted {
-        campaign: name.to_owned(),
-        at: rfc3339(at),
-        audience: campaign.audience.to_string(),
-        members: audience_sql::count(&mut tx, &filter).await?,
-        of: members::count(&mut tx).await?,
-        sample: audience_sql::sample(&mut tx, &filter, sample.into())
-            .await?
-            .into_iter()
-            .map(|member| Sampled {
-                member: member.external_id,
-                first_name: member.first_name,
-                last_name: member.last_name,
-            })
-            .collect(),
-    };
-    tx.commit().await?;
+    let counted = audience::count(&app.store, &catalog, name, at, sample).await?;
     if session.format == output::Format::Json {
         return output::json(&counted);
     }

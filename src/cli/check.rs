@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::domain::sms::SmsSize;
 use crate::settings::Settings;
 use crate::store::{Store, configuration};
+use crate::views::forecast::Day;
 
 pub(super) async fn execute(session: &Session) -> Result {
     let settings = session.settings()?;
@@ -80,11 +81,11 @@ struct Checked {
     providers: usize,
     sms: Vec<Sms>,
     /// What the campaigns that are not live yet will send; absent without a store to read.
-    forecast: Option<Vec<forecast::Row>>,
+    forecast: Option<Vec<Day>>,
 }
 
 /// Looks ahead where there is a store; makes none, and changes nothing.
-async fn forecast(settings: &Settings, catalog: &Catalog) -> Result<Option<Vec<forecast::Row>>> {
+async fn forecast(settings: &Settings, catalog: &Catalog) -> Result<Option<Vec<Day>>> {
     if settings.store.strip_prefix("sqlite://").is_some_and(|path| !Path::new(path).exists()) {
         return Ok(None);
     }

@@ -198,7 +198,12 @@ async fn shown(tx: &mut Tx, member: Member) -> Result<Shown> {
         objections: objections::of_member(tx, member.id)
             .await?
             .into_iter()
-            .map(|(channel, purpose, reason, made_at)| Objection { channel, purpose, reason, at: at(made_at) })
+            .map(|line| Objection {
+                channel: line.channel,
+                purpose: line.purpose,
+                reason: line.reason,
+                at: at(line.made_at),
+            })
             .collect(),
         suppressions: closed,
         attributes: member.attributes,

@@ -4,14 +4,12 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::by_hand::ByHand;
+use super::names::known;
 use super::output::{self, Format};
-use super::{CommandError, Result, Session, rfc3339};
-use crate::app::App;
-use crate::document::expected;
+use super::{Result, Session, rfc3339};
 use crate::domain::instant;
 use crate::domain::message::State;
 use crate::store::messages::{self, Filter, Listed};
-use crate::store::{Tx, configuration, members};
 
 /// Rows read at a time.
 const PAGE: i64 = 5_000;
@@ -48,10 +46,26 @@ struct Row {
     due_at: String,
     attempts: i64,
     sent_at: Option<String>,
+    arm: Option<String>,
+    run: Option<i64>,
+    assigned_at: Option<String>,
 }
 
-const COLUMNS: &[&str] =
-    &["id", "member", "campaign", "step", "channel", "state", "reason", "due_at", "attempts", "sent_at"];
+const COLUMNS: &[&str] = &[
+    "id",
+    "member",
+    "campaign",
+    "step",
+    "channel",
+    "state",
+    "reason",
+    "due_at",
+    "attempts",
+    "sent_at",
+    "arm",
+    "run",
+    "assigned_at",
+];
 
 /// What people see: times to the minute, in UTC, and no ids.
 const TABLE: &[&str] = &["due (UTC)", "member", "campaign", "step", "channel", "state", "sent (UTC)", "attempts"];
@@ -90,29 +104,6 @@ impl Messages {
     }
 }
 
-/// A name that nobody has is no name of which nothing is listed.
-pub(super) async fn known(app: &App, tx: &mut Tx, campaign: Option<&str>, member: Option<&str>) -> Result {
-    if let Some(name) = campaign {
-        let mut names: Vec<String> = configuration::states(tx).await?.into_keys().collect();
-        if let Ok(catalog) = app.catalog().await {
-            names.extend(catalog.campaigns.keys().cloned());
-        }
-        if !names.iter().any(|known| known == name) {
-            names.sort();
-            names.dedup();
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let hint = if names.is_empty() { "none was applied yet".to_owned() } else { expected(name, &names) };
-            return Err(CommandError::Other(format!("there is no campaign `{name}`; {hint}")));
-        }
-    }
-    match member {
-        Some(id) if members::by_external_id(tx, id).await?.is_none() => {
-            Err(CommandError::Other(format!("there is no member `{id}`")))
-        }
-        _ => Ok(()),
-    }
-}
-
 fn row(listed: Listed) -> Row {
     Row {
         id: listed.id,
@@ -125,6 +116,9 @@ fn row(listed: Listed) -> Row {
         due_at: rfc3339(instant(listed.due_at)),
         attempts: listed.attempts,
         sent_at: listed.sent_at.map(|at| rfc3339(instant(at))),
+        arm: listed.arm,
+        run: listed.run,
+        assigned_at: listed.assigned_at.map(|at| rfc3339(instant(at))),
     }
 }
 
@@ -158,5 +152,8 @@ fn cells(row: &Row) -> Vec<String> {
         row.due_at.clone(),
         row.attempts.to_string(),
         text(&row.sent_at),
+        text(&row.arm),
+        row.run.map(|run| run.to_string()).unwrap_or_default(),
+        text(&row.assigned_at),
     ]
 }

@@ -10,11 +10,12 @@ use crate::app::{App, AppError};
 use crate::clock::Clock;
 use crate::document::Problems;
 use crate::domain::Instant;
-use crate::domain::calendar::parse_instant;
+use crate::domain::calendar::{parse_instant, rfc3339};
 use crate::domain::text::{ascii_digits, clean};
 use crate::import::ImportError;
 use crate::settings::{Settings, SettingsError, environment};
 use crate::store::StoreError;
+use crate::views::ViewError;
 
 mod bounces;
 mod by_hand;
@@ -31,6 +32,7 @@ mod members;
 mod messages;
 mod migrate;
 mod model;
+mod names;
 mod once;
 mod output;
 mod plan;
@@ -135,6 +137,8 @@ enum CommandError {
     App(#[from] AppError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    View(#[from] ViewError),
     #[error(transparent)]
     Import(#[from] ImportError),
     #[error("cannot write: {0}")]
@@ -299,9 +303,4 @@ fn instant_of(text: &str, settings: &Settings, name: &str) -> Result<Instant> {
 /// Reads a member's id as an import does, so that the two are the same.
 fn member_id(text: &str) -> std::result::Result<String, String> {
     Ok(ascii_digits(&clean(text)))
-}
-
-/// An instant as JSON and CSV write it.
-fn rfc3339(at: Instant) -> String {
-    at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
 }

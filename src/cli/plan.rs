@@ -2,18 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use chrono::NaiveDate;
-use serde::Serialize;
-
 use super::output::{self, Format, Progress, counted, grouped};
-use super::{CommandError, Result, Session, instant_of, rfc3339};
-use crate::catalog::Catalog;
-use crate::domain::calendar::local_date;
-use crate::domain::message::Reason;
-use crate::plan::{self, Planned};
+use super::{CommandError, Result, Session, instant_of};
+use crate::views::plan::{self, AboveCeiling, Listed, Row};
 
 /// Rows that a table shows before it only counts.
 const SHOWN: usize = 40;
+
+const COLUMNS: &[&str] =
+    &["member", "campaign", "step", "channel", "due_at", "next_at", "local_time", "variant", "reason"];
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Plan {
@@ -29,23 +26,6 @@ pub(super) struct Plan {
     include_skipped: bool,
 }
 
-/// How many messages of each campaign are to go out on a date of the brand's calendar.
-type Days = BTreeMap<String, BTreeMap<NaiveDate, usize>>;
-
-#[derive(Serialize)]
-struct Row {
-    member: String,
-    campaign: String,
-    step: String,
-    channel: Option<&'static str>,
-    due_at: String,
-    next_at: String,
-    local_time: String,
-    variant: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-}
-
 impl Plan {
     pub(super) async fn execute(self, session: &Session) -> Result {
         let app = session.open().await?;
@@ -55,93 +35,58 @@ impl Plan {
             return Err(CommandError::Other("--to is not after --from".to_owned()));
         }
         let catalog = app.catalog().await?;
-        let mut rows: Vec<Planned> = Vec::new();
         let mut progress = Progress::new("planning", (to - from).num_days().unsigned_abs().max(1));
-        let mut days = Days::new();
-        let mut emit = |planned: Planned| {
-            // A scan counts what it puts into the ledger to wait, so also what policy will skip later.
-            if planned.reason != Some(Reason::OutsideAudience) {
-                let day = local_date(catalog.brand.timezone, planned.next_at);
-                *days.entry(planned.campaign.clone()).or_default().entry(day).or_default() += 1;
-            }
-            if self.include_skipped || planned.reason.is_none() {
-                rows.push(planned);
-            }
-        };
-        let planned = plan::plan(&app.store, &catalog, from, to, &mut emit, &mut |at| {
+        let listed = plan::list(&app.store, &catalog, from, to, self.include_skipped, &mut |at| {
             progress.at((at - from).num_days().unsigned_abs());
         })
         .await;
         progress.finish();
-        planned?;
-        rows.sort_by(|a, b| {
-            (a.due_at, &a.campaign, &a.member, &a.step, a.channel).cmp(&(
-                b.due_at,
-                &b.campaign,
-                &b.member,
-                &b.step,
-                b.channel,
-            ))
-        });
-        let rows: Vec<Row> = rows.into_iter().map(Row::of).collect();
+        let listed = listed?;
         if session.format != Format::Table {
-            let columns =
-                ["member", "campaign", "step", "channel", "due_at", "next_at", "local_time", "variant", "reason"];
-            return output::rows(session.format, &rows, &columns, Row::cells);
+            return output::rows(session.format, &listed.rows, COLUMNS, cells);
         }
-        show(&rows, &above_ceiling(&days, &catalog))
+        show(&listed)
     }
 }
 
-impl Row {
-    fn of(planned: Planned) -> Self {
-        Self {
-            member: planned.member,
-            campaign: planned.campaign,
-            step: planned.step,
-            channel: planned.channel.map(|channel| channel.as_str()),
-            due_at: rfc3339(planned.due_at),
-            next_at: rfc3339(planned.next_at),
-            local_time: planned.local_time,
-            variant: None,
-            reason: planned.reason.map(|reason| reason.as_str()),
-        }
-    }
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.member.clone(),
-            self.campaign.clone(),
-            self.step.clone(),
-            self.channel.unwrap_or_default().to_owned(),
-            self.due_at.clone(),
-            self.next_at.clone(),
-            self.local_time.clone(),
-            self.variant.clone().unwrap_or_default(),
-            self.reason.unwrap_or_default().to_owned(),
-        ]
-    }
-}
-
-/// Says of which campaigns more than their ceiling falls due on a day, with the fullest day.
-fn above_ceiling(days: &Days, catalog: &Catalog) -> Vec<String> {
-    let line = |(name, days): (&String, &BTreeMap<NaiveDate, usize>)| {
-        let ceiling = catalog.campaigns.get(name)?.limits.ceiling;
-        let (day, count) = days.iter().rev().max_by_key(|(_, count)| **count)?;
-        (*count as i64 > ceiling).then(|| {
-            format!(
-                "{name}: {} on {day} are above its ceiling of {}. It would stop before the first of them, and wait for \
-                 `rekindle campaigns approve {name}`.",
-                counted(*count, "message"),
-                grouped(ceiling.unsigned_abs())
-            )
-        })
-    };
-    days.iter().filter_map(line).collect()
+fn cells(row: &Row) -> Vec<String> {
+    vec![
+        row.member.clone(),
+        row.campaign.clone(),
+        row.step.clone(),
+        row.channel.unwrap_or_default().to_owned(),
+        row.due_at.clone(),
+        row.next_at.clone(),
+        row.local_time.clone(),
+        row.variant.clone().unwrap_or_default(),
+        row.reason.unwrap_or_default().to_owned(),
+    ]
 }
 
 /// For people: the sums, then the first ones.
-fn show(rows: &[Row], above: &[String]) -> Result {
+fn show(listed: &Listed) -> Result {
+    let rows = &listed.rows;
+    show_sums(rows)?;
+    let total = rows.iter().filter(|row| row.reason.is_none()).count();
+    output::say(&format!("\n{} would be sent. Nothing was sent or changed.", counted(total, "message")))?;
+    for above in &listed.above_ceiling {
+        output::say(&stopped(above))?;
+    }
+    if rows.is_empty() { Ok(()) } else { show_first(rows) }
+}
+
+/// What stops a campaign, and who can let it go on.
+fn stopped(above: &AboveCeiling) -> String {
+    let AboveCeiling { campaign, day, messages, ceiling } = above;
+    format!(
+        "{campaign}: {} on {day} are above its ceiling of {}. It would stop before the first of them, and wait for \
+         `rekindle campaigns approve {campaign}`.",
+        counted(*messages, "message"),
+        grouped(ceiling.unsigned_abs())
+    )
+}
+
+fn show_sums(rows: &[Row]) -> Result {
     let mut sums: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
     for row in rows {
         let what = row.reason.or(row.channel).unwrap_or_default();
@@ -153,15 +98,10 @@ fn show(rows: &[Row], above: &[String]) -> Result {
             vec![campaign.to_owned(), step.to_owned(), what.to_owned(), grouped(count)]
         })
         .collect();
-    output::table(&["campaign", "step", "channel or reason", "messages"], &sums)?;
-    let total = rows.iter().filter(|row| row.reason.is_none()).count();
-    output::say(&format!("\n{} would be sent. Nothing was sent or changed.", counted(total, "message")))?;
-    for line in above {
-        output::say(line)?;
-    }
-    if rows.is_empty() {
-        return Ok(());
-    }
+    output::table(&["campaign", "step", "channel or reason", "messages"], &sums)
+}
+
+fn show_first(rows: &[Row]) -> Result {
     output::say("")?;
     let first: Vec<Vec<String>> = rows
         .iter()

@@ -1,24 +1,18 @@
 //! `preview CAMPAIGN --member ID`.
 
 use std::io::Write;
-use std::path::PathBuf;
-
-use chrono::Duration;
+use std::path::{Path, PathBuf};
 
 use super::output::{self, Format};
 use super::{CommandError, Result, Session};
 use crate::app::{App, factories};
 use crate::catalog::Catalog;
 use crate::domain::campaign::{Campaign, MAIN};
-use crate::domain::member::Member;
 use crate::domain::message::{Channel, Content, Envelope, SmsWords};
 use crate::domain::sms::SmsSize;
-use crate::domain::track::Track;
-use crate::domain::{address, phone};
-use crate::occasion_search;
-use crate::rendering::{Variables, sample};
-use crate::store::{configuration, gifts, members};
 use crate::transports::Outcome;
+use crate::views::preview::{self, Wanted, preview};
+use crate::views::{self, ViewError};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Preview {
@@ -45,114 +39,60 @@ impl Preview {
     pub(super) async fn execute(self, session: &Session) -> Result {
         let app = session.open().await?;
         let catalog = app.catalog().await?;
-        let known: Vec<&str> = catalog.campaigns.keys().map(String::as_str).collect();
-        let Some(campaign) = catalog.campaigns.get(&self.campaign) else {
-            let hint = crate::document::expected(&self.campaign, &known);
-            return Err(CommandError::Other(format!("there is no campaign `{}`; {hint}", self.campaign)));
-        };
-        let Rendered { channel, content, note, to } = self.render(&app, &catalog, campaign).await?;
+        let campaign = views::campaign(&catalog, &self.campaign)?;
+        let preview = preview(&app.store, &catalog, self.wanted(campaign), app.clock.now()).await;
+        let preview = preview.map_err(|error| match error {
+            ViewError::BadAddress(error) => CommandError::Other(format!("--send-to: {error}")),
+            other => other.into(),
+        })?;
         if let Some(file) = &self.out {
-            let text = match &content {
-                Content::Email { html: Some(html), .. } => html,
-                Content::Email { text, .. } => text,
-                Content::Sms { forms } => match forms.first().map(|form| &form.words) {
-                    Some(SmsWords::Text(text)) => text,
-                    Some(SmsWords::Pattern { template, .. }) => template,
-                    None => "",
-                },
-            };
-            crate::files::create(file)
-                .and_then(|mut out| out.write_all(text.as_bytes()))
-                .map_err(|error| CommandError::Other(format!("cannot write {}: {error}", file.display())))?;
+            write(file, &preview.content)?;
         }
-        if let Some(to) = to {
-            return send(&app, &catalog, campaign, channel, content, to).await;
+        let note = self.note(&preview);
+        if let Some(to) = preview.to {
+            return send(&app, &catalog, campaign, preview.channel, preview.content, to).await;
         }
         if session.format != Format::Table {
-            return output::json(&content);
+            return output::json(&preview.content);
         }
         output::say(&note)?;
-        output::say(&shown(&content, campaign))?;
+        output::say(&shown(&preview.content, campaign))?;
         if let Some(file) = &self.out {
             output::say(&format!("\nWritten to {}.", file.display()))?;
         }
         Ok(())
     }
 
-    /// The message of the member's nearest occasion, or of a made-up one where there is none.
-    async fn render(&self, app: &App, catalog: &Catalog, campaign: &Campaign) -> Result<Rendered> {
-        let Some(step) = campaign.step_index(&self.step).map(|index| &campaign.steps[index]) else {
-            let known: Vec<&str> = campaign.steps.iter().map(|step| step.id.as_str()).collect();
-            let hint = crate::document::expected(&self.step, &known);
-            return Err(CommandError::Other(format!("{} has no step `{}`; {hint}", campaign.name, self.step)));
-        };
-        let mut tx = app.store.read().await?;
-        let Some(member) = members::by_external_id(&mut tx, &self.member).await? else {
-            return Err(CommandError::Other(format!("there is no member `{}`", self.member)));
-        };
-        let reachable = campaign.channels.iter().copied().find(|channel| member.address(*channel).is_some());
-        let channel = self.channel.or(reachable).unwrap_or(campaign.channels[0]);
-        let states = configuration::states(&mut tx).await?;
-        let now = app.clock.now();
-        let around = (Duration::days(400), Duration::days(400));
-        let found =
-            occasion_search::of_member(&mut tx, catalog, campaign, states.get(&campaign.name), &member, now, around)
-                .await?;
-        let nearest = found
-            .iter()
-            .filter(|found| found.message.step == step.id)
-            .min_by_key(|found| ((found.message.due_at - now).abs(), found.message.id));
-        let gift = match nearest {
-            // A member's own code goes to nobody else.
-            Some(found) if self.send_to.is_none() => gifts::of_message(&mut tx, &found.message, campaign).await?,
-            _ => None,
-        };
-        // Nothing is taken out of a pool for a look.
-        let day = nearest.map_or(now, |found| found.message.due_at).date_naive();
-        let gift = gift.or_else(|| Some(sample::gift(step.gift.as_ref()?, day)));
-        tx.commit().await?;
-        let made_up = sample::order(&catalog.brand);
-        let needs_order = matches!(campaign.trigger.kind(), "post_purchase" | "at_risk");
-        let (due_at, years, order) = match nearest {
-            Some(found) => (found.message.due_at, found.message.years, found.candidate.order.as_ref()),
-            None => (now, (campaign.trigger.kind() == "anniversary").then_some(1), needs_order.then_some(&made_up)),
-        };
-        let note = match nearest {
-            Some(found) => {
-                format!("For member {}, due {}:\n", self.member, local(&member, catalog, found.message.due_at))
-            }
+    fn wanted<'a>(&'a self, campaign: &'a Campaign) -> Wanted<'a> {
+        Wanted { campaign, step: &self.step, member: &self.member, channel: self.channel, to: self.send_to.as_deref() }
+    }
+
+    /// For whom it is, and when.
+    fn note(&self, preview: &preview::Preview) -> String {
+        let note = match preview.due_at {
+            Some(due_at) => format!("For member {}, due {}:\n", self.member, due_at.format("%Y-%m-%d %H:%M (%Z)")),
             None => format!("Member {} has no occasion of this campaign near; with made-up values:\n", self.member),
         };
-        let variables = Variables {
-            brand: &catalog.brand,
-            member: &member,
-            campaign: &campaign.name,
-            message: uuid::Uuid::nil(),
-            tokens: &catalog.tokens,
-            // What somebody does with a preview is nobody's opening.
-            track: Track::default(),
-            step: &step.id,
-            due_at,
-            years,
-            order,
-            gift: gift.as_ref(),
-        };
-        let to = self.send_to.as_deref().map(|to| test_address(catalog, channel, to)).transpose()?;
-        let nobody = || catalog.brand.sms.starts().first().copied().unwrap_or_default();
-        let address = to.as_deref().or_else(|| member.address(channel)).unwrap_or_else(nobody);
-        let content = catalog
-            .content(campaign, &step.content, channel, address, &variables)
-            .map_err(|error| CommandError::Other(error.to_string()))?;
-        let note = match member.address(channel) {
-            Some(_) => note,
-            None => format!("Member {} has no address for {channel}; this is what it would say.\n{note}", self.member),
-        };
-        Ok(Rendered { channel, content, note, to })
+        if preview.has_address {
+            return note;
+        }
+        format!("Member {} has no address for {}; this is what it would say.\n{note}", self.member, preview.channel)
     }
 }
 
-fn local(member: &Member, catalog: &Catalog, at: crate::domain::Instant) -> String {
-    at.with_timezone(&member.zone(&catalog.brand)).format("%Y-%m-%d %H:%M (%Z)").to_string()
+fn write(file: &Path, content: &Content) -> Result {
+    let text = match content {
+        Content::Email { html: Some(html), .. } => html,
+        Content::Email { text, .. } => text,
+        Content::Sms { forms } => match forms.first().map(|form| &form.words) {
+            Some(SmsWords::Text(text)) => text,
+            Some(SmsWords::Pattern { template, .. }) => template,
+            None => "",
+        },
+    };
+    crate::files::create(file)
+        .and_then(|mut out| out.write_all(text.as_bytes()))
+        .map_err(|error| CommandError::Other(format!("cannot write {}: {error}", file.display())))
 }
 
 /// A message as a person would see it.
@@ -186,24 +126,6 @@ pub(super) fn shown(content: &Content, campaign: &Campaign) -> String {
             forms.collect::<Vec<_>>().join("\n")
         }
     }
-}
-
-/// A rendered message.
-struct Rendered {
-    channel: Channel,
-    content: Content,
-    /// For whom, and when.
-    note: String,
-    /// Where it is sent to.
-    to: Option<String>,
-}
-
-fn test_address(catalog: &Catalog, channel: Channel, to: &str) -> Result<String> {
-    let parsed = match channel {
-        Channel::Email => address::parse(to),
-        Channel::Sms => phone::parse(to, catalog.brand.phone_region),
-    };
-    parsed.map_err(|error| CommandError::Other(format!("--send-to: {error}")))
 }
 
 async fn send(

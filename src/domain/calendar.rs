@@ -266,6 +266,11 @@ pub fn happened(at: Instant, now: Instant, zone: Tz) -> Result<Instant, &'static
     if local_date(zone, at) > local_date(zone, now) + Duration::days(1) { Err("is in the future") } else { Ok(at) }
 }
 
+/// An instant as JSON and CSV write it.
+pub fn rfc3339(at: Instant) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
+}
+
 /// Reads an instant (RFC 3339), or a local date or date-time in `zone`; the date may be Persian.
 pub fn parse_instant(text: &str, zone: Tz) -> Result<Instant, String> {
     let plain = super::text::ascii_digits(text.trim());

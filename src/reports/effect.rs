@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::domain::Instant;
+use crate::domain::brand::Brand;
 use crate::domain::campaign::Campaign;
 use crate::domain::experiment::holm;
 use crate::domain::experiment::interval::Interval;
@@ -10,7 +11,6 @@ use crate::domain::experiment::means::{Estimate, Means};
 use crate::domain::experiment::sample_ratio::{self, SampleRatio};
 use crate::domain::experiment::shares::{Share, Shares};
 use crate::domain::experiment::verdict::{Evidence, Size, Verdict, more_members_until_enough};
-use crate::domain::brand::Brand;
 use crate::domain::money::decimals;
 use crate::store::effect::{self, Asked, Run};
 use crate::store::{StoreError, Tx};

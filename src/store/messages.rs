@@ -39,14 +39,14 @@ statements! {
         AND p.next_at < $1 AND p.due_at < $2 AND NOT (c.name {in $3}) \
         AND NOT c.paused AND NOT c.held AND c.scanning IS NULL) t";
     LIST = concat!("SELECT m.id, e.external_id, m.campaign, m.step, m.occasion, m.channel, ", shown_state!(), " AS state, m.reason, \
-        m.due_at, m.next_at, m.attempts, m.sent_at, m.detail FROM messages m JOIN members e ON e.id = m.member_id \
+        m.due_at, m.next_at, m.attempts, m.sent_at, m.detail, m.arm, m.run, m.assigned_at FROM messages m JOIN members e ON e.id = m.member_id \
         WHERE (CAST($1 AS TEXT) IS NULL OR m.campaign = $1) AND (CAST($2 AS TEXT) IS NULL OR e.external_id = $2) \
         AND (CAST($3 AS TEXT) IS NULL OR ", shown_state!(), " = $3) AND (m.due_at, m.id) > ($4, $5) \
         ORDER BY m.due_at, m.id LIMIT $6");
     OF_MEMBER = concat!("SELECT ", message_columns!(shown_state!()), " FROM messages m WHERE m.member_id = $1 \
         ORDER BY m.due_at, m.campaign, m.step, m.slot");
-    COUNTS = concat!("SELECT m.campaign, COALESCE(m.channel, ''), ", shown_state!(), ", COALESCE(m.reason, ''), COUNT(*) \
-        FROM messages m GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4");
+    COUNTS = concat!("SELECT m.campaign, COALESCE(m.channel, '') AS channel, ", shown_state!(), " AS state, \
+        COALESCE(m.reason, '') AS reason, COUNT(*) AS messages FROM messages m GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4");
     KNOWN = "SELECT m.member_id, m.occasion, m.step, m.slot, m.state, m.reason, m.due_at FROM messages m \
         WHERE m.campaign = $1 AND m.member_id {in $2}";
     WAITING = concat!("SELECT ", message_columns!("m.state"), ", m.priority, m.turn FROM messages m \
@@ -56,7 +56,7 @@ statements! {
         AND (m.state = 'bounced' OR (m.state = 'sent' AND m.channel = 'sms' AND m.sent_at <= $3)) \
         AND NOT (',' || COALESCE(m.tried, '') || ',' LIKE '%,' || m.channel || ',%') ORDER BY m.due_at, m.id LIMIT $4 {skip_locked m}");
     EXISTING = "SELECT id FROM messages WHERE id {in_uuid $1}";
-    UNCERTAIN = "SELECT m.id, m.campaign, COALESCE(m.channel, ''), a.started_at FROM attempts a JOIN messages m ON m.id = a.message_id \
+    UNCERTAIN = "SELECT m.id, m.campaign, COALESCE(m.channel, '') AS channel, a.started_at FROM attempts a JOIN messages m ON m.id = a.message_id \
         WHERE a.uncertain ORDER BY a.started_at DESC LIMIT $1";
     COUNT_UNCERTAIN = "SELECT COUNT(*) FROM attempts WHERE uncertain";
 }
@@ -154,6 +154,10 @@ pub struct Listed {
     pub attempts: i64,
     pub sent_at: Option<i64>,
     pub detail: Option<String>,
+    /// Of the experiment, and since when it is known; absent before that question, and without an experiment.
+    pub arm: Option<String>,
+    pub run: Option<i64>,
+    pub assigned_at: Option<i64>,
 }
 
 /// What `messages` asks for.
@@ -209,13 +213,32 @@ pub async fn existing(tx: &mut Tx, ids: Vec<Uuid>) -> Result<Vec<Uuid>> {
     Ok(query!(fetch_all, (Uuid,), tx, EXISTING, Uuids(ids))?.into_iter().map(|(id,)| id).collect())
 }
 
-/// Counts by (campaign, channel, state, reason); a channel or reason that is not set is empty.
-pub async fn counts(tx: &mut Tx) -> Result<Vec<(String, String, String, String, i64)>> {
-    Ok(query!(fetch_all, (String, String, String, String, i64), tx, COUNTS)?)
+/// How many messages of a campaign stand the same way; a channel or reason that is not set is empty.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Count {
+    pub campaign: String,
+    pub channel: String,
+    pub state: String,
+    pub reason: String,
+    pub messages: i64,
 }
 
-/// A message that exists: member, occasion, step, slot, state, reason, due_at.
-pub type Known = (i64, String, String, String, String, Option<String>, i64);
+/// Counts by campaign, channel, state and reason.
+pub async fn counts(tx: &mut Tx) -> Result<Vec<Count>> {
+    Ok(query!(fetch_all, Count, tx, COUNTS)?)
+}
+
+/// A message that exists.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Known {
+    pub member_id: i64,
+    pub occasion: String,
+    pub step: String,
+    pub slot: String,
+    pub state: String,
+    pub reason: Option<String>,
+    pub due_at: i64,
+}
 
 /// The messages of a campaign that exist for some members.
 pub async fn known(tx: &mut Tx, campaign: &str, members: Vec<i64>) -> Result<Vec<Known>> {
@@ -251,11 +274,21 @@ pub async fn failed_after_all(
     rows.into_iter().map(StoredMessage::into_message).collect()
 }
 
-/// How many attempts ever ended uncertain, and the latest of them as (message, campaign, channel,
-/// started_at).
-pub async fn uncertain(tx: &mut Tx, limit: i64) -> Result<(i64, Vec<(Uuid, String, String, i64)>)> {
+/// An attempt whose answer was lost.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct UncertainAttempt {
+    #[sqlx(rename = "id")]
+    pub message: Uuid,
+    pub campaign: String,
+    /// Empty where none is set.
+    pub channel: String,
+    pub started_at: i64,
+}
+
+/// How many attempts ever ended uncertain, and the latest of them.
+pub async fn uncertain(tx: &mut Tx, limit: i64) -> Result<(i64, Vec<UncertainAttempt>)> {
     let (count,): (i64,) = query!(fetch_one, (i64,), tx, COUNT_UNCERTAIN)?;
-    Ok((count, query!(fetch_all, (Uuid, String, String, i64), tx, UNCERTAIN, limit)?))
+    Ok((count, query!(fetch_all, UncertainAttempt, tx, UNCERTAIN, limit)?))
 }
 
 /// A row of the table, as read.

@@ -70,9 +70,18 @@ pub async fn of_members(tx: &mut Tx, members: Vec<i64>) -> Result<Objections> {
     Ok(parsed.collect())
 }
 
-/// What a member objects to: (channel, purpose, reason, made at).
-pub async fn of_member(tx: &mut Tx, member: i64) -> Result<Vec<(String, String, String, i64)>> {
-    Ok(query!(fetch_all, (String, String, String, i64), tx, OF_MEMBER, member)?)
+/// An objection of one member, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Shown {
+    pub channel: String,
+    pub purpose: String,
+    pub reason: String,
+    pub made_at: i64,
+}
+
+/// What a member objects to.
+pub async fn of_member(tx: &mut Tx, member: i64) -> Result<Vec<Shown>> {
+    Ok(query!(fetch_all, Shown, tx, OF_MEMBER, member)?)
 }
 
 /// The members who have a phone number now.

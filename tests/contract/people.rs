@@ -9,10 +9,10 @@ use chrono::Duration;
 use rekindle::domain::experiment::held_out;
 use rekindle::domain::policy::Decision;
 use rekindle::import::{Imported, Kind};
-use rekindle::occasion_search;
 use rekindle::store::merging::{self, Merged};
 use rekindle::store::suppressions::Suppression;
 use rekindle::store::{Store, configuration, erasure, members, suppressions};
+use rekindle::views::occasions;
 use sqlx::AssertSqlSafe;
 
 use crate::support::contract::contract;
@@ -206,7 +206,7 @@ pub async fn who_shares_an_address_gets_one_letter(size: Size) {
         let (campaign, state) = (&catalog.campaigns["letter"], states.get("letter"));
         let around = (Duration::days(1), Duration::days(1));
         let found =
-            occasion_search::of_member(&mut tx, &catalog, campaign, state, &member, at(SECOND), around).await.unwrap();
+            occasions::of_member(&mut tx, &catalog, campaign, state, &member, at(SECOND), around).await.unwrap();
         tx.commit().await.unwrap();
         let decision: Decision = found[0].decision;
         assert_eq!(format!("{decision:?}"), expected, "what explain says of {id}");

@@ -222,8 +222,9 @@ async fn ends_the_reminder(size: Size, unless: &str, track: &str, page: &str, ex
     let (shop, message) = greeted(&size, &reminder(unless, track)).await;
     shop.import(Kind::Members, HEAD.to_owned() + &row("m2")).await;
     shop.once("2024-05-01T11:00:00Z").await;
-    let due =
-        |planned: &rekindle::plan::Planned| (planned.member.clone(), planned.reason.map(|reason| reason.as_str()));
+    let due = |planned: &rekindle::views::plan::Planned| {
+        (planned.member.clone(), planned.reason.map(|reason| reason.as_str()))
+    };
     let plan =
         async || shop.plan("2024-05-02T00:00:00Z", "2024-05-03T00:00:00Z").await.iter().map(due).collect::<Vec<_>>();
     let both = [("m1".to_owned(), None), ("m2".to_owned(), None)];

@@ -1,8 +1,8 @@
 //! What the evaluator expects of each message, beside what the ledger says.
 
 use chrono::DateTime;
-use rekindle::plan::Planned;
 use rekindle::store::messages::Listed;
+use rekindle::views::plan::Planned;
 
 use super::naive::{Expected, Fate, Pass};
 use super::shop::{Sent, Shop, sorted};

@@ -11,10 +11,10 @@ use rekindle::domain::Instant;
 use rekindle::domain::calendar::parse_date;
 use rekindle::domain::text::ascii_digits;
 use rekindle::import::{Import, ImportError, Imported, Kind};
-use rekindle::plan;
 use rekindle::settings::Settings;
 use rekindle::store::messages::{self, Filter, Listed};
 use rekindle::store::{Store, configuration};
+use rekindle::views::plan;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 

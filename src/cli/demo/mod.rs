@@ -182,12 +182,12 @@ async fn summary(app: &App) -> Result {
     tx.commit().await?;
     let mut sent: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
     let mut reasons: BTreeMap<&str, i64> = BTreeMap::new();
-    for (campaign, channel, state, reason, count) in &counts {
-        let row = sent.entry(campaign).or_default();
-        if state == State::Sent.as_str() {
-            row[usize::from(channel == Channel::Sms.as_str())] += count.unsigned_abs();
-        } else if !reason.is_empty() {
-            *reasons.entry(reason).or_default() += count;
+    for count in &counts {
+        let row = sent.entry(&count.campaign).or_default();
+        if count.state == State::Sent.as_str() {
+            row[usize::from(count.channel == Channel::Sms.as_str())] += count.messages.unsigned_abs();
+        } else if !count.reason.is_empty() {
+            *reasons.entry(&count.reason).or_default() += count.messages;
         }
     }
     let total = sent.values().fold([0, 0], |sum, row| [sum[0] + row[0], sum[1] + row[1]]);

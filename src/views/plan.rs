@@ -3,20 +3,22 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use chrono::Duration;
+use chrono::{Duration, NaiveDate};
+use chrono_tz::Tz;
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::catalog::{Catalog, starts_at};
 use crate::domain::Instant;
+use crate::domain::calendar::{local_date, rfc3339};
 use crate::domain::campaign::Campaign;
-use crate::domain::instant;
 use crate::domain::message::{Channel, Reason, State};
 use crate::domain::occasion::Rows;
 use crate::domain::policy::{Decision, assign};
 use crate::scheduler::{Due, PAGE, backfill, due_messages, live};
 use crate::store::facts::Surroundings;
 use crate::store::gifts::Stock;
-use crate::store::messages::{self, Message, NewMessage};
+use crate::store::messages::{self, Known, Message, NewMessage};
 use crate::store::{Store, StoreError, Tx, configuration, members, models, occasions};
 
 /// One message that would be sent, or not, and why not.
@@ -32,6 +34,21 @@ pub struct Planned {
     pub local_time: String,
     /// Absent for what would be sent.
     pub reason: Option<Reason>,
+}
+
+impl Planned {
+    fn of(message: &Message, member: &str, zone: Tz, channel: Option<Channel>, reason: Option<Reason>) -> Self {
+        Self {
+            member: member.to_owned(),
+            campaign: message.campaign.clone(),
+            step: message.step.clone(),
+            channel,
+            due_at: message.due_at,
+            next_at: message.next_at,
+            local_time: message.next_at.with_timezone(&zone).format("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+            reason,
+        }
+    }
 }
 
 /// How much of the window is worked at a time, at first and at most. Around each slice some days of candidates
@@ -85,6 +102,105 @@ pub async fn plan(
     }
     planner.decide(&mut tx, None, emit).await?;
     tx.commit().await
+}
+
+/// A plan as it is shown.
+#[derive(Debug)]
+pub struct Listed {
+    /// In the order of their due instants.
+    pub rows: Vec<Row>,
+    pub above_ceiling: Vec<AboveCeiling>,
+}
+
+/// One message of it.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    pub member: String,
+    pub campaign: String,
+    pub step: String,
+    pub channel: Option<&'static str>,
+    pub due_at: String,
+    pub next_at: String,
+    pub local_time: String,
+    pub variant: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+}
+
+/// A campaign of which more than its ceiling falls due on a day, and the fullest of its days.
+#[derive(Debug)]
+pub struct AboveCeiling {
+    pub campaign: String,
+    pub day: NaiveDate,
+    pub messages: usize,
+    pub ceiling: i64,
+}
+
+/// How many messages of each campaign are to go out on a date of the brand's calendar.
+type Days = BTreeMap<String, BTreeMap<NaiveDate, usize>>;
+
+/// Lists what falls due in [from, to); what would not be sent only with `include_skipped`.
+pub async fn list(
+    store: &Store,
+    catalog: &Catalog,
+    from: Instant,
+    to: Instant,
+    include_skipped: bool,
+    progress: &mut (dyn FnMut(Instant) + Send),
+) -> Result<Listed, StoreError> {
+    let mut all: Vec<Planned> = Vec::new();
+    let mut days = Days::new();
+    let mut emit = |planned: Planned| {
+        // A scan counts what it puts into the ledger to wait, so also what policy will skip later.
+        if planned.reason != Some(Reason::OutsideAudience) {
+            let day = local_date(catalog.brand.timezone, planned.next_at);
+            *days.entry(planned.campaign.clone()).or_default().entry(day).or_default() += 1;
+        }
+        if include_skipped || planned.reason.is_none() {
+            all.push(planned);
+        }
+    };
+    plan(store, catalog, from, to, &mut emit, progress).await?;
+    all.sort_by(|a, b| {
+        (a.due_at, &a.campaign, &a.member, &a.step, a.channel).cmp(&(
+            b.due_at,
+            &b.campaign,
+            &b.member,
+            &b.step,
+            b.channel,
+        ))
+    });
+    Ok(Listed { rows: all.into_iter().map(Row::from).collect(), above_ceiling: above_ceiling(&days, catalog) })
+}
+
+impl From<Planned> for Row {
+    fn from(planned: Planned) -> Self {
+        Self {
+            member: planned.member,
+            campaign: planned.campaign,
+            step: planned.step,
+            channel: planned.channel.map(|channel| channel.as_str()),
+            due_at: rfc3339(planned.due_at),
+            next_at: rfc3339(planned.next_at),
+            local_time: planned.local_time,
+            variant: None,
+            reason: planned.reason.map(|reason| reason.as_str()),
+        }
+    }
+}
+
+fn above_ceiling(days: &Days, catalog: &Catalog) -> Vec<AboveCeiling> {
+    let fullest = |(name, days): (&String, &BTreeMap<NaiveDate, usize>)| {
+        let ceiling = catalog.campaigns.get(name)?.limits.ceiling;
+        let (day, messages) = days.iter().rev().max_by_key(|(_, messages)| **messages)?;
+        (*messages as i64 > ceiling).then(|| AboveCeiling {
+            campaign: name.clone(),
+            day: *day,
+            messages: *messages,
+            ceiling,
+        })
+    };
+    days.iter().filter_map(fullest).collect()
 }
 
 /// The order of decisions: instant, then priority (higher first), then the rest; of equals the lower
@@ -184,23 +300,14 @@ impl Planner<'_> {
         ids.sort_unstable();
         ids.dedup();
         let names = members::names(tx, ids.clone()).await?;
-        type Key = (i64, String, String, String);
-        let known: HashMap<Key, (String, Option<String>, i64)> = messages::known(tx, &campaign.name, ids)
-            .await?
-            .into_iter()
-            .map(|(member, occasion, step, slot, state, reason, due_at)| {
-                ((member, occasion, step, slot), (state, reason, due_at))
-            })
+        let known = messages::known(tx, &campaign.name, ids).await?;
+        let known: HashMap<_, &Known> = known
+            .iter()
+            .map(|known| ((known.member_id, &*known.occasion, &*known.step, &*known.slot), known))
             .collect();
         for message in new {
-            let key = (message.member_id, message.occasion.clone(), message.step.clone(), message.slot.to_owned());
-            let settled = known.get(&key).is_some_and(|(state, reason, due_at)| {
-                let done = state.parse::<State>().is_ok_and(State::is_final);
-                let may_come_back = reason.as_deref() == Some(Reason::OutsideAudience.as_str());
-                // What has a row keeps its due instant.
-                if done { !may_come_back } else { *due_at != message.due_at }
-            });
-            if !settled {
+            let key = (message.member_id, &*message.occasion, &*message.step, message.slot);
+            if !known.get(&key).is_some_and(|known| is_settled(known, &message)) {
                 let turn = (
                     message.next_at,
                     -message.priority,
@@ -225,62 +332,77 @@ impl Planner<'_> {
         until: Option<Instant>,
         emit: &mut (dyn FnMut(Planned) + Send),
     ) -> Result<(), StoreError> {
-        let brand = &self.catalog.brand;
         loop {
-            let limit = until.map_or(i64::MAX, |at| at.timestamp_millis());
-            let ready: Vec<Turn> = self.pending.keys().take_while(|turn| turn.0 < limit).take(BATCH).cloned().collect();
-            if ready.is_empty() {
-                return Ok(());
-            }
-            let batch: Vec<Message> = ready.iter().filter_map(|turn| self.pending.remove(turn)).collect();
-            let earliest = batch.first().map_or_else(|| instant(0), |message| message.next_at);
+            let (turns, batch) = self.take_ready(until);
+            let Some(first) = batch.first() else { return Ok(()) };
+            let earliest = first.next_at;
             let mut around = self.catalog.surroundings(tx, &batch, earliest, Stock::Counted).await?;
             around.carry_over(std::mem::take(&mut self.seen));
-            for (turn, message) in ready.iter().zip(&batch) {
+            for (turn, message) in turns.into_iter().zip(&batch) {
                 let Some(campaign) = self.catalog.campaigns.get(&message.campaign) else { continue };
-                let facts = around.facts(message, Some(campaign), brand, message.next_at);
-                let rules = campaign.rules(brand);
-                let zone = facts.zone;
-                let assigned = assign(&facts, &rules, message.next_at);
-                if let Ok((channel, _)) = assigned {
-                    around.note_assigned(message, campaign, channel, message.next_at);
-                }
-                let (channel, reason) = match assigned.map_or_else(Decision::Skip, |(_, decision)| decision) {
-                    Decision::Send(channel) => {
-                        around.note_sent(message, campaign, brand, channel, message.next_at);
-                        (Some(channel), None)
-                    }
-                    Decision::Skip(reason) => {
-                        around.note_ended(message, reason);
-                        (None, Some(reason))
-                    }
+                let (channel, reason) = match self.judge(&mut around, campaign, message) {
+                    Decision::Send(channel) => (Some(channel), None),
+                    Decision::Skip(reason) => (None, Some(reason)),
                     Decision::Defer(until) => {
-                        let mut turn = turn.clone();
-                        turn.0 = until.timestamp_millis();
-                        self.pending.insert(turn, Message { next_at: until, ..message.clone() });
+                        self.defer(turn, message, until);
                         continue;
                     }
                 };
-                let Some(member) = around.members.get(&message.member_id) else { continue };
-                emit(Planned {
-                    member: member.external_id.clone(),
-                    campaign: message.campaign.clone(),
-                    step: message.step.clone(),
-                    channel,
-                    due_at: message.due_at,
-                    next_at: message.next_at,
-                    local_time: message.next_at.with_timezone(&zone).format("%Y-%m-%dT%H:%M:%S%:z").to_string(),
-                    reason,
-                });
+                if let Some(member) = around.members.get(&message.member_id) {
+                    let zone = member.zone(&self.catalog.brand);
+                    emit(Planned::of(message, &member.external_id, zone, channel, reason));
+                }
             }
-            around.members.clear();
-            around.orders.clear();
-            if let Some(cap) = brand.frequency_cap {
-                around.forget_before(earliest - cap.per);
-            }
-            self.seen = around;
+            self.remember(around, earliest);
         }
     }
+
+    /// Takes up to a batch of what is ready before `until`, in the order of decisions.
+    fn take_ready(&mut self, until: Option<Instant>) -> (Vec<Turn>, Vec<Message>) {
+        let limit = until.map_or(i64::MAX, |at| at.timestamp_millis());
+        let ready: Vec<Turn> = self.pending.keys().take_while(|turn| turn.0 < limit).take(BATCH).cloned().collect();
+        ready.into_iter().filter_map(|turn| self.pending.remove_entry(&turn)).unzip()
+    }
+
+    /// What policy says of a message at its turn; what that changes for later ones is noted.
+    fn judge(&self, around: &mut Surroundings, campaign: &Campaign, message: &Message) -> Decision {
+        let (brand, now) = (&self.catalog.brand, message.next_at);
+        let facts = around.facts(message, Some(campaign), brand, now);
+        let assigned = assign(&facts, &campaign.rules(brand), now);
+        if let Ok((channel, _)) = assigned {
+            around.note_assigned(message, campaign, channel, now);
+        }
+        let decision = assigned.map_or_else(Decision::Skip, |(_, decision)| decision);
+        match decision {
+            Decision::Send(channel) => around.note_sent(message, campaign, brand, channel, now),
+            Decision::Skip(reason) => around.note_ended(message, reason),
+            Decision::Defer(_) => {}
+        }
+        decision
+    }
+
+    /// Lets a message wait for another turn.
+    fn defer(&mut self, mut turn: Turn, message: &Message, until: Instant) {
+        turn.0 = until.timestamp_millis();
+        self.pending.insert(turn, Message { next_at: until, ..message.clone() });
+    }
+
+    /// Keeps of a batch's surroundings what later messages need.
+    fn remember(&mut self, mut around: Surroundings, earliest: Instant) {
+        around.members.clear();
+        around.orders.clear();
+        if let Some(cap) = self.catalog.brand.frequency_cap {
+            around.forget_before(earliest - cap.per);
+        }
+        self.seen = around;
+    }
+}
+
+/// Whether the ledger is done with a message, or has it at another due instant, which it keeps.
+fn is_settled(known: &Known, new: &NewMessage) -> bool {
+    let done = known.state.parse::<State>().is_ok_and(State::is_final);
+    let may_come_back = known.reason.as_deref() == Some(Reason::OutsideAudience.as_str());
+    if done { !may_come_back } else { known.due_at != new.due_at }
 }
 
 /// How long the slice should be after one that held so many messages. It grows eightfold at most: what comes may
