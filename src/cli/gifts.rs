@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::names::known;
 use super::output::{self, Format, grouped};
-use super::{CommandError, Result, Session, import, rfc3339};
+use super::{CommandError, Result, Session, import, names, rfc3339};
 use crate::app::App;
 use crate::document::expected;
 use crate::domain::gift::parse_pool;
@@ -106,7 +105,7 @@ impl Gifts {
             }
             Self::List { campaign, member, pool } => {
                 let mut tx = app.store.read().await?;
-                known(&app, &mut tx, campaign.as_deref(), member.as_deref()).await?;
+                names::known(&app, &mut tx, campaign.as_deref(), member.as_deref()).await?;
                 if let Some(pool) = &pool {
                     known(&gifts::totals(&mut tx).await?, pool)?;
                 }
