@@ -167,9 +167,7 @@ impl Work {
         let queue = Arc::clone(&self.queue);
         let mut dispatcher = Dispatcher { due_before, ..app.dispatcher(queue.as_ref()) };
         let mut recovered_at = tokio::time::Instant::now();
-        let progress = Arc::clone(&self.pulse.progress);
         let mut busy = false;
-        let mut woken = std::pin::pin!(progress.notified());
         while !app.stop.is_cancelled() {
             // Asked before dispatching: what was under way may have come back to be dispatched.
             let under_way = if busy { IN_QUEUE } else { app.in_queue().await? };
@@ -195,33 +193,46 @@ impl Work {
                 memory.wait_for_room(IDLE).await;
                 continue;
             }
-            while !app.stop.is_cancelled() {
-                woken.set(progress.notified());
-                woken.as_mut().enable();
-                // To count what waits is work: the senders of this process tell how many are done. Others may help.
-                let before = self.pulse.recorded.load(Ordering::Relaxed);
-                let waiting = app.in_queue().await?;
-                let enough = if done.full { IN_QUEUE / 2 } else { 1 };
-                if waiting < enough {
-                    break;
-                }
-                let more = (waiting - enough).unsigned_abs();
-                let looked_at = tokio::time::Instant::now();
-                while self.pulse.recorded.load(Ordering::Relaxed) - before <= more && looked_at.elapsed() < IDLE {
-                    let _ = tokio::time::timeout(IDLE, woken.as_mut()).await;
-                    woken.set(progress.notified());
-                    woken.as_mut().enable();
-                }
-                if recovered_at.elapsed() > RECOVERY {
-                    let recovered = app.recover(Some(queue.as_ref())).await?;
-                    self.passed.replanned += recovered.replanned;
-                    self.passed.uncertain += recovered.uncertain;
-                    recovered_at = tokio::time::Instant::now();
-                }
-            }
+            self.wait_for_senders(app, done.full, &mut recovered_at).await?;
         }
         // What the senders have in hand they finish or give back.
         self.passed.stopped = true;
         Ok(dispatcher.give_back().await?)
+    }
+
+    /// Waits until nothing is under way, or where the queue was `full`, until half of it is done.
+    async fn wait_for_senders(
+        &mut self,
+        app: &App,
+        full: bool,
+        recovered_at: &mut tokio::time::Instant,
+    ) -> Result<(), AppError> {
+        let progress = Arc::clone(&self.pulse.progress);
+        let mut woken = std::pin::pin!(progress.notified());
+        let enough = if full { IN_QUEUE / 2 } else { 1 };
+        while !app.stop.is_cancelled() {
+            woken.set(progress.notified());
+            woken.as_mut().enable();
+            // To count what waits is work: the senders of this process tell how many are done. Others may help.
+            let before = self.pulse.recorded.load(Ordering::Relaxed);
+            let waiting = app.in_queue().await?;
+            if waiting < enough {
+                break;
+            }
+            let more = (waiting - enough).unsigned_abs();
+            let looked_at = tokio::time::Instant::now();
+            while self.pulse.recorded.load(Ordering::Relaxed) - before <= more && looked_at.elapsed() < IDLE {
+                let _ = tokio::time::timeout(IDLE, woken.as_mut()).await;
+                woken.set(progress.notified());
+                woken.as_mut().enable();
+            }
+            if recovered_at.elapsed() > RECOVERY {
+                let recovered = app.recover(Some(self.queue.as_ref())).await?;
+                self.passed.replanned += recovered.replanned;
+                self.passed.uncertain += recovered.uncertain;
+                *recovered_at = tokio::time::Instant::now();
+            }
+        }
+        Ok(())
     }
 }

@@ -6,6 +6,7 @@ use super::output::{self, Format};
 use super::{CommandError, Result, Session, instant_of};
 use crate::document::expected;
 use crate::domain::Instant;
+use crate::domain::money::decimals;
 use crate::reports::effect::{Arm, Effect, Mean, Period};
 
 #[derive(Debug, Subcommand)]
@@ -84,18 +85,20 @@ fn table(effect: &Effect) -> Result {
         ));
     };
     output::say(&format!(
-        "{}, run {run}: members whose first message was due from {from} to {}, and what they bought within {} days \
-         (by {}).\n",
+        "{}, run {run}: members whose first message was due from {from} to {}, and what they bought within {} days, \
+         as known at {}.\n",
         effect.campaign,
         day(effect.to),
         effect.within_days,
         day(effect.at)
     ))?;
     let currency = &effect.currency;
+    let digits = decimals(currency) as usize;
     let revenue = format!("revenue ({currency})");
     let columns = ["arm", "members", "buyers", "orders", revenue.as_str(), "a member", "not yet over"];
     let row = |arm: &Arm| {
-        let each = if arm.members > 0 { format!("{:.2}", arm.revenue / arm.members as f64) } else { String::new() };
+        let each =
+            if arm.members > 0 { format!("{:.digits$}", arm.revenue / arm.members as f64) } else { String::new() };
         let count = |count: i64| output::grouped(count.unsigned_abs());
         let share = if arm.members > 0 { 100.0 * arm.buyers as f64 / arm.members as f64 } else { 0.0 };
         vec![
@@ -103,7 +106,7 @@ fn table(effect: &Effect) -> Result {
             count(arm.members),
             format!("{} ({share:.1} %)", count(arm.buyers)),
             count(arm.orders),
-            format!("{:.2}", arm.revenue),
+            format!("{:.digits$}", arm.revenue),
             each,
             count(arm.not_yet),
         ]
@@ -120,7 +123,10 @@ fn table(effect: &Effect) -> Result {
     }
     let others: i64 = effect.arms.iter().map(|arm| arm.other_currencies).sum();
     if others > 0 {
-        output::say(&format!("{} in other currencies are not counted.", output::counted(others as usize, "order")))?;
+        output::say(&format!(
+            "Not counted, since in other currencies: {}.",
+            output::counted(others as usize, "order")
+        ))?;
     }
     if !effect.other_runs.is_empty() {
         let runs: Vec<String> = effect.other_runs.iter().map(ToString::to_string).collect();
@@ -130,12 +136,15 @@ fn table(effect: &Effect) -> Result {
 }
 
 fn difference(mean: &Mean, currency: &str) -> String {
+    let digits = decimals(currency) as usize;
     match (mean.difference, mean.low, mean.high, mean.p) {
         (Some(difference), Some(low), Some(high), Some(p)) => format!(
-            "Caused: {difference:+.2} {currency} a member (95 %: {low:+.2} to {high:+.2}, p {p:.4}; whoever looks every \
+            "Caused: {difference:+.digits$} {currency} a member (95 %: {low:+.digits$} to {high:+.digits$}, p {p:.4}; whoever looks every \
              day: {}).",
-            mean.always_valid
-                .map_or_else(|| "unknown".to_owned(), |ends| format!("{:+.2} to {:+.2}", ends.low, ends.high))
+            mean.always_valid.map_or_else(
+                || "unknown".to_owned(),
+                |ends| format!("{:+.digits$} to {:+.digits$}", ends.low, ends.high)
+            )
         ),
         _ => "Nothing varies yet, so there is no interval.".to_owned(),
     }

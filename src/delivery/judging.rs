@@ -11,9 +11,11 @@ use crate::domain::Instant;
 use crate::domain::campaign::Reach;
 use crate::domain::message::{Envelope, Reason, State};
 use crate::domain::policy::{Decision, decide, end_state, reaches_without};
+use crate::store::facts::Surroundings;
 use crate::store::gifts::Stock;
 use crate::store::ledger::end::Finished;
 use crate::store::ledger::start;
+use crate::store::messages::Message;
 use crate::store::{StoreError, Tx, configuration, paces};
 use crate::transports::{Admission, Daily};
 
@@ -87,33 +89,9 @@ impl Judge {
                 finished.push(role.blank(work, State::Planned));
                 continue;
             }
-            let campaign = catalog.campaigns.get(&message.campaign);
-            let facts = around.facts(&message, campaign.map(AsRef::as_ref), &catalog.brand, now);
-            let decision = match campaign {
-                Some(campaign) => decide(&facts, &campaign.rules(&catalog.brand), now),
-                None => Decision::Skip(Reason::CampaignEnded),
-            };
-            match decision {
-                Decision::Send(channel) if Some(channel) == message.channel => {
-                    work.falls_back = campaign.is_some_and(|campaign| {
-                        campaign.reach == Reach::Fallback && reaches_without(&facts, channel, campaign.purpose)
-                    });
-                    let address = around.members.get(&message.member_id).and_then(|member| member.address(channel));
-                    match role.aims(&work.envelope, address) {
-                        Ok(()) => passed.push(work),
-                        Err(Duration::ZERO) => finished.push(role.blank(work, State::Planned)),
-                        Err(wait) => finished.push(role.later(work, wait)),
-                    }
-                }
-                // Reachable on another channel by now: dispatch renders it anew.
-                Decision::Send(_) => finished.push(role.blank(work, State::Planned)),
-                Decision::Defer(until) => {
-                    let next_at = Some(until.timestamp_millis());
-                    finished.push(Finished { next_at, ..role.blank(work, State::Planned) });
-                }
-                Decision::Skip(reason) => {
-                    finished.push(Finished { reason: Some(reason), ..role.blank(work, end_state(reason)) });
-                }
+            match role.verdict(work, &catalog, &around, &message, now) {
+                Ok(()) => passed.push(work),
+                Err(other) => finished.push(*other),
             }
         }
         Ok(passed)
@@ -132,6 +110,42 @@ async fn silent(tx: &mut Tx, catalog: &Catalog) -> Result<Option<HashSet<String>
 }
 
 impl Running {
+    /// What policy says about one now: it may go, or how its start ends.
+    fn verdict(
+        &self,
+        work: &mut Work,
+        catalog: &Catalog,
+        around: &Surroundings,
+        message: &Message,
+        now: Instant,
+    ) -> Result<(), Box<Finished>> {
+        let campaign = catalog.campaigns.get(&message.campaign);
+        let facts = around.facts(message, campaign.map(AsRef::as_ref), &catalog.brand, now);
+        let decision = match campaign {
+            Some(campaign) => decide(&facts, &campaign.rules(&catalog.brand), now),
+            None => Decision::Skip(Reason::CampaignEnded),
+        };
+        Err(Box::new(match decision {
+            Decision::Send(channel) if Some(channel) == message.channel => {
+                work.falls_back = campaign.is_some_and(|campaign| {
+                    campaign.reach == Reach::Fallback && reaches_without(&facts, channel, campaign.purpose)
+                });
+                let address = around.members.get(&message.member_id).and_then(|member| member.address(channel));
+                match self.aims(&work.envelope, address) {
+                    Ok(()) => return Ok(()),
+                    Err(Duration::ZERO) => self.blank(work, State::Planned),
+                    Err(wait) => self.later(work, wait),
+                }
+            }
+            // Reachable on another channel by now: dispatch renders it anew.
+            Decision::Send(_) => self.blank(work, State::Planned),
+            Decision::Defer(until) => {
+                Finished { next_at: Some(until.timestamp_millis()), ..self.blank(work, State::Planned) }
+            }
+            Decision::Skip(reason) => Finished { reason: Some(reason), ..self.blank(work, end_state(reason)) },
+        }))
+    }
+
     /// Whether a message goes where policy has looked. The member's address may have changed since it was
     /// dispatched: then it is dispatched anew, at once.
     fn aims(&self, envelope: &Envelope, address: Option<&str>) -> Result<(), Duration> {

@@ -261,7 +261,8 @@ impl Effect {
 
     /// The verdict for people.
     fn because(&self, verdict: Verdict, means: &Means, evidence: &Evidence) -> String {
-        let money = |amount: f64| format!("{amount:.2} {}", self.currency);
+        let digits = decimals(&self.currency) as usize;
+        let money = |amount: f64| format!("{amount:.digits$} {}", self.currency);
         let between = |interval: Option<Interval>| match interval {
             Some(Interval { low, high }) => format!("between {} and {}", money(low), money(high)),
             None => "unknown".to_owned(),

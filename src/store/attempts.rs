@@ -1,4 +1,5 @@
-//! Attempts: reading what was tried for a message. [`super::ledger`] writes them.
+//! Attempts: reading what was tried for a message. [`super::ledger`] writes them; [`super::receipts`] adds what a provider
+//! calls one whose answer was lost.
 
 use std::collections::HashMap;
 

@@ -75,35 +75,37 @@ impl Dialect {
         out
     }
 
+    /// A table `r` of the rows in one parameter: `$1: id UUID, n BIGINT`.
+    fn rows(self, body: &str) -> String {
+        let (parameter, columns) = body.split_once(':').unwrap_or((body, ""));
+        let columns = columns.split(',').map(|column| column.trim().split_once(' ').unwrap_or((column.trim(), "")));
+        if self == Self::Postgres {
+            let first: usize = parameter.trim_start_matches('$').parse().unwrap_or(1);
+            let arrays =
+                columns.clone().enumerate().map(|(n, (_, kind))| format!("CAST(${} AS {}[])", first + n, kind.trim()));
+            let names = columns.map(|(name, _)| name);
+            let (arrays, names) = (arrays.collect::<Vec<_>>().join(", "), names.collect::<Vec<_>>().join(", "));
+            return format!("unnest({arrays}) AS r({names})");
+        }
+        let columns = columns.map(|(name, kind)| match kind.trim() {
+            "UUID" => format!("unhex(value->>'{name}', '-') AS {name}"),
+            "JSONB" => format!("value->'{name}' AS {name}"),
+            _ => format!("value->>'{name}' AS {name}"),
+        });
+        format!("(SELECT {} FROM jsonb_each({parameter})) AS r", columns.collect::<Vec<_>>().join(", "))
+    }
+
     fn mark(self, mark: &str, out: &mut String) {
         let postgres = self == Self::Postgres;
-        if let Some(body) = mark.strip_prefix("rows ").or_else(|| mark.strip_prefix("json ")) {
-            let (parameter, columns) = body.split_once(':').unwrap_or((body, ""));
-            if postgres && mark.starts_with("json ") {
-                *out += &format!("jsonb_to_recordset(CAST({parameter} AS JSONB)) AS r({columns})");
-                return;
-            }
-            if postgres {
-                let first: usize = parameter.trim_start_matches('$').parse().unwrap_or(1);
-                let kinds = columns.split(',').filter_map(|column| column.trim().split_once(' ').map(|(_, kind)| kind));
-                let arrays = kinds.enumerate().map(|(n, kind)| format!("CAST(${} AS {}[])", first + n, kind.trim()));
-                let names = columns.split(',').filter_map(|column| column.split_whitespace().next());
-                let (arrays, names) = (arrays.collect::<Vec<_>>().join(", "), names.collect::<Vec<_>>().join(", "));
-                *out += &format!("unnest({arrays}) AS r({names})");
-                return;
-            }
-            let columns: Vec<String> = columns
-                .split(',')
-                .map(|column| {
-                    let (name, kind) = column.trim().split_once(' ').unwrap_or((column.trim(), ""));
-                    match kind.trim() {
-                        "UUID" => format!("unhex(value->>'{name}', '-') AS {name}"),
-                        "JSONB" => format!("value->'{name}' AS {name}"),
-                        _ => format!("value->>'{name}' AS {name}"),
-                    }
-                })
-                .collect();
-            *out += &format!("(SELECT {} FROM jsonb_each({parameter})) AS r", columns.join(", "));
+        if let Some(body) = mark.strip_prefix("rows ") {
+            *out += &self.rows(body);
+        } else if let Some(body) = mark.strip_prefix("json ") {
+            *out += &if postgres {
+                let (parameter, columns) = body.split_once(':').unwrap_or((body, ""));
+                format!("jsonb_to_recordset(CAST({parameter} AS JSONB)) AS r({columns})")
+            } else {
+                self.rows(body)
+            };
         } else if let Some(parameter) = mark.strip_prefix("in ") {
             *out += &if postgres {
                 format!("= ANY({parameter})")

@@ -8,7 +8,7 @@
 //! | [`dispatch`] | `planned` | `queued`, or `planned` later |
 //! | [`start`] | `queued` | `sending`: queued, with a claim |
 //! | [`end`] | `planned`, `queued`, `sending`, `uncertain` | what the attempt, policy or a person made of it |
-//! | [`hear`] | `sent`, `delivered`, `bounced`, `uncertain` | `delivered`, `bounced`, `complained` |
+//! | [`hear`] | `sent`, `delivered`, `bounced`, `uncertain` | `delivered`, `bounced`, `complained`; `uncertain` → `sent` |
 //!
 //! A message that is not ended has a row in `pending`: while it is planned in the dispatcher's order, while it is queued
 //! with the number of its dispatch, and with a claim once a server may have it.
