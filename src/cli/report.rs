@@ -22,7 +22,7 @@ pub(super) struct EffectArguments {
     /// Members whose first message was due from this date or time on.
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
-    /// And before this one [default: now].
+    /// And before this one [default: what --at says].
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
     /// As it was known then [default: now].

@@ -127,7 +127,7 @@ fn first_attempt_by(rules: &Rules<'_>, channel: Option<&ChannelFacts>, at: Insta
     free
 }
 
-/// Decides. The reasons are tested in the order of [`Reason`]; the first that holds is the answer.
+/// Decides. The reasons are tested in the order that [`Reason`] tells; the first that holds is the answer.
 /// Quiet hours and days that defer come before the frequency cap, which counts what has gone out by the time of sending.
 pub fn decide(facts: &Facts, rules: &Rules<'_>, now: Instant) -> Decision {
     assign(facts, rules, now).map_or_else(Decision::Skip, |(_, decision)| decision)

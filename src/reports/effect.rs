@@ -267,37 +267,47 @@ impl Effect {
             Some(Interval { low, high }) => format!("between {} and {}", money(low), money(high)),
             None => "unknown".to_owned(),
         };
+        let less =
+            |interval: Option<Interval>| interval.map(|Interval { low, high }| Interval { low: -high, high: -low });
         match verdict {
             Verdict::TooFew => match more_members_until_enough(&[evidence.arm, evidence.against]) {
                 Some(more) => format!(
-                    "Too few to tell: each arm needs 100 members and 10 buyers; about {more} more members in all, if they buy as these did."
+                    "Too few to tell: each group needs 100 members and 10 buyers; about {more} more members in all, if they buy as these did."
                 ),
-                None => "Too few to tell: each arm needs 100 members and 10 buyers, and one has none yet.".to_owned(),
+                None => {
+                    "Too few to tell: each group needs 100 members and 10 buyers, and one has no buyers yet.".to_owned()
+                }
             },
-            Verdict::Works => {
-                format!("It works: each member brings {} more, whenever one looks.", between(means.always_valid))
-            }
-            Verdict::Harms => format!(
-                "It harms: each member brings {} more, which is less, whenever one looks.",
+            Verdict::Works => format!(
+                "It works: a member brings {} more than without it. That holds however often one looks.",
                 between(means.always_valid)
             ),
+            Verdict::Harms => format!(
+                "It harms: a member brings {} less than without it. That holds however often one looks.",
+                between(less(means.always_valid))
+            ),
             Verdict::Promising if evidence.always_valid.is_some_and(|interval| interval.is_above_zero()) => {
-                "Promising, but the arms have sizes that chance does not explain: find out why before believing it."
+                "Promising, but the groups are not as large as their shares say, by more than chance: find out why \
+                 before believing it."
                     .to_owned()
             }
             Verdict::Promising => format!(
-                "Promising: {} more a member, if this is the only look. Not yet sure for who looks every day.",
+                "Promising: a member brings {} more than without it, for who looks once. Who looks every day should wait.",
                 between(evidence.fixed)
             ),
             Verdict::Worrying => format!(
-                "Worrying: {} more a member, which is less, if this is the only look. Not yet sure for who looks every day.",
-                between(evidence.fixed)
+                "Worrying: a member brings {} less than without it, for who looks once. Who looks every day should wait.",
+                between(less(evidence.fixed))
             ),
-            Verdict::NoDifference => format!(
-                "No difference seen: what it brings a member is {}. One of {} would have been found in four of five cases.",
-                between(evidence.fixed),
-                means.smallest_detectable.map_or_else(|| "any size".to_owned(), money)
-            ),
+            Verdict::NoDifference => match (evidence.fixed, means.smallest_detectable) {
+                (Some(interval), Some(smallest)) => format!(
+                    "No difference seen: what it brings lies {} a member. So many members would show a difference of \
+                     {} in four of five cases.",
+                    between(Some(interval)),
+                    money(smallest)
+                ),
+                _ => "No difference: all members brought the same.".to_owned(),
+            },
         }
     }
 }

@@ -249,8 +249,8 @@ const fn because(reason: Reason) -> &'static str {
         }
         Reason::NoConsent => "the member has not agreed to marketing on the campaign's channels",
         Reason::Suppressed => "the address must not be written to, or the member objected or paused marketing",
-        Reason::SameAddress => "another member with this address gets it",
-        Reason::HeldOut => "the member is in the control group",
+        Reason::SameAddress => "another member with this address stands for it in this campaign",
+        Reason::HeldOut => "the member is held out by the campaign's experiment",
         Reason::RestDay => "it was a day of rest, on which the brand sends nothing",
         Reason::FrequencyCap => "the member had as many messages lately as the brand allows",
         Reason::Budget => "the budget is used up",

@@ -349,11 +349,9 @@ pub async fn every_transition_keeps_to_the_table_of_states(size: Size) {
         tx.commit().await.unwrap();
         gone.extend(ways(store, &Ledger::fill(store, channel).await).await);
     }
-    // `failed` after `uncertain` is a provider's word, by receipts.
     for from in State::ALL {
         for to in State::ALL.iter().filter(|to| from.may_become(**to)) {
-            let elsewhere = (*from, *to) == (State::Uncertain, State::Failed);
-            assert!(elsewhere || gone.contains(&(from.as_str(), to.as_str())), "nothing moves {from} to {to}");
+            assert!(gone.contains(&(from.as_str(), to.as_str())), "nothing moves {from} to {to}");
         }
     }
     // And nothing else writes a state.

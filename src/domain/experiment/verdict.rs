@@ -37,7 +37,7 @@ pub struct Size {
 pub struct Evidence {
     pub arm: Size,
     pub against: Size,
-    /// Of the difference in net per member (revenue where nothing costs).
+    /// Of the difference per member in what is judged: revenue, less costs where they are known.
     pub always_valid: Option<Interval>,
     /// Student's, of the same difference.
     pub fixed: Option<Interval>,

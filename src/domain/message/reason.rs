@@ -4,7 +4,8 @@ use crate::domain::words::words;
 
 words! {
     /// Why a message was not sent. Policy tests `campaign_ended`, `order_cancelled` and `collapsed`, then the
-    /// first fourteen in this order, and records the first that holds; the rest come from senders.
+    /// first fourteen in this order, and records the first that holds; the rest come from senders, and
+    /// from people (`restored`, `by_hand`).
     Reason {
         MemberDeleted = "member_deleted",
         OutsideAudience = "outside_audience",

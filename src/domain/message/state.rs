@@ -40,7 +40,7 @@ impl State {
             Planned => matches!(next, Queued | Skipped | HeldOut | Cancelled),
             Queued => matches!(next, Sending | Planned | Cancelled),
             Sending => matches!(next, Sent | Planned | Failed | Uncertain | Skipped | HeldOut | Cancelled),
-            Uncertain => matches!(next, Planned | Sent | Delivered | Bounced | Failed),
+            Uncertain => matches!(next, Planned | Sent | Delivered | Bounced),
             // Planned: on the next channel, where the campaign falls back.
             Sent => matches!(next, Planned | Delivered | Bounced | Complained),
             Delivered => matches!(next, Bounced | Complained),
@@ -53,7 +53,7 @@ impl State {
         }
     }
 
-    /// Whether nothing more happens to the message by itself.
+    /// Whether nothing more is sent of the message by itself: what is heard of it may still come.
     pub const fn is_final(self) -> bool {
         !matches!(self, State::Planned | State::Queued | State::Sending)
     }
@@ -83,7 +83,7 @@ mod tests {
             (State::Bounced, "planned complained"),
             (State::Complained, ""),
             (State::Failed, "planned"),
-            (State::Uncertain, "planned sent delivered bounced failed"),
+            (State::Uncertain, "planned sent delivered bounced"),
             (State::Skipped, "planned"),
             (State::HeldOut, ""),
             (State::Cancelled, ""),

@@ -1,5 +1,5 @@
 //! `dispatch`: the dispatcher takes what is ready, and what policy sends is queued under the next dispatch number. What
-//! policy puts off stays planned; what it ends, ends ([`super::end`]).
+//! policy puts off stays planned, and what it ends, ends.
 
 use serde::Serialize;
 use uuid::Uuid;

@@ -131,8 +131,8 @@ pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<Vec
 }
 
 /// Takes back what dead processes held: leases that ran out, by the database's clock, or every
-/// lease where the caller is `alone` on the store. What no server has seen is planned again; what was started is
-/// uncertain for ever, and a mail of these is planned again as well.
+/// lease where the caller is `alone` on the store. What no server has seen is planned again; what was started has
+/// an uncertain attempt for ever, and a mail of these is planned again as well.
 pub async fn recover(tx: &mut Tx, alone: bool, now: Instant) -> Result<Recovered> {
     #[derive(Serialize, sqlx::FromRow)]
     struct Lost {
