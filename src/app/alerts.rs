@@ -44,7 +44,7 @@ impl Alerts {
             if scan_is_late(campaign, state, catalog, now) {
                 found.insert(("scan_late", campaign.name.clone()));
             }
-            let quiet_on_purpose = state.paused || state.held || campaign.trigger.is_for_everybody();
+            let quiet_on_purpose = state.paused || state.held || campaign.trigger.features().is_for_everybody;
             if !quiet_on_purpose
                 && volumes::usual(&mut tx, &campaign.name, now).await?.is_some_and(|usual| usual >= TRAFFIC)
                 && volumes::of_two_days(&mut tx, &campaign.name, now).await? == 0

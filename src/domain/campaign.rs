@@ -301,7 +301,7 @@ fn decode_schedule(value: Value<'_>) -> Option<(Cron, Option<NaiveTime>)> {
 }
 
 fn decode_spread(value: Value<'_>, trigger: Option<&dyn Trigger>) -> Option<Duration> {
-    if trigger.is_some_and(|trigger| !trigger.is_for_everybody()) {
+    if trigger.is_some_and(|trigger| !trigger.features().is_for_everybody) {
         value.problem("`spread` is for triggers that come to everybody at once, such as broadcast; remove it");
         return None;
     }
@@ -309,7 +309,7 @@ fn decode_spread(value: Value<'_>, trigger: Option<&dyn Trigger>) -> Option<Dura
 }
 
 fn decode_backfill(value: Value<'_>, trigger: Option<&dyn Trigger>) -> Option<Option<Backfill>> {
-    if trigger.is_some_and(Trigger::is_for_everybody) {
+    if trigger.is_some_and(|trigger| trigger.features().is_for_everybody) {
         value.problem("there is nothing to catch up with where everybody is written to at once; remove `backfill`");
         return None;
     }

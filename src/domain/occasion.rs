@@ -63,6 +63,22 @@ pub struct Query {
     pub binds: Vec<Bind>,
 }
 
+/// What sets a trigger's occasions apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Features {
+    /// It recurs every year, so that two greetings within 180 days are one too many.
+    pub is_yearly: bool,
+    /// Everybody has the occasion at about the same time: it can be spread, has nothing to catch up with, and leaves
+    /// no row for whom it is not meant.
+    pub is_for_everybody: bool,
+    /// Any purchase after the occasion's order (or any at all, where it has none) ends it: the member came back.
+    pub ends_with_any_purchase: bool,
+    /// Within which time orders are one occasion.
+    pub collapse: Option<Duration>,
+    /// It rests on the fitted model of all customers, given to [`Trigger::with_lifetimes`].
+    pub needs_lifetimes: bool,
+}
+
 /// The rule that says for whom an occasion arises and when. A trigger is pure: it says which SQL
 /// finds its candidates, and computes their occasions exactly.
 pub trait Trigger: Debug + Send + Sync {
@@ -78,37 +94,15 @@ pub trait Trigger: Debug + Send + Sync {
     /// The candidate's occasions whose base instant lies in (after, until].
     fn occasions(&self, candidate: &Candidate, after: Instant, until: Instant, brand: &Brand) -> Vec<Occasion>;
 
-    /// Whether it recurs every year, so that two greetings within 180 days are one too many.
-    fn is_yearly(&self) -> bool {
-        false
-    }
-
-    /// Whether everybody has the occasion at about the same time: it can be spread, has nothing to
-    /// catch up with, and leaves no row for whom it is not meant.
-    fn is_for_everybody(&self) -> bool {
-        false
+    /// What sets its occasions apart from those of other triggers.
+    fn features(&self) -> Features {
+        Features::default()
     }
 
     /// The same trigger, where orders that follow each other within `span` are one occasion; `None`
     /// where that has no meaning.
     fn collapsed(&self, _span: Duration) -> Option<Arc<dyn Trigger>> {
         None
-    }
-
-    /// Within which time orders are one occasion.
-    fn collapse(&self) -> Option<Duration> {
-        None
-    }
-
-    /// Whether any purchase after the occasion's order (or any at all, where it has none) ends it:
-    /// the member came back.
-    fn ends_with_any_purchase(&self) -> bool {
-        false
-    }
-
-    /// Whether it rests on the fitted model of all customers, given to [`Self::with_lifetimes`].
-    fn needs_lifetimes(&self) -> bool {
-        false
     }
 
     /// The same trigger resting on the model; without this it stands as where none was fitted.

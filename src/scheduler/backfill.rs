@@ -100,7 +100,7 @@ async fn last_purchases(
     candidates: &[Candidate],
     starts: Instant,
 ) -> Result<HashMap<i64, Instant>, StoreError> {
-    if !campaign.trigger.ends_with_any_purchase() {
+    if !campaign.trigger.features().ends_with_any_purchase {
         return Ok(HashMap::new());
     }
     let mut ids: Vec<i64> = candidates.iter().map(|candidate| candidate.member.id).collect();

@@ -353,7 +353,7 @@ impl<'a> Scan<'a> {
             }
             let (limits, now) = (&self.campaign.limits, self.clock.now());
             // A letter to everybody has no usual days.
-            let usual = if self.campaign.trigger.is_for_everybody() {
+            let usual = if self.campaign.trigger.features().is_for_everybody {
                 None
             } else {
                 volumes::usual(&mut tx, name, now).await?
@@ -412,7 +412,7 @@ pub async fn due_messages(
     for (candidate, due) in found {
         due.messages(campaign, candidate, catalog, &audiences, &mut new, &mut *new_id);
     }
-    let is_for_everybody = campaign.trigger.is_for_everybody();
+    let is_for_everybody = campaign.trigger.features().is_for_everybody;
     let (rows, without_row) = new.into_iter().partition(|row| row.state == State::Planned || !is_for_everybody);
     Ok(DueRows { rows, without_row })
 }
@@ -467,7 +467,8 @@ impl Due {
         let member = &candidate.member;
         let inside_at =
             |at: Instant| campaign.audience.verdict(&audiences.view(member, brand, at, None)) != Some(false);
-        let inside = inside_at(self.due_at) && (!campaign.trigger.is_for_everybody() || inside_at(self.first_due_at));
+        let inside =
+            inside_at(self.due_at) && (!campaign.trigger.features().is_for_everybody || inside_at(self.first_due_at));
         let next_at = first_attempt_at(&campaign.rules(brand), self.due_at, member.zone(brand));
         for (position, slot) in campaign.slots().into_iter().enumerate() {
             out.push(NewMessage {

@@ -113,7 +113,7 @@ impl Surroundings {
         facts.in_audience = self.in_audience(message, campaign, member, brand, now);
         facts.goal_reached = self.goal_reached(message, campaign, step.unless_goal, now)
             || self.was_heard(message, campaign, &step.unless_heard, now);
-        if campaign.trigger.is_yearly() {
+        if campaign.trigger.features().is_yearly {
             let others = self.greetings.get(&(member.id, campaign.name.clone()));
             facts.already_greeted = others.into_iter().flatten().any(|(occasion, due)| {
                 *occasion != message.occasion && (*due - message.first_due_at).abs() < GREETING_DISTANCE
@@ -128,7 +128,7 @@ impl Surroundings {
             .into_iter()
             .filter(|channel| !message.tried.contains(channel))
             .map(|channel| ChannelFacts {
-                taken: campaign.trigger.is_for_everybody() && self.is_taken(message, member, channel),
+                taken: campaign.trigger.features().is_for_everybody && self.is_taken(message, member, channel),
                 ..self.channel(member, channel, campaign.purpose, brand, now)
             })
             .collect();
@@ -165,7 +165,9 @@ impl Surroundings {
     /// Lets later decisions in the same pass see a message that came to the question of its arm.
     pub fn note_assigned(&mut self, message: &Message, campaign: &Campaign, channel: Channel, at: Instant) {
         let member = self.members.get(&message.member_id);
-        if campaign.trigger.is_for_everybody() && member.is_some_and(|member| self.sharing(member, channel).len() > 1) {
+        if campaign.trigger.features().is_for_everybody
+            && member.is_some_and(|member| self.sharing(member, channel).len() > 1)
+        {
             self.assigned.entry(standing(message, channel)).or_default().entry(message.member_id).or_insert(at);
         }
     }
@@ -216,11 +218,11 @@ impl Surroundings {
         self.counted.entry(message.member_id).or_default().push(sent);
         self.audiences.note_sent(message, at);
         self.give(message, campaign, brand, at);
-        if campaign.trigger.is_yearly() {
+        if campaign.trigger.features().is_yearly {
             let greeting = (message.occasion.clone(), message.first_due_at);
             self.greetings.entry((message.member_id, message.campaign.clone())).or_default().push(greeting);
         }
-        if campaign.trigger.collapse().is_some()
+        if campaign.trigger.features().collapse.is_some()
             && let Some(order) = message.purchase_id.and_then(|id| self.orders.get(&id))
         {
             let key = (message.member_id, message.campaign.clone(), message.step.clone());
@@ -282,7 +284,7 @@ impl Surroundings {
     }
 
     fn goal_reached(&self, message: &Message, campaign: &Campaign, unless_goal: bool, now: Instant) -> bool {
-        let since = if campaign.trigger.ends_with_any_purchase() {
+        let since = if campaign.trigger.features().ends_with_any_purchase {
             // The order that was the last one when the occasion arose; any later one is a return.
             message.purchase_id.map(|id| self.orders.get(&id).map_or(message.first_due_at, |order| order.purchased_at))
         } else if unless_goal {
@@ -308,7 +310,7 @@ impl Surroundings {
     /// Whether the occasion is not this order's, or no longer. An order that was thanked for and then
     /// cancelled still stands for those close to it.
     fn collapsed(&self, message: &Message, campaign: &Campaign, now: Instant) -> bool {
-        let (Some(span), Some(id)) = (campaign.trigger.collapse(), message.purchase_id) else { return false };
+        let (Some(span), Some(id)) = (campaign.trigger.features().collapse, message.purchase_id) else { return false };
         let mut orders = self.close_orders.get(&message.member_id).cloned().unwrap_or_default();
         orders.retain(|order| order.purchased_at <= now);
         if chain(orders.clone(), id, span).first().is_some_and(|first| *first != id) {

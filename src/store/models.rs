@@ -79,7 +79,7 @@ pub async fn last_orders(tx: &mut Tx, after: i64, until: Instant, limit: i64) ->
 
 /// The campaign as it stands under the model in use: to be asked once for a scan or plan.
 pub async fn informed<'c>(tx: &mut Tx, campaign: &'c Campaign) -> Result<Cow<'c, Campaign>> {
-    if !campaign.trigger.needs_lifetimes() {
+    if !campaign.trigger.features().needs_lifetimes {
         return Ok(Cow::Borrowed(campaign));
     }
     let Some(fitted) = newest(tx).await? else { return Ok(Cow::Borrowed(campaign)) };

@@ -9,7 +9,7 @@ use crate::domain::Instant;
 use crate::domain::brand::Brand;
 use crate::domain::calendar::{LeapDay, in_calendar, local_date, local_midnight, yearly_date};
 use crate::domain::member::Member;
-use crate::domain::occasion::{Candidate, Occasion, Query, Rows, Trigger};
+use crate::domain::occasion::{Candidate, Features, Occasion, Query, Rows, Trigger};
 
 #[derive(Debug)]
 pub(super) struct Anniversary {
@@ -94,7 +94,7 @@ impl Trigger for Anniversary {
             .collect()
     }
 
-    fn is_yearly(&self) -> bool {
-        true
+    fn features(&self) -> Features {
+        Features { is_yearly: true, ..Features::default() }
     }
 }

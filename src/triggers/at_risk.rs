@@ -15,7 +15,7 @@ use crate::domain::duration;
 use crate::domain::history::History;
 use crate::domain::lifetime::Lifetimes;
 use crate::domain::member::Member;
-use crate::domain::occasion::{Bind, Candidate, Occasion, Query, Rows, Trigger};
+use crate::domain::occasion::{Bind, Candidate, Features, Occasion, Query, Rows, Trigger};
 
 #[derive(Debug, Clone)]
 pub(super) enum AtRisk {
@@ -295,12 +295,9 @@ impl Trigger for AtRisk {
         found.map(|(key, base)| Occasion { key, base, years: None }).into_iter().collect()
     }
 
-    fn ends_with_any_purchase(&self) -> bool {
-        true
-    }
-
-    fn needs_lifetimes(&self) -> bool {
-        matches!(self, Self::Probability(_))
+    fn features(&self) -> Features {
+        let needs_lifetimes = matches!(self, Self::Probability(_));
+        Features { ends_with_any_purchase: true, needs_lifetimes, ..Features::default() }
     }
 
     fn with_lifetimes(&self, lifetimes: Lifetimes) -> Option<Arc<dyn Trigger>> {

@@ -8,7 +8,7 @@ use crate::domain::Instant;
 use crate::domain::brand::Brand;
 use crate::domain::calendar::{LeapDay, local_midnight, yearly_date};
 use crate::domain::member::Member;
-use crate::domain::occasion::{Candidate, Occasion, Query, Rows, Trigger};
+use crate::domain::occasion::{Candidate, Features, Occasion, Query, Rows, Trigger};
 
 #[derive(Debug)]
 pub(super) struct Birthday {
@@ -53,7 +53,7 @@ impl Trigger for Birthday {
             .collect()
     }
 
-    fn is_yearly(&self) -> bool {
-        true
+    fn features(&self) -> Features {
+        Features { is_yearly: true, ..Features::default() }
     }
 }

@@ -8,7 +8,7 @@ use crate::domain::Instant;
 use crate::domain::brand::Brand;
 use crate::domain::calendar::{local_instant, parse_instant, parse_local};
 use crate::domain::member::Member;
-use crate::domain::occasion::{Candidate, Occasion, Query, Rows, Trigger};
+use crate::domain::occasion::{Candidate, Features, Occasion, Query, Rows, Trigger};
 
 #[derive(Debug)]
 pub(super) struct Broadcast {
@@ -66,7 +66,7 @@ impl Trigger for Broadcast {
         (after < base && base <= until).then_some(occasion).into_iter().collect()
     }
 
-    fn is_for_everybody(&self) -> bool {
-        true
+    fn features(&self) -> Features {
+        Features { is_for_everybody: true, ..Features::default() }
     }
 }

@@ -11,7 +11,7 @@ use crate::domain::Instant;
 use crate::domain::brand::Brand;
 use crate::domain::calendar::{LeapDay, in_calendar, local_midnight, yearly_date};
 use crate::domain::member::Member;
-use crate::domain::occasion::{Candidate, Occasion, Query, Rows, Trigger};
+use crate::domain::occasion::{Candidate, Features, Occasion, Query, Rows, Trigger};
 
 #[derive(Debug)]
 pub(super) struct OnDate {
@@ -75,7 +75,7 @@ impl Trigger for OnDate {
             .collect()
     }
 
-    fn is_yearly(&self) -> bool {
-        self.every_year
+    fn features(&self) -> Features {
+        Features { is_yearly: self.every_year, ..Features::default() }
     }
 }

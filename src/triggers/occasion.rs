@@ -11,7 +11,7 @@ use crate::domain::almanac::Dates;
 use crate::domain::brand::Brand;
 use crate::domain::calendar::{LeapDay, local_midnight};
 use crate::domain::member::Member;
-use crate::domain::occasion::{Candidate, Occasion as Arising, Query, Rows, Trigger};
+use crate::domain::occasion::{Candidate, Features, Occasion as Arising, Query, Rows, Trigger};
 
 #[derive(Debug)]
 pub(super) struct Occasion {
@@ -88,8 +88,8 @@ impl Trigger for Occasion {
             .collect()
     }
 
-    fn is_for_everybody(&self) -> bool {
-        true
+    fn features(&self) -> Features {
+        Features { is_for_everybody: true, ..Features::default() }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::domain::Instant;
 use crate::domain::brand::Brand;
 use crate::domain::member::Member;
 use crate::domain::money::parse_amount;
-use crate::domain::occasion::{Bind, Candidate, Occasion, Query, Rows, Trigger};
+use crate::domain::occasion::{Bind, Candidate, Features, Occasion, Query, Rows, Trigger};
 use crate::domain::purchase::Purchase;
 
 /// Counts the member's valid orders up to and with this one; ties go by order id.
@@ -142,7 +142,7 @@ impl Trigger for PostPurchase {
         self.nth.is_none().then(|| Arc::new(Self { collapse: Some(span), ..self.clone() }) as Arc<_>)
     }
 
-    fn collapse(&self) -> Option<Duration> {
-        self.collapse
+    fn features(&self) -> Features {
+        Features { collapse: self.collapse, ..Features::default() }
     }
 }

@@ -46,7 +46,7 @@ pub async fn of_member(
         let decision = decision(tx, catalog, campaign, &one.message, &[], at).await?;
         found.push(Found { decision, ..one });
     }
-    if campaign.trigger.is_for_everybody() {
+    if campaign.trigger.features().is_for_everybody {
         // Of those who share an address the first stands for it, and it may be decided before this member's.
         let mut others = Vec::new();
         let sharing = members::sharing(tx, vec![member.id]).await?;

@@ -38,8 +38,9 @@ impl Sharing {
     /// Who shares an address with the subjects' members, for the frequency cap (`capped`) and for occasions that
     /// everybody has at once.
     pub async fn load(tx: &mut Tx, subjects: &[Subject<'_>], capped: bool) -> Result<Self> {
-        let asks =
-            |campaign: &Campaign| capped && campaign.limits.counts_for_cap || campaign.trigger.is_for_everybody();
+        let asks = |campaign: &Campaign| {
+            capped && campaign.limits.counts_for_cap || campaign.trigger.features().is_for_everybody
+        };
         let ids = subjects.iter().filter(|subject| asks(subject.campaign)).map(|subject| subject.member_id);
         let mut found = Self::default();
         for (member, email, phone) in members::sharing(tx, unique(&mut { ids })).await? {
@@ -109,7 +110,8 @@ impl Surroundings {
 
     /// Whose messages stand for addresses that several members have.
     async fn load_assigned(&mut self, tx: &mut Tx, subjects: &[Subject<'_>]) -> Result<()> {
-        let (ids, campaigns) = keys(subjects.iter().filter(|subject| subject.campaign.trigger.is_for_everybody()));
+        let (ids, campaigns) =
+            keys(subjects.iter().filter(|subject| subject.campaign.trigger.features().is_for_everybody));
         let asked: HashSet<i64> = ids.into_iter().collect();
         let shared = self.sharing.0.values().filter(|members| members.len() > 1);
         let mut members: Vec<i64> =
@@ -156,7 +158,7 @@ impl Surroundings {
     }
 
     async fn load_greetings(&mut self, tx: &mut Tx, subjects: &[Subject<'_>]) -> Result<()> {
-        let (ids, campaigns) = keys(subjects.iter().filter(|subject| subject.campaign.trigger.is_yearly()));
+        let (ids, campaigns) = keys(subjects.iter().filter(|subject| subject.campaign.trigger.features().is_yearly));
         if ids.is_empty() {
             return Ok(());
         }
@@ -202,7 +204,8 @@ impl Surroundings {
     }
 
     async fn load_close_orders(&mut self, tx: &mut Tx, subjects: &[Subject<'_>]) -> Result<()> {
-        let (ids, campaigns) = keys(subjects.iter().filter(|subject| subject.campaign.trigger.collapse().is_some()));
+        let (ids, campaigns) =
+            keys(subjects.iter().filter(|subject| subject.campaign.trigger.features().collapse.is_some()));
         if ids.is_empty() {
             return Ok(());
         }
@@ -230,7 +233,7 @@ fn unique(ids: &mut dyn Iterator<Item = i64>) -> Vec<i64> {
 }
 
 fn watches_purchases(campaign: &Campaign) -> bool {
-    campaign.trigger.ends_with_any_purchase() || campaign.steps.iter().any(|step| step.unless_goal)
+    campaign.trigger.features().ends_with_any_purchase || campaign.steps.iter().any(|step| step.unless_goal)
 }
 
 fn keys<'a>(subjects: impl Iterator<Item = &'a Subject<'a>>) -> (Vec<i64>, Vec<String>) {
