@@ -228,7 +228,7 @@ CREATE TABLE far AS SELECT m.id FROM members m
     WHERE m.external_id NOT IN (SELECT unnest(string_to_array(:'due', ',')))
     AND NOT (m.birth_gregorian BETWEEN 520 AND 710 OR m.joined_gregorian BETWEEN 520 AND 710)
     AND NOT (COALESCE(m.birth_persian, 0) BETWEEN 301 AND 420 OR COALESCE(m.joined_persian, 0) BETWEEN 301 AND 420)
-    AND m.joined_at < :now - 150 * 86400000::bigint
+    AND m.id < 1000000000 AND m.joined_at < :now - 150 * 86400000::bigint
     AND COALESCE(substr(m.attributes->>'renewal', 6, 5), '01-01') NOT BETWEEN '05-20' AND '07-10'
     AND NOT EXISTS (SELECT 1 FROM purchases p WHERE p.member_id = m.id AND p.purchased_at > :now - 150 * 86400000::bigint);
 """
@@ -243,8 +243,8 @@ COPIED = {
 }
 
 
-def grow(store, members, due):
-    """Copies far members with their dates and orders until there are so many."""
+def grow(store, members, due, first):
+    """Copies far members with their dates and orders until there are so many; the copies count from `first`."""
     script = FAR
     for table, changed in COPIED.items():
         key = "id" if table == "members" else "member_id"
@@ -254,12 +254,13 @@ def grow(store, members, due):
         values = ", ".join(changed.get(column, "{" + column + "}").format(**names) for column in columns)
         # The last copy is of some of them.
         script += f"""
-INSERT INTO {table} SELECT {values} FROM (SELECT id, row_number() OVER (ORDER BY id) AS place, count(*) OVER () AS all FROM far) f
-    CROSS JOIN generate_series(1, :missing / (SELECT count(*) FROM far) + 1) AS c(n)
-    JOIN {table} t ON t.{key} = f.id WHERE (c.n - 1) * f.all + f.place <= :missing;
+INSERT INTO {table} SELECT {values} FROM (SELECT id, row_number() OVER (ORDER BY id) AS place, count(*) OVER () AS total FROM far) f
+    CROSS JOIN generate_series(:first, :first + :missing / (SELECT count(*) FROM far)) AS c(n)
+    JOIN {table} t ON t.{key} = f.id WHERE (c.n - :first) * f.total + f.place <= :missing;
 """
     missing = members - int(store.ask("SELECT count(*) FROM members"))
-    settings = ["-v", f"due={','.join(due)}", "-v", f"now={int(NOW.timestamp() * 1000)}", "-v", f"missing={missing}"]
+    settings = ["-v", f"due={','.join(due)}", "-v", f"now={int(NOW.timestamp() * 1000)}", "-v", f"missing={missing}",
+                "-v", f"first={first}"]
     command = ["psql", "-Xqw", "-v", "ON_ERROR_STOP=1", *settings, store.url]
     subprocess.run(command, input="SET synchronous_commit = off;" + script, text=True, check=True)
     store.ask("VACUUM ANALYZE")
@@ -288,7 +289,7 @@ def measure_grown(options, base):
                 bench.store.ask("DELETE FROM pending; DELETE FROM messages; UPDATE campaigns SET scanned_to = "
                                 f"{int(NOW.timestamp() * 1000)}")
                 bench.store.ask("DROP TABLE far")
-            grow(bench.store, members, due)
+            grow(bench.store, members, due, 1 + 10_000 * days)
             found = lambda done: f"{done['planned']:,} messages"
             bench.run(f"scan of a day, {members:,} members", ["once", "--at", at(DAY)], found)
 
