@@ -6,7 +6,7 @@ use metrics::counter;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::ledger::hear::hear;
+use super::ledger::hear::{hear, hold};
 use super::{Result, Rows, Tx, Uuids, query, statements};
 use crate::domain::message::{Channel, EventKind};
 
@@ -74,6 +74,8 @@ pub struct About {
 
 /// Records events and moves their messages. Gives the keys of those that were not known.
 pub async fn record(tx: &mut Tx, events: &[Event]) -> Result<Vec<String>> {
+    let moving = events.iter().filter(|event| event.kind.parse().is_ok_and(|kind: EventKind| kind.state().is_some()));
+    hold(tx, moving.filter_map(|event| event.message_id).collect()).await?;
     let new: Vec<(String,)> = query!(fetch_all, (String,), tx, INSERT, Rows(events))?;
     let new: Vec<String> = new.into_iter().map(|(key,)| key).collect();
     let heard = events.iter().filter(|event| new.contains(&event.key));

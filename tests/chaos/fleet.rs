@@ -132,6 +132,17 @@ impl Shop {
         self.succeed(&["gifts", "import", file.to_str().unwrap(), "--pool", "hello"]);
     }
 
+    /// Copies what the processes logged to where it outlives the shop.
+    pub fn keep_logs(&self, seed: u64) -> PathBuf {
+        let kept = std::env::temp_dir().join(format!("rekindle-chaos-{seed}-{}", std::process::id()));
+        std::fs::create_dir_all(&kept).unwrap();
+        for log in std::fs::read_dir(self.folder.0.join("logs")).unwrap() {
+            let log = log.unwrap();
+            std::fs::copy(log.path(), kept.join(log.file_name())).unwrap();
+        }
+        kept
+    }
+
     fn log(&self, name: &str) -> PathBuf {
         self.folder.0.join("logs").join(name)
     }

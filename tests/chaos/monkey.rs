@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::fleet::{Fleet, Lines, ROLES, Shop};
+use crate::mailbox;
 use crate::support::email;
 use crate::support::nodes::{PostgresNode, RabbitNode};
 use crate::support::shop::Dice;
@@ -268,7 +269,9 @@ impl Zoo {
         let mut connection = PgConnection::connect(&self.store).await?;
         let sql = "SELECT external_id, COALESCE(email, '') FROM members ORDER BY random() LIMIT 60";
         let members: Vec<(String, String)> = sqlx::query_as(sql).fetch_all(&mut connection).await?;
-        let new: String = members.iter().map(|(id, _)| format!("{id},{id}.{roll}@example.com\n")).collect();
+        let moved =
+            |(n, (id, _)): (usize, &(String, String))| format!("{id},{}\n", mailbox(&format!("{id}.{roll}"), n));
+        let new: String = members.iter().enumerate().map(moved).collect();
         let old: String = members.iter().step_by(2).map(|(_, email)| format!("{email},marketing\n")).collect();
         for (kind, head, rows) in [("members", "external_id,email", new), ("suppressions", "address,purpose", old)] {
             let file = self.shop.folder.0.join(format!("{kind}-{roll}.csv"));

@@ -70,6 +70,31 @@ pub async fn remaining(store: &str) -> sqlx::Result<Remaining> {
     Ok(remaining)
 }
 
+/// What waits, for people: by campaign and state, how many of them are due and when the next ones are.
+pub async fn what_waits(store: &str) -> sqlx::Result<String> {
+    let sql = "SELECT m.campaign, m.state, m.channel, p.dispatch_no IS NOT NULL AS dispatched, COUNT(*) AS count, \
+        SUM(CASE WHEN p.next_at <= $1 THEN 1 ELSE 0 END) AS due, MIN(p.next_at) - $1 AS first, MAX(p.next_at) - $1 AS last \
+        FROM pending p JOIN messages m ON m.id = p.message_id GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
+    type Group = (String, String, Option<String>, bool, i64, i64, i64, i64);
+    let now = rekindle::clock::Clock::System.now().timestamp_millis();
+    let groups: Vec<Group> = if store.starts_with("sqlite") {
+        let mut connection = SqliteConnection::connect(store).await?;
+        sqlx::query_as(sql).bind(now).fetch_all(&mut connection).await?
+    } else {
+        let mut connection = PgConnection::connect(store).await?;
+        sqlx::query_as(sql).bind(now).fetch_all(&mut connection).await?
+    };
+    let mut text = String::new();
+    for (campaign, state, channel, dispatched, count, due, first, last) in groups {
+        let channel = channel.unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "  {campaign} {state} {channel} dispatched {dispatched}: {count}, {due} due, from {first} to {last} ms from now"
+        );
+    }
+    Ok(text)
+}
+
 /// Gives each member a message that was dispatched once and then ended; a copy of it is known and stale.
 pub async fn end_one_each(store: &str) -> sqlx::Result<Vec<Uuid>> {
     let mut connection = PgConnection::connect(store).await?;

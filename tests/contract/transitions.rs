@@ -27,6 +27,7 @@ use crate::support::shop::{PLAIN, Shop, Size, at};
 contract! {
     transitions_contract:
     every_transition_keeps_to_the_table_of_states
+    an_outcome_and_what_is_heard_meanwhile_find_each_other
 }
 
 const NOW: &str = "2024-05-02T10:00:00Z";
@@ -359,6 +360,77 @@ pub async fn every_transition_keeps_to_the_table_of_states(size: Size) {
     for (file, name, sql) in statements() {
         let writes = sql.contains("UPDATE messages SET") || sql.contains("INSERT INTO messages");
         assert_eq!(writes, called.contains(name) && !sql.starts_with("DELETE"), "{file} {name}");
+    }
+    shop.close().await;
+}
+
+/// Whether somebody waits for a row that another transaction holds; on SQLite the next writer waits before it begins.
+async fn somebody_waits(tx: &mut Tx) -> bool {
+    let sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    match &mut tx.database {
+        Database::Postgres(c) => sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut **c).await.unwrap() > 0,
+        Database::Sqlite(_) => true,
+    }
+}
+
+/// A receipt that is recorded while the outcome is, whichever of them was first.
+pub async fn an_outcome_and_what_is_heard_meanwhile_find_each_other(size: Size) {
+    let shop = Shop::new(&size, PLAIN);
+    shop.campaign("c", &format!("trigger: {{ kind: broadcast, at: {NOW} }}\nchannels: [email]"));
+    shop.import(Kind::Members, "external_id,email,email_consent\na,a@example.com,true\n").await;
+    let store = shop.store().await;
+    for heard_first in [true, false] {
+        let mut tx = store.begin().await.unwrap();
+        run(&mut tx, "DELETE FROM pending").await;
+        run(&mut tx, "DELETE FROM messages").await;
+        tx.commit().await.unwrap();
+        let ledger = Ledger::fill(store, Channel::Sms).await;
+        let (&id, _) = ledger.made.iter().find(|(_, (state, _))| *state == State::Sending).unwrap();
+        let outcome = async |tx: &mut Tx| {
+            let rows = ledger.finished(State::Sent, Some("sent"));
+            let row = rows.iter().find(|row| row.id == id).unwrap();
+            assert_eq!(end::finish(tx, &[row], at(NOW)).await.unwrap(), [id]);
+        };
+        let receipt = async |tx: &mut Tx| {
+            let event = Event {
+                key: format!("gateway:{heard_first}"),
+                message_id: Some(id),
+                kind: EventKind::Delivered.to_string(),
+                at: 1,
+                channel: Channel::Sms.to_string(),
+                address: None,
+                detail: None,
+            };
+            events::record(tx, &[event]).await.unwrap();
+        };
+        let mut first = store.begin().await.unwrap();
+        if heard_first {
+            receipt(&mut first).await
+        } else {
+            outcome(&mut first).await
+        }
+        let second = async {
+            let mut tx = store.begin().await.unwrap();
+            if heard_first {
+                outcome(&mut tx).await
+            } else {
+                receipt(&mut tx).await
+            }
+            tx.commit().await.unwrap();
+        };
+        tokio::pin!(second);
+        loop {
+            tokio::select! {
+                () = &mut second => panic!("the second one waits for the first; heard first: {heard_first}"),
+                waits = somebody_waits(&mut first) => if waits { break },
+            }
+        }
+        first.commit().await.unwrap();
+        second.await;
+        let mut tx = store.read().await.unwrap();
+        let state = now(&mut tx).await.into_iter().find(|row| row.0 == id).map(|row| row.1);
+        assert_eq!(state, Some(State::Delivered), "heard first: {heard_first}");
+        tx.commit().await.unwrap();
     }
     shop.close().await;
 }

@@ -33,7 +33,7 @@ statements! {
         WHERE messages.id = r.id AND messages.dispatch_no = r.dispatch_no AND \
         CASE messages.state WHEN 'uncertain' THEN r.state = 'sent' \
         WHEN 'queued' THEN EXISTS (SELECT 1 FROM pending p WHERE p.message_id = r.id AND p.claim = r.claim) ELSE FALSE END \
-        RETURNING messages.id, messages.state, EXISTS (SELECT 1 FROM events e WHERE e.message_id = messages.id)";
+        RETURNING messages.id, messages.state";
     DONE = "DELETE FROM pending WHERE message_id {in_uuid $1}";
     EXPIRED = "DELETE FROM pending WHERE message_id IN (SELECT p.message_id FROM pending p \
         WHERE p.dispatch_no IS NOT NULL AND p.claim IS NOT NULL AND (p.lease_until < {now} OR $1) {skip_locked p}) \
@@ -107,13 +107,11 @@ pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<Vec
     if rows.iter().any(|row| row.outcome.is_some()) {
         execute!(tx, FINISH_ATTEMPTS, Rows(rows), at)?;
     }
-    // A receipt can be faster than the answer.
-    type Moved = (Uuid, String, bool);
-    let moved: Vec<Moved> = query!(fetch_all, Moved, tx, FINISH, Rows(rows), at)?;
+    let moved: Vec<(Uuid, String)> = query!(fetch_all, (Uuid, String), tx, FINISH, Rows(rows), at)?;
     // Only what was moved just now: the rest may be in the hands of somebody else by now.
     let to = |wanted: &[State]| -> Vec<Uuid> {
         let is_wanted = |state: &String| wanted.iter().any(|wanted| state == wanted.as_str());
-        moved.iter().filter(|(_, state, _)| is_wanted(state)).map(|(id, ..)| *id).collect()
+        moved.iter().filter(|(_, state)| is_wanted(state)).map(|(id, _)| *id).collect()
     };
     pend(tx, to(&[State::Planned])).await?;
     let done = to(&[State::Sent, State::Uncertain]);
@@ -122,12 +120,14 @@ pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<Vec
     }
     leave(tx, to(&[State::Skipped, State::HeldOut, State::Cancelled, State::Failed])).await?;
     plan::resend(tx, to(&[State::Uncertain]), at).await?;
-    hear::hear(tx, moved.iter().filter(|(.., heard)| *heard).map(|(id, ..)| *id).collect()).await?;
+    // A receipt can be faster than the answer. Asked after the rows are held, so that one which was recorded while this
+    // waited for them is seen, and a later one waits and finds the outcome.
+    hear::catch_up(tx, to(&[State::Sent])).await?;
     let references: Vec<String> = rows.iter().filter_map(|row| row.reference.clone()).collect();
     if !references.is_empty() {
         hear::known(tx, references).await?;
     }
-    Ok(moved.into_iter().map(|(id, ..)| id).collect())
+    Ok(moved.into_iter().map(|(id, _)| id).collect())
 }
 
 /// Takes back what dead processes held: leases that ran out, by the database's clock, or every
