@@ -175,7 +175,8 @@ CREATE TABLE campaigns (
     limit_a_day    BIGINT,                    -- how much that was at the last scan
     backfilled     BOOLEAN NOT NULL DEFAULT FALSE, -- the occasions from before it began are in the ledger
     experiment     TEXT,                      -- as it is applied, and how often it was another one before
-    run            BIGINT NOT NULL DEFAULT 1
+    run            BIGINT NOT NULL DEFAULT 1,
+    chosen         TEXT                       -- the variant that all get who are not held out
 );
 
 -- The runs of a campaign's experiment: one begins whenever its arms or their shares change.
@@ -224,6 +225,7 @@ CREATE TABLE messages (
     detail           TEXT,
     arm              TEXT,             -- of the experiment that its campaign had when it was assigned
     run              BIGINT,           -- of that experiment
+    unit             TEXT,             -- the address that it divides, where it does not divide members
     locale           TEXT,             -- in which it was rendered last
     domain           TEXT,             -- of its recipient's e-mail address, in lower case
     segments         BIGINT,           -- of an SMS, as it is charged

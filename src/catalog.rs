@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::document::Problems;
 use crate::domain::Instant;
 use crate::domain::brand::Brand;
-use crate::domain::campaign::{Campaign, Status};
+use crate::domain::campaign::{Campaign, Status, Step};
 use crate::domain::message::{Channel, Content};
 use crate::domain::sms::SmsSize;
 use crate::domain::token::TokenKey;
@@ -64,18 +64,18 @@ pub enum CatalogError {
 }
 
 impl Catalog {
-    /// What a message of a campaign to an address says.
+    /// What a message of a campaign's step to an address says.
     pub fn content(
         &self,
         campaign: &Campaign,
-        content: &str,
+        step: &Step,
         channel: Channel,
         to: &str,
         variables: &Variables<'_>,
     ) -> Result<Content, RenderError> {
         let wording =
             Wording { renderer: &self.renderer, from: &self.from, routes: &self.brand.sms, providers: &self.providers };
-        wording.render(content, channel, campaign.purpose, to, variables)
+        wording.render(step, channel, campaign.purpose, to, variables)
     }
 
     /// The campaigns whose messages must wait: they are drafts or paused in their file.
@@ -99,7 +99,7 @@ impl Catalog {
 
     /// Whether any of a batch's campaigns gives something.
     pub fn gives(&self, batch: &[Message]) -> bool {
-        let gives = |campaign: &Arc<Campaign>| campaign.steps.iter().any(|step| step.gift.is_some());
+        let gives = |campaign: &Arc<Campaign>| campaign.gives();
         batch.iter().filter_map(|message| self.campaigns.get(&message.campaign)).any(gives)
     }
 

@@ -9,10 +9,11 @@ use uuid::Uuid;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::domain::Instant;
-use crate::domain::campaign::{Campaign, Reach};
+use crate::domain::campaign::{Campaign, Reach, Step};
+use crate::domain::experiment::arms::Assignment;
 use crate::domain::gift::Gift;
 use crate::domain::message::{Channel, Content, Envelope, Reason, SmsWords, State};
-use crate::domain::policy::{Decision, assign, decide, end_state, reaches_without};
+use crate::domain::policy::{Decision, Facts, assign, decide, end_state, reaches_without};
 use crate::domain::sms::SmsSize;
 use crate::queue::{Queue, QueueError};
 use crate::rendering::{RenderError, Variables};
@@ -321,7 +322,8 @@ impl Dispatcher<'_> {
             next_at: next_at.map(|at| at.timestamp_millis()),
             channel: Some(channel),
             assigned_at: Some(now.timestamp_millis()),
-            arm: campaign.arm(facts.held_out),
+            arm: facts.assignment.arm.clone(),
+            unit: facts.assignment.unit.clone(),
         };
         let ended = |reason: Reason| assigned(end_state(reason), Some(reason), None);
         match decision {
@@ -330,24 +332,26 @@ impl Dispatcher<'_> {
                 Err(ended(reason))
             }
             Decision::Defer(until) => Err(assigned(State::Planned, None, Some(until))),
-            Decision::Send(channel) => match self.envelope(catalog, around, message, campaign, channel, now) {
-                Ok((envelope, locale)) => {
-                    around.note_sent(message, campaign, &catalog.brand, channel, now);
-                    let same = decide(&facts, &rules, now + SAME) == Decision::Send(channel);
-                    let envelope = Envelope {
-                        falls_back: campaign.reach == Reach::Fallback
-                            && reaches_without(&facts, channel, campaign.purpose),
-                        same_until: (if same { now + SAME } else { now }).timestamp_millis(),
-                        ..envelope
-                    };
-                    Ok((queued(&envelope, campaign.arm(facts.held_out), locale), envelope))
+            Decision::Send(channel) => {
+                match self.envelope(catalog, around, message, (campaign, &facts), channel, now) {
+                    Ok((envelope, locale)) => {
+                        around.note_sent(message, campaign, &catalog.brand, channel, now);
+                        let same = decide(&facts, &rules, now + SAME) == Decision::Send(channel);
+                        let envelope = Envelope {
+                            falls_back: campaign.reach == Reach::Fallback
+                                && reaches_without(&facts, channel, campaign.purpose),
+                            same_until: (if same { now + SAME } else { now }).timestamp_millis(),
+                            ..envelope
+                        };
+                        Ok((queued(&envelope, facts.assignment, locale), envelope))
+                    }
+                    Err(error) => {
+                        around.gifts.take_back(message);
+                        tracing::error!(message = %message.id, campaign = %campaign.name, %error, "cannot render");
+                        Err(ended(Reason::RenderFailed))
+                    }
                 }
-                Err(error) => {
-                    around.gifts.take_back(message);
-                    tracing::error!(message = %message.id, campaign = %campaign.name, %error, "cannot render");
-                    Err(ended(Reason::RenderFailed))
-                }
-            },
+            }
         }
     }
 
@@ -356,7 +360,7 @@ impl Dispatcher<'_> {
         catalog: &Catalog,
         around: &mut Surroundings,
         message: &Message,
-        campaign: &Campaign,
+        (campaign, facts): (&Campaign, &Facts),
         channel: Channel,
         now: Instant,
     ) -> Result<(Envelope, String), RenderError> {
@@ -368,12 +372,10 @@ impl Dispatcher<'_> {
         let gift = around.give(message, campaign, &catalog.brand, now);
         let member = around.members.get(&message.member_id).ok_or_else(|| missing("the member is gone"))?;
         let address = member.address(channel).ok_or_else(|| missing("the member has no address"))?;
-        let step = campaign
-            .step_index(&message.step)
-            .map(|index| &campaign.steps[index])
-            .ok_or_else(|| missing("the step is gone"))?;
+        let arm = facts.assignment.arm.as_deref();
+        let step = campaign.step(&message.step, arm).ok_or_else(|| missing("the step is gone"))?;
         let to = self.redirect.map_or(address, |redirect| redirect.address(channel));
-        let content = render(catalog, campaign, &step.content, (channel, to), message, around, gift.as_ref())?;
+        let content = render(catalog, campaign, step, (channel, to), message, around, gift.as_ref())?;
         let envelope = Envelope {
             dispatch_no: message.dispatch_no + 1,
             at: now.timestamp_millis(),
@@ -388,7 +390,7 @@ impl Dispatcher<'_> {
 }
 
 /// What the ledger keeps of a message that is on its way.
-fn queued(envelope: &Envelope, arm: Option<&'static str>, locale: String) -> Queued {
+fn queued(envelope: &Envelope, assignment: Assignment, locale: String) -> Queued {
     let domain = envelope.judged().rsplit_once('@').map(|(_, domain)| domain.to_lowercase());
     let segments = match &envelope.content {
         Content::Sms { forms } => forms.iter().find_map(|form| match &form.words {
@@ -398,14 +400,15 @@ fn queued(envelope: &Envelope, arm: Option<&'static str>, locale: String) -> Que
         Content::Email { .. } => None,
     };
     let Dispatch { id, dispatch_no } = envelope.into();
-    Queued { id, dispatch_no, channel: envelope.channel(), arm, locale: Some(locale), domain, segments }
+    let Assignment { arm, unit } = assignment;
+    Queued { id, dispatch_no, channel: envelope.channel(), arm, unit, locale: Some(locale), domain, segments }
 }
 
 /// What a message of a known member to an address says.
 fn render(
     catalog: &Catalog,
     campaign: &Campaign,
-    content: &str,
+    step: &Step,
     (channel, to): (Channel, &str),
     message: &Message,
     around: &Surroundings,
@@ -425,7 +428,7 @@ fn render(
         order: message.purchase_id.and_then(|id| around.orders.get(&id)),
         gift,
     };
-    let mut content = catalog.content(campaign, content, channel, to, &variables)?;
+    let mut content = catalog.content(campaign, step, channel, to, &variables)?;
     catalog.origin().complete(&mut content, &campaign.name, campaign.purpose, campaign.trigger.kind(), message.id);
     Ok(content)
 }

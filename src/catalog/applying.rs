@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::reading::Files;
 use super::{Catalog, CatalogError};
 use crate::document::{Problem, Problems};
@@ -24,13 +26,18 @@ impl Catalog {
         let mut tx = store.begin().await?;
         catalog.tokens = configuration::token_key(&mut tx).await?;
         let changed = configuration::current_hash(&mut tx).await?.as_deref() != Some(&catalog.hash);
-        let applied = |campaign: &Arc<Campaign>| Applied {
-            name: campaign.name.clone(),
-            live: campaign.status == Status::Live,
-            experiment: serde_json::to_string(&campaign.arms()).unwrap_or_default(),
+        let applied = |campaign: &Arc<Campaign>| {
+            let arms = campaign.experiment.arms(None);
+            Applied {
+                name: campaign.name.clone(),
+                live: campaign.status == Status::Live,
+                experiment: json!({ "by": campaign.experiment.holdout_by.as_str(), "arms": arms }).to_string(),
+                arms: json!(arms).to_string(),
+            }
         };
         let campaigns: Vec<Applied> = catalog.campaigns.values().map(applied).collect();
         configuration::apply(&mut tx, &catalog.hash, &files.to_json(), &campaigns, now).await?;
+        configuration::divide_brand(&mut tx, &json!(catalog.brand.arms()).to_string(), now).await?;
         tx.commit().await?;
         Ok((catalog, changed))
     }

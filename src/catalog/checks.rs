@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::wording::{Form, Sms, Wording};
 use crate::document::{Problem, expected};
 use crate::domain::audience::Audience;
-use crate::domain::campaign::Campaign;
+use crate::domain::campaign::{Campaign, Step};
 use crate::domain::gift::{Gift, GiftRule};
 use crate::domain::message::{Channel, Content, SmsWords};
 use crate::domain::sms::SmsSize;
@@ -52,9 +52,11 @@ impl Contents<'_> {
         sizes: &mut BTreeMap<(String, String), SmsSize>,
         problems: &mut Vec<Problem>,
     ) {
-        for (index, step) in campaign.steps.iter().enumerate() {
+        let forms = (0..campaign.steps.len())
+            .flat_map(|index| campaign.forms(index).into_iter().map(move |form| (index, form)));
+        for (index, step) in forms {
             for channel in &campaign.channels {
-                let missing = self.wording.missing(&step.content, *channel);
+                let missing = self.wording.missing(step, *channel);
                 let (line, column) = step.content_at;
                 for template in &missing {
                     let path = self.settings.templates.join(template);
@@ -63,7 +65,7 @@ impl Contents<'_> {
                     problems.push(Problem { file: self.file.to_owned(), line, column, message });
                 }
                 if missing.is_empty() && !self.wording.renderer.is_broken(&step.content) {
-                    self.rendering(campaign, index, *channel, sizes, problems);
+                    self.rendering(campaign, (index, step), *channel, sizes, problems);
                 }
             }
         }
@@ -74,15 +76,15 @@ impl Contents<'_> {
     fn rendering(
         &self,
         campaign: &Campaign,
-        index: usize,
+        (index, step): (usize, &Step),
         channel: Channel,
         sizes: &mut BTreeMap<(String, String), SmsSize>,
         problems: &mut Vec<Problem>,
     ) {
-        let (brand, step) = (&self.settings.brand, &campaign.steps[index]);
+        let brand = &self.settings.brand;
         let own = step.gift.as_ref();
         // A step that gives nothing says the last gift that the occasion brought, if it brought any.
-        let earlier = campaign.steps[..index].iter().filter_map(|step| step.gift.as_ref());
+        let earlier = (0..index).flat_map(|index| campaign.forms(index)).filter_map(|step| step.gift.as_ref());
         let day = sample::order(brand).purchased_at.date_naive();
         let given: Vec<Gift> = match own {
             Some(rule) => vec![sample::gift(rule, day)],
@@ -112,7 +114,7 @@ impl Contents<'_> {
                 gift,
             };
             let (forms, errors) = match channel {
-                Channel::Email => match self.wording.render(&step.content, channel, campaign.purpose, "", &variables) {
+                Channel::Email => match self.wording.render(step, channel, campaign.purpose, "", &variables) {
                     Ok(content) => (vec![content], Vec::new()),
                     Err(error) => (Vec::new(), vec![error]),
                 },

@@ -4,6 +4,7 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
+use crate::domain::campaign::Step;
 use crate::domain::message::{Channel, Content, Purpose, SmsWords};
 use crate::domain::sms::{Route, Routes, line_for};
 use crate::rendering::{RenderError, Renderer, Variables, check_size};
@@ -36,26 +37,28 @@ pub(super) struct Sms<'a> {
 }
 
 impl<'a> Wording<'a> {
-    /// The files that a content lacks for a channel. A pattern for a provider stands for a text.
-    pub fn missing(&self, content: &str, channel: Channel) -> Vec<String> {
+    /// The files that a step lacks for a channel. A pattern for a provider stands for a text.
+    pub fn missing(&self, step: &Step, channel: Channel) -> Vec<String> {
+        let content = &step.content;
         let has_pattern = || self.routes.iter().any(|route| self.renderer.has_pattern(content, name(route)));
         match channel {
             Channel::Sms if has_pattern() => Vec::new(),
-            _ => self.renderer.missing(content, channel),
+            _ => self.renderer.missing(content, step.subject.as_deref(), channel),
         }
     }
 
     /// What a message to an address says.
     pub fn render(
         &self,
-        content: &str,
+        step: &Step,
         channel: Channel,
         purpose: Purpose,
         to: &str,
         variables: &Variables<'_>,
     ) -> Result<Content, RenderError> {
+        let content = &step.content;
         if channel == Channel::Email {
-            let mail = self.renderer.mail(content, self.from, variables)?;
+            let mail = self.renderer.mail(content, step.subject.as_deref(), self.from, variables)?;
             check_size(&format!("{content}/email.html"), &mail)?;
             return Ok(mail);
         }
@@ -99,7 +102,7 @@ impl Sms<'_> {
                 None => Form::Words(pattern),
             });
         }
-        if !renderer.missing(self.content, Channel::Sms).is_empty() {
+        if !renderer.missing(self.content, None, Channel::Sms).is_empty() {
             let reason = format!("there is no pattern for `{}`, and no sms.txt", route.provider);
             return Ok(Form::Refused(refusal(pattern_file(), reason)));
         }

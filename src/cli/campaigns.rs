@@ -1,4 +1,4 @@
-//! `campaigns apply|list|audience|pause|resume|approve`.
+//! `campaigns apply|list|audience|pause|resume|choose|approve`.
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -10,8 +10,8 @@ use crate::document::expected;
 use crate::domain::Instant;
 use crate::domain::campaign::Status;
 use crate::store::configuration;
-use crate::views::audience;
 use crate::views::forecast::Day;
+use crate::views::{self, audience};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Campaigns {
@@ -34,6 +34,13 @@ pub(super) enum Campaigns {
     Pause(Target),
     /// Let a paused campaign go on.
     Resume(Target),
+    /// Choose one of a campaign's variants: from now on all get it who are not held out.
+    Choose {
+        /// The campaign's name.
+        name: String,
+        /// The variant's name.
+        variant: String,
+    },
     /// Let a campaign send more than its ceiling, for the next 24 hours.
     Approve {
         /// The campaign's name.
@@ -87,6 +94,7 @@ impl Campaigns {
             }
             Self::Pause(target) => pause(&app, target, true).await,
             Self::Resume(target) => pause(&app, target, false).await,
+            Self::Choose { name, variant } => choose(&app, &name, &variant).await,
             Self::Approve { name, at } => {
                 let at = at.map(|text| instant_of(&text, &app.settings, "--at")).transpose()?;
                 approve(&app, &name, at.unwrap_or_else(|| app.clock.now())).await
@@ -189,6 +197,26 @@ async fn pause(app: &App, target: Target, paused: bool) -> Result {
     };
     tx.commit().await?;
     output::say(&format!("{done} is {}.", if paused { "paused; what falls due waits" } else { "running again" }))
+}
+
+async fn choose(app: &App, name: &str, variant: &str) -> Result {
+    let catalog = app.applied(None).await?;
+    let campaign = views::campaign(&catalog, name)?;
+    let experiment = &campaign.experiment;
+    if experiment.variant(variant).is_none() {
+        let known: Vec<&str> = experiment.variants.iter().map(|variant| variant.name.as_str()).collect();
+        let hint = if known.is_empty() { "it has none".to_owned() } else { expected(variant, &known) };
+        return Err(CommandError::Other(format!("the campaign `{name}` has no variant `{variant}`; {hint}")));
+    }
+    let arms = serde_json::json!(experiment.arms(Some(variant))).to_string();
+    let mut tx = app.store.begin().await?;
+    let is_new = configuration::choose(&mut tx, name, variant, &arms, app.clock.now()).await?;
+    tx.commit().await?;
+    output::say(&if is_new {
+        format!("From now on `{variant}` of the campaign {name} goes to all who are not held out; a new run begins.")
+    } else {
+        format!("`{variant}` of the campaign {name} was chosen before; nothing changed.")
+    })
 }
 
 async fn approve(app: &App, name: &str, at: Instant) -> Result {

@@ -69,9 +69,10 @@ fn show(member: &str, all: &[Explained]) -> Result {
 fn show_message(row: &Row) -> Result {
     let channel = row.channel.map(|channel| format!(" by {channel}")).unwrap_or_default();
     let because = if row.because.is_empty() { String::new() } else { format!(": {}", row.because) };
+    let arm = row.arm.as_ref().map(|arm| format!(" [{arm}]")).unwrap_or_default();
     let gift = row.gift.as_ref().map(|gift| format!(", with {gift}")).unwrap_or_default();
     output::say(&format!(
-        "  {}  {} ({})  {}{channel}{because}{gift}",
+        "  {}  {} ({})  {}{channel}{arm}{because}{gift}",
         row.local_time, row.step, row.occasion, row.state
     ))?;
     for heard in &row.heard {

@@ -9,8 +9,7 @@ use crate::views::plan::{self, AboveCeiling, Listed, Row};
 /// Rows that a table shows before it only counts.
 const SHOWN: usize = 40;
 
-const COLUMNS: &[&str] =
-    &["member", "campaign", "step", "channel", "due_at", "next_at", "local_time", "variant", "reason"];
+const COLUMNS: &[&str] = &["member", "campaign", "step", "channel", "due_at", "next_at", "local_time", "arm", "reason"];
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Plan {
@@ -58,7 +57,7 @@ fn cells(row: &Row) -> Vec<String> {
         row.due_at.clone(),
         row.next_at.clone(),
         row.local_time.clone(),
-        row.variant.clone().unwrap_or_default(),
+        row.arm.clone().unwrap_or_default(),
         row.reason.unwrap_or_default().to_owned(),
     ]
 }

@@ -27,6 +27,9 @@ pub(super) struct Preview {
     /// This step.
     #[arg(long, value_name = "ID", default_value = MAIN)]
     step: String,
+    /// Of this variant [default: the member's own].
+    #[arg(long, value_name = "NAME")]
+    variant: Option<String>,
     /// Write the HTML (or the text of an SMS) to a file.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -64,7 +67,14 @@ impl Preview {
     }
 
     fn wanted<'a>(&'a self, campaign: &'a Campaign) -> Wanted<'a> {
-        Wanted { campaign, step: &self.step, member: &self.member, channel: self.channel, to: self.send_to.as_deref() }
+        Wanted {
+            campaign,
+            step: &self.step,
+            variant: self.variant.as_deref(),
+            member: &self.member,
+            channel: self.channel,
+            to: self.send_to.as_deref(),
+        }
     }
 
     /// For whom it is, and when.

@@ -4,21 +4,22 @@ use clap::{Args, Subcommand};
 
 use super::output::{self, Format};
 use super::{CommandError, Result, Session, instant_of};
-use crate::document::expected;
 use crate::domain::Instant;
+use crate::domain::message::Purpose;
 use crate::domain::money::decimals;
-use crate::reports::effect::{Arm, Effect, Mean, Period};
+use crate::reports::effect::{Arm, Effect, Mean, Period, Whose};
+use crate::views;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Report {
-    /// What a campaign earned: who got its messages against who was held out.
+    /// What a campaign earned, or all marketing: who got messages against who was held out.
     Effect(EffectArguments),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct EffectArguments {
-    #[arg(long, value_name = "NAME")]
-    campaign: String,
+    #[command(flatten)]
+    whose: Chosen,
     /// Members whose first message was due from this date or time on.
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
@@ -33,15 +34,27 @@ pub(super) struct EffectArguments {
     run: Option<i64>,
 }
 
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Chosen {
+    /// Of this campaign.
+    #[arg(long, value_name = "NAME")]
+    campaign: Option<String>,
+    /// Of all marketing, against those whom the brand holds out (`brand: { holdout: 5% }`).
+    #[arg(long)]
+    brand: bool,
+}
+
 impl Report {
     pub(super) async fn execute(self, session: &Session) -> Result {
         let Self::Effect(arguments) = self;
         let app = session.open().await?;
         let catalog = app.catalog().await?;
-        let name = arguments.campaign.as_str();
-        let Some(campaign) = catalog.campaigns.get(name) else {
-            let names: Vec<&str> = catalog.campaigns.keys().map(String::as_str).collect();
-            return Err(CommandError::Other(format!("there is no campaign `{name}`; {}", expected(name, &names))));
+        let marketing = catalog.campaigns.values().filter(|campaign| campaign.purpose == Purpose::Marketing);
+        let marketing: Vec<String> = marketing.map(|campaign| campaign.name.clone()).collect();
+        let whose = match &arguments.whose.campaign {
+            Some(name) => Whose::Campaign(views::campaign(&catalog, name)?),
+            None => Whose::Brand(&marketing),
         };
         let instant = |text: &Option<String>, option: &str| {
             text.as_deref().map(|text| instant_of(text, &app.settings, option)).transpose()
@@ -51,12 +64,13 @@ impl Report {
         let (from, to) = (instant(&arguments.from, "--from")?, instant(&arguments.to, "--to")?.unwrap_or(at));
         let mut tx = app.store.read().await?;
         let period = Period { from, to, at, run: arguments.run };
-        let effect = Effect::read(&mut tx, campaign, &catalog.brand, period).await?;
+        let effect = Effect::read(&mut tx, whose, &catalog.brand, period).await?;
         tx.commit().await?;
         if let Some(run) = arguments.run.filter(|run| effect.run != Some(*run)) {
             let known: Vec<String> = effect.other_runs.iter().map(ToString::to_string).collect();
             let known = if known.is_empty() { "it has none".to_owned() } else { known.join(", ") };
-            return Err(CommandError::Other(format!("`{name}` has no run {run} with an experiment; known: {known}")));
+            let name = named(&effect);
+            return Err(CommandError::Other(format!("{name} has no run {run} with an experiment; known: {known}")));
         }
         match session.format {
             Format::Json => output::json(&effect),
@@ -74,20 +88,28 @@ fn cells(arm: &Arm) -> Vec<String> {
     [vec![arm.arm.clone()], counts.to_vec(), vec![arm.revenue.to_string()], rest.to_vec()].concat()
 }
 
+/// Whose effect it is, in a sentence.
+fn named(effect: &Effect) -> String {
+    effect.campaign.as_ref().map_or_else(|| "all marketing".to_owned(), |name| format!("`{name}`"))
+}
+
 fn table(effect: &Effect) -> Result {
     let day = |at: Instant| at.format("%Y-%m-%d %H:%M UTC");
     let from = effect.from.map_or_else(|| "the beginning".to_owned(), |from| day(from).to_string());
     let Some(run) = effect.run else {
-        let name = &effect.campaign;
+        let (name, place) = match &effect.campaign {
+            Some(_) => (named(effect), "`experiment: { holdout: 10% }` in its file"),
+            None => ("Marketing".to_owned(), "`holdout: 5%` under `brand` in the settings"),
+        };
         return output::say(&format!(
-            "`{name}` has no experiment: nobody is held out, so nothing says what would have been bought without it. \
-             Write `experiment: {{ holdout: 10% }}` in its file."
+            "{name} has no experiment: nobody is held out, so nothing says what would have been bought without it. \
+             Write {place}."
         ));
     };
     output::say(&format!(
         "{}, run {run}: members whose first message was due from {from} to {}, and what they bought within {} days, \
          as known at {}.\n",
-        effect.campaign,
+        effect.campaign.as_deref().unwrap_or("All marketing"),
         day(effect.to),
         effect.within_days,
         day(effect.at)

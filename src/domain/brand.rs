@@ -4,6 +4,7 @@ use chrono_tz::Tz;
 
 use super::almanac::Almanac;
 use super::calendar::{Calendar, QuietHours};
+use super::experiment::arms::{BRAND_HOLDOUT, TREATED};
 use super::sms::Routes;
 use super::track::Track;
 
@@ -23,10 +24,19 @@ pub struct Brand {
     /// By which providers and lines SMS go out.
     pub sms: Routes,
     pub frequency_cap: Option<FrequencyCap>,
+    /// The share of members who get no marketing at all, 0 to 1.
+    pub holdout: f64,
     /// For campaigns that do not say it themselves.
     pub track: Track,
     /// Its occasions come with the catalog; settings alone know none.
     pub almanac: Almanac,
+}
+
+impl Brand {
+    /// Whom it holds out of all its marketing and whom not, with their shares; none where it holds nobody out.
+    pub fn arms(&self) -> Vec<(&'static str, f64)> {
+        if self.holdout > 0.0 { vec![(BRAND_HOLDOUT, self.holdout), (TREATED, 1.0 - self.holdout)] } else { Vec::new() }
+    }
 }
 
 /// At most so many messages to one member in so long a time.

@@ -10,7 +10,6 @@ use super::audience::Audience;
 use super::brand::Brand;
 use super::calendar::{parse_instant, parse_time};
 use super::cron::Cron;
-use super::experiment::goal::Goal;
 use super::experiment::part_of;
 use super::gift::GiftRule;
 use super::member::Member;
@@ -22,9 +21,11 @@ use super::words::words;
 use super::{duration, name, occasion};
 use crate::document::{Document, Problems, Table, Value, expected};
 
+mod experiment;
 mod limits;
 mod steps;
 
+pub use experiment::{Experiment, HoldoutBy, Variant};
 pub use limits::{DEFAULT_CEILING, Limits};
 pub use steps::Step;
 
@@ -77,10 +78,7 @@ pub struct Campaign {
     pub limits: Limits,
     /// What is heard of its mails.
     pub track: Track,
-    /// The share of members that gets nothing, 0 to 1.
-    pub holdout: f64,
-    /// What its experiment counts.
-    pub goal: Goal,
+    pub experiment: Experiment,
     /// The first one is [`MAIN`] with `after` zero.
     pub steps: Vec<Step>,
 }
@@ -139,7 +137,7 @@ impl Campaign {
         let content = table.require("content").and_then(steps::decode_content);
         let gift = table.get_or("gift", None, |value| GiftRule::decode(value).map(Some));
         let limits = table.get_or("limits", Limits::default(), limits::decode);
-        let experiment = table.get_or("experiment", (0.0, Goal::default()), |value| decode_experiment(value, brand));
+        let experiment = table.get_or("experiment", Default::default(), |value| Experiment::decode(value, brand));
         let track = table.get_or("track", brand.track, |value| Track::decode(value, brand.track));
         let has_mail = channels.as_ref().is_none_or(|channels| channels.contains(&Channel::Email));
         let later = table.get_or("steps", Vec::new(), |value| {
@@ -154,7 +152,7 @@ impl Campaign {
         let (_, delay) = trigger?;
         let (scan, send_at) = schedule?;
         let (content, content_at) = content?;
-        let (holdout, goal) = experiment?;
+        let experiment = experiment?;
         let mut steps = vec![Step {
             id: MAIN.to_owned(),
             after: Duration::zero(),
@@ -162,8 +160,10 @@ impl Campaign {
             unless_heard: Vec::new(),
             content,
             content_at,
+            subject: None,
             gift: gift?,
         }];
+        let experiment = experiment.over(&steps[0]);
         steps.extend(later?);
         Some(Self {
             name: name?,
@@ -183,20 +183,9 @@ impl Campaign {
             undelivered_after: undelivered_after?,
             limits: limits?,
             track: track?,
-            holdout,
-            goal,
+            experiment,
             steps,
         })
-    }
-
-    /// The arm that a message belongs to once it is assigned; none where the campaign has no experiment.
-    pub fn arm(&self, held_out: bool) -> Option<&'static str> {
-        (self.holdout > 0.0).then_some(if held_out { "holdout" } else { "treated" })
-    }
-
-    /// The arms of its experiment with their shares; none where it has no experiment.
-    pub fn arms(&self) -> Vec<(&'static str, f64)> {
-        if self.holdout > 0.0 { vec![("holdout", self.holdout), ("treated", 1.0 - self.holdout)] } else { Vec::new() }
     }
 
     /// What policy must hold to for this campaign's messages.
@@ -229,12 +218,17 @@ impl Campaign {
 
     /// Whether any of its steps gives something.
     pub fn gives(&self) -> bool {
-        self.steps.iter().any(|step| step.gift.is_some())
+        self.all_forms().any(|step| step.gift.is_some())
     }
 
     /// The pools on which its steps draw.
     pub fn pools(&self) -> BTreeSet<&str> {
-        self.steps.iter().filter_map(|step| step.gift.as_ref()?.pool()).collect()
+        self.all_forms().filter_map(|step| step.gift.as_ref()?.pool()).collect()
+    }
+
+    /// Every form in which any of its steps goes out.
+    pub fn all_forms(&self) -> impl Iterator<Item = &Step> {
+        (0..self.steps.len()).flat_map(|index| self.forms(index))
     }
 
     /// Position of a step by id.
@@ -357,23 +351,4 @@ fn decode_channels(value: Value<'_>) -> Option<Vec<Channel>> {
         }
     }
     Some(channels)
-}
-
-/// The share that is held out, and the goal.
-fn decode_experiment(value: Value<'_>, brand: &Brand) -> Option<(f64, Goal)> {
-    let mut table = value.table()?;
-    let holdout = table.get_or("holdout", 0.0, |value| {
-        value.parse(|text| {
-            let wrong = || format!("`{text}` is not a share; write it like 10%, below 100%");
-            let number = match text.strip_suffix('%') {
-                Some(percent) => percent.trim().parse::<f64>().map(|share| share / 100.0),
-                None => text.parse::<f64>(),
-            };
-            number.ok().filter(|share| (0.0..1.0).contains(share)).ok_or_else(wrong)
-        })
-    });
-    let goal = table.get_or("goal", Goal::default(), |value| Goal::decode(value, brand));
-    table.not_yet(&["variants", "decide", "holdout_by"]);
-    table.finish();
-    Some((holdout?, goal?))
 }

@@ -110,6 +110,7 @@ pub mod samples {
             quiet_hours: None,
             sms: Routes::default(),
             frequency_cap: None,
+            holdout: 0.0,
             track: Track::default(),
             almanac: Almanac::EMPTY,
         }

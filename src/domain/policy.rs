@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use super::Instant;
 use super::almanac::{Almanac, OnDay};
 use super::calendar::{QuietHours, local_date, next_midnight};
+use super::experiment::arms::Assignment;
 use super::message::{Channel, Purpose, Reason, State};
 
 /// Two yearly greetings closer than this are one too many.
@@ -56,11 +57,21 @@ pub struct Facts {
     pub already_greeted: bool,
     /// The channels to try, in order of preference; one only where the message is bound to it.
     pub channels: Vec<ChannelFacts>,
-    pub held_out: bool,
+    /// The message's arm, from when it comes to the question of it.
+    pub assignment: Assignment,
+    /// What its arm gets does not go out before.
+    pub not_before: Option<Instant>,
     /// The member's other messages that count, in the cap's time.
     pub counted: u32,
     /// The message must bring a gift, and none is left.
     pub gift_unavailable: bool,
+}
+
+impl Facts {
+    /// When its arm's message may go out at the earliest.
+    fn begins(&self) -> Instant {
+        self.not_before.map_or(self.due_at, |at| at.max(self.due_at))
+    }
 }
 
 /// Whether a channel reaches the member.
@@ -162,7 +173,7 @@ fn reach<'f>(facts: &'f Facts, rules: &Rules<'_>, now: Instant) -> Result<&'f Ch
     }
     let chosen = choose_channel(facts, rules.purpose);
     if let Late::SendWithin(within) = rules.late
-        && now > first_attempt_by(rules, chosen.ok(), facts.due_at, facts.zone) + within
+        && now > first_attempt_by(rules, chosen.ok(), facts.begins(), facts.zone) + within
     {
         return Err(Reason::TooLate);
     }
@@ -179,13 +190,14 @@ fn reach<'f>(facts: &'f Facts, rules: &Rules<'_>, now: Instant) -> Result<&'f Ch
 /// What becomes of a message that came to the question of its arm.
 fn after_assignment(facts: &Facts, rules: &Rules<'_>, chosen: &ChannelFacts, now: Instant) -> Decision {
     use Decision::{Defer, Send, Skip};
-    if facts.held_out || facts.first_step_ended == Some(Reason::HeldOut) {
+    if facts.assignment.is_held_out() || facts.first_step_ended == Some(Reason::HeldOut) {
         return Skip(Reason::HeldOut);
     }
     if rules.purpose == Purpose::Marketing && rules.almanac.on(local_date(facts.zone, now)) == OnDay::Skip {
         return Skip(Reason::RestDay);
     }
-    let until = first_attempt_by(rules, Some(chosen), now, facts.zone);
+    let from = facts.not_before.map_or(now, |at| at.max(now));
+    let until = first_attempt_by(rules, Some(chosen), from, facts.zone);
     if until > now {
         return Defer(until);
     }
@@ -221,6 +233,7 @@ fn choose_channel(facts: &Facts, purpose: Purpose) -> Result<&ChannelFacts, Reas
 
 #[cfg(test)]
 mod tests {
+    use super::super::experiment::arms::HOLDOUT;
     use super::*;
 
     fn utc(text: &str) -> Instant {
@@ -249,7 +262,8 @@ mod tests {
             goal_reached: false,
             already_greeted: false,
             channels: vec![ChannelFacts { channel: Channel::Email, ..reached }, reached],
-            held_out: false,
+            assignment: Assignment::default(),
+            not_before: None,
             counted: 0,
             gift_unavailable: false,
         }
@@ -283,7 +297,7 @@ mod tests {
         (Reason::NoConsent, |f| f.channels.iter_mut().for_each(|c| c.has_consent = false)),
         (Reason::Suppressed, |f| f.channels.iter_mut().for_each(|c| c.suppressed = true)),
         (Reason::SameAddress, |f| f.channels.iter_mut().for_each(|c| c.taken = true)),
-        (Reason::HeldOut, |f| f.held_out = true),
+        (Reason::HeldOut, |f| f.assignment = Assignment::to(HOLDOUT)),
         (Reason::FrequencyCap, |f| f.counted = 3),
         (Reason::GiftUnavailable, |f| f.gift_unavailable = true),
     ];

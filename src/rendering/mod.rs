@@ -1,6 +1,6 @@
 //! Rendering: templates, compiled once, become the content of a message in the member's language.
 //!
-//! A content is a folder of templates: `subject.txt`, `email.html`, `email.txt` (optional: made from
+//! A content is a folder of templates: `subject.txt` (of variants one by its name), `email.html`, `email.txt` (optional: made from
 //! the HTML), `sms.txt`, `sms.pattern.yaml` (for providers that hold the text themselves). A locale goes before
 //! the ending (`subject.fa.txt`); `fa-IR` falls back to `fa`, then to the file without a locale. What templates
 //! may say is in [`variables`], what they may not be in `parse` and `html`.
@@ -56,18 +56,22 @@ pub struct RenderError {
 
 /// The parts a content can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Subject,
+enum Part<'a> {
+    /// Of a mail; by its name there can be several.
+    Subject(&'a str),
     Html,
     Text,
     Sms,
     Pattern,
 }
 
-impl Part {
-    const fn stem_and_ending(self) -> (&'static str, &'static str) {
+/// The subject that a content has where none is named.
+const SUBJECT: &str = "subject";
+
+impl<'a> Part<'a> {
+    const fn stem_and_ending(self) -> (&'a str, &'static str) {
         match self {
-            Self::Subject => ("subject", "txt"),
+            Self::Subject(name) => (name, "txt"),
             Self::Html => ("email", "html"),
             Self::Text => ("email", "txt"),
             Self::Sms => ("sms", "txt"),
@@ -184,15 +188,16 @@ impl Renderer {
     }
 
     /// The files that a content lacks for a channel; empty when it can be rendered.
-    pub fn missing(&self, content: &str, channel: Channel) -> Vec<String> {
+    pub fn missing(&self, content: &str, subject: Option<&str>, channel: Channel) -> Vec<String> {
+        let subject = Part::Subject(subject.unwrap_or(SUBJECT));
         let has = |part| {
             let name = path(content, part, None);
             self.names.contains(&name) || self.broken.contains(&name)
         };
-        let wanted: &[Part] = match channel {
+        let wanted: &[Part<'_>] = match channel {
             Channel::Sms => &[Part::Sms],
-            Channel::Email if has(Part::Text) && !has(Part::Html) => &[Part::Subject],
-            Channel::Email => &[Part::Subject, Part::Html],
+            Channel::Email if has(Part::Text) && !has(Part::Html) => &[subject],
+            Channel::Email => &[subject, Part::Html],
         };
         wanted.iter().filter(|part| !has(**part)).map(|part| path(content, *part, None)).collect()
     }
@@ -222,11 +227,17 @@ impl Renderer {
         Ok(text.trim().to_owned())
     }
 
-    /// Renders a mail from this sender.
-    pub fn mail(&self, content: &str, from: &str, variables: &Variables<'_>) -> Result<Content, RenderError> {
+    /// Renders a mail from this sender, with the content's own subject or the one of this name.
+    pub fn mail(
+        &self,
+        content: &str,
+        subject: Option<&str>,
+        from: &str,
+        variables: &Variables<'_>,
+    ) -> Result<Content, RenderError> {
         let context = variables.context();
         let locale = variables.locale();
-        let subject = self.part(content, Part::Subject, locale, &context)?;
+        let subject = self.part(content, Part::Subject(subject.unwrap_or(SUBJECT)), locale, &context)?;
         let html = self.find(content, Part::Html, locale);
         let html = match html {
             Some(name) => Some((links::harmless(&self.run(&self.html, &name, &context)?), name)),
@@ -252,7 +263,7 @@ impl Renderer {
         })
     }
 
-    fn part(&self, content: &str, part: Part, locale: &str, context: &Context) -> Result<String, RenderError> {
+    fn part(&self, content: &str, part: Part<'_>, locale: &str, context: &Context) -> Result<String, RenderError> {
         let Some(name) = self.find(content, part, locale) else {
             let template = path(content, part, None);
             return Err(RenderError { template, place: String::new(), reason: "there is no such template".to_owned() });
@@ -278,7 +289,7 @@ impl Renderer {
     }
 
     /// The most special template there is for a locale.
-    fn find(&self, content: &str, part: Part, locale: &str) -> Option<String> {
+    fn find(&self, content: &str, part: Part<'_>, locale: &str) -> Option<String> {
         let mut locale = Some(locale);
         loop {
             let name = path(content, part, locale);
@@ -291,7 +302,7 @@ impl Renderer {
     }
 }
 
-fn path(content: &str, part: Part, locale: Option<&str>) -> String {
+fn path(content: &str, part: Part<'_>, locale: Option<&str>) -> String {
     let (stem, ending) = part.stem_and_ending();
     match locale {
         Some(locale) => format!("{content}/{stem}.{locale}.{ending}"),
@@ -423,8 +434,8 @@ mod tests {
             ("x/email.html".to_owned(), html.to_owned()),
         ]);
         let (renderer, _) = Renderer::compile("templates", &files);
-        assert!(renderer.missing("x", Channel::Email).is_empty());
-        assert_eq!(renderer.missing("x", Channel::Sms), ["x/sms.txt"]);
+        assert!(renderer.missing("x", None, Channel::Email).is_empty());
+        assert_eq!(renderer.missing("x", None, Channel::Sms), ["x/sms.txt"]);
         let (brand, member) = (brand(), member("en", Calendar::Gregorian));
         let variables = Variables {
             brand: &brand,
@@ -439,7 +450,8 @@ mod tests {
             order: None,
             gift: None,
         };
-        let Content::Email { subject, html: Some(html), text, .. } = renderer.mail("x", "a@b.c", &variables).unwrap()
+        let Content::Email { subject, html: Some(html), text, .. } =
+            renderer.mail("x", None, "a@b.c", &variables).unwrap()
         else {
             panic!("an e-mail with HTML")
         };

@@ -1,10 +1,13 @@
-//! What a campaign earned: those who got its messages against those who were held out, by intention to treat.
+//! What a campaign earned, or all marketing together: those who got messages against those who were held out, and one
+//! variant against another, by intention to treat.
 
 use serde::Serialize;
 
 use crate::domain::Instant;
 use crate::domain::brand::Brand;
 use crate::domain::campaign::Campaign;
+use crate::domain::experiment::arms::{BRAND_HOLDOUT, HOLDOUT};
+use crate::domain::experiment::goal::Goal;
 use crate::domain::experiment::holm;
 use crate::domain::experiment::interval::Interval;
 use crate::domain::experiment::means::{Estimate, Means};
@@ -12,20 +15,43 @@ use crate::domain::experiment::sample_ratio::{self, SampleRatio};
 use crate::domain::experiment::shares::{Share, Shares};
 use crate::domain::experiment::verdict::{Evidence, Size, Verdict, more_members_until_enough};
 use crate::domain::money::decimals;
-use crate::store::effect::{self, Asked, Run};
+use crate::store::effect::{self, Asked, Of, Run};
 use crate::store::{StoreError, Tx};
-
-/// The arm that gets nothing.
-const HOLDOUT: &str = "holdout";
 
 /// A day in milliseconds.
 const DAY: f64 = 86_400_000.0;
 
-/// A campaign's effect in one run of its experiment. Money is in major units of the brand's currency.
+/// Whose effect is asked for.
+#[derive(Debug, Clone, Copy)]
+pub enum Whose<'a> {
+    Campaign(&'a Campaign),
+    /// All marketing, against those whom the brand holds out; by the names of the campaigns that are marketing.
+    Brand(&'a [String]),
+}
+
+impl<'a> Whose<'a> {
+    /// The campaign's name; the brand has an empty one.
+    fn name(self) -> &'a str {
+        match self {
+            Self::Campaign(campaign) => &campaign.name,
+            Self::Brand(_) => "",
+        }
+    }
+
+    fn goal(self) -> Goal {
+        match self {
+            Self::Campaign(campaign) => campaign.experiment.goal,
+            Self::Brand(_) => Goal::default(),
+        }
+    }
+}
+
+/// An effect in one run of an experiment. Money is in major units of the brand's currency.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Effect {
-    pub campaign: String,
-    /// Members whose first assigned message was due from here on; absent: from the beginning.
+    /// Absent: all marketing.
+    pub campaign: Option<String>,
+    /// Members (or addresses) whose first assigned message was due from here on; absent: from the beginning.
     pub from: Option<Instant>,
     /// And before this.
     pub to: Instant,
@@ -33,7 +59,7 @@ pub struct Effect {
     pub at: Instant,
     pub within_days: f64,
     pub currency: String,
-    /// Its number; absent where the campaign never had an experiment.
+    /// Its number; absent where there never was an experiment.
     pub run: Option<i64>,
     pub other_runs: Vec<i64>,
     /// Messages of that time that came without an experiment; they are in no comparison.
@@ -134,38 +160,40 @@ pub struct Period {
 }
 
 impl Effect {
-    /// Reads the sums of a campaign's arms and compares them.
-    pub async fn read(tx: &mut Tx, campaign: &Campaign, brand: &Brand, period: Period) -> Result<Self, StoreError> {
+    /// Reads the sums of the arms and compares them.
+    pub async fn read(tx: &mut Tx, whose: Whose<'_>, brand: &Brand, period: Period) -> Result<Self, StoreError> {
         let Period { from, to, at, run } = period;
-        let runs = effect::runs(tx, &campaign.name).await?;
+        let runs = effect::runs(tx, whose.name()).await?;
         let with_arms = runs.iter().filter(|run| !run.arms.is_empty());
         let chosen = with_arms.clone().rfind(|known| run.is_none_or(|run| run == known.run)).cloned();
-        let first = from.unwrap_or(Instant::UNIX_EPOCH);
+        let (first, goal) = (from.unwrap_or(Instant::UNIX_EPOCH), whose.goal());
         let arms = match &chosen {
             Some(run) => {
                 let asked = Asked {
-                    campaign: &campaign.name,
-                    run: run.run,
+                    of: of(whose, run, &runs),
                     from: first,
                     to,
                     at,
-                    within: campaign.goal.within,
-                    min_amount: campaign.goal.min_amount,
+                    within: goal.within,
+                    min_amount: goal.min_amount,
                     currency: &brand.currency,
                 };
                 effect::arms(tx, &asked).await?
             }
             None => Vec::new(),
         };
-        let without_experiment = effect::unassigned(tx, &campaign.name, (first, to)).await?;
+        let without_experiment = effect::unassigned(tx, whose.name(), (first, to)).await?;
         let other_runs = with_arms.map(|run| run.run).filter(|run| Some(*run) != chosen.as_ref().map(|run| run.run));
         let unit = 10_f64.powi(decimals(&brand.currency).try_into().unwrap_or(2));
         let mut found = Self {
-            campaign: campaign.name.clone(),
+            campaign: match whose {
+                Whose::Campaign(campaign) => Some(campaign.name.clone()),
+                Whose::Brand(_) => None,
+            },
             from,
             to,
             at,
-            within_days: campaign.goal.within.num_milliseconds() as f64 / DAY,
+            within_days: goal.within.num_milliseconds() as f64 / DAY,
             currency: brand.currency.clone(),
             run: chosen.as_ref().map(|run| run.run),
             other_runs: other_runs.collect(),
@@ -195,11 +223,12 @@ impl Effect {
         if is_sample_ratio_wrong {
             self.warnings.push("sample_ratio");
         }
-        let holdout = arms.iter().find(|arm| arm.name == HOLDOUT);
-        if let Some(holdout) = holdout {
-            let compare = |arm| self.comparison(arm, holdout, unit, is_sample_ratio_wrong);
-            self.comparisons = arms.iter().filter(|arm| arm.name != HOLDOUT).map(compare).collect();
-        }
+        let (held_out, treated): (Vec<_>, Vec<_>) = arms.iter().partition(|arm| is_held_out(&arm.name));
+        let against_nothing = treated.iter().flat_map(|arm| held_out.iter().map(move |other| (*arm, *other)));
+        let against_the_first = treated.iter().skip(1).map(|arm| (*arm, treated[0]));
+        let pairs = against_nothing.chain(against_the_first);
+        let compared = pairs.map(|(arm, other)| self.comparison(arm, other, unit, is_sample_ratio_wrong)).collect();
+        self.comparisons = compared;
         self.correct();
         self.arms = arms.into_iter().map(|arm| shown(arm, unit)).collect();
     }
@@ -225,7 +254,7 @@ impl Effect {
         Comparison {
             arm: arm.name.clone(),
             against: against.name.clone(),
-            because: self.because(verdict, &means, &evidence),
+            because: self.because(verdict, &means, &evidence, &than(&against.name)),
             verdict: verdict.as_str(),
             revenue_per_member: Mean {
                 difference: means.difference,
@@ -260,7 +289,7 @@ impl Effect {
     }
 
     /// The verdict for people.
-    fn because(&self, verdict: Verdict, means: &Means, evidence: &Evidence) -> String {
+    fn because(&self, verdict: Verdict, means: &Means, evidence: &Evidence, than: &str) -> String {
         let digits = decimals(&self.currency) as usize;
         let money = |amount: f64| format!("{amount:.digits$} {}", self.currency);
         let between = |interval: Option<Interval>| match interval {
@@ -279,11 +308,11 @@ impl Effect {
                 }
             },
             Verdict::Works => format!(
-                "It works: a member brings {} more than without it. That holds however often one looks.",
+                "It works: a member brings {} more than {than}. That holds however often one looks.",
                 between(means.always_valid)
             ),
             Verdict::Harms => format!(
-                "It harms: a member brings {} less than without it. That holds however often one looks.",
+                "It harms: a member brings {} less than {than}. That holds however often one looks.",
                 between(less(means.always_valid))
             ),
             Verdict::Promising if evidence.always_valid.is_some_and(|interval| interval.is_above_zero()) => {
@@ -292,22 +321,47 @@ impl Effect {
                     .to_owned()
             }
             Verdict::Promising => format!(
-                "Promising: a member brings {} more than without it, for who looks once. Who looks every day should wait.",
+                "Promising: a member brings {} more than {than}, for who looks once. Who looks every day should wait.",
                 between(evidence.fixed)
             ),
             Verdict::Worrying => format!(
-                "Worrying: a member brings {} less than without it, for who looks once. Who looks every day should wait.",
+                "Worrying: a member brings {} less than {than}, for who looks once. Who looks every day should wait.",
                 between(less(evidence.fixed))
             ),
             Verdict::NoDifference => match (evidence.fixed, means.smallest_detectable) {
                 (Some(interval), Some(smallest)) => format!(
-                    "No difference seen: what it brings lies {} a member. So many members would show a difference of \
+                    "No difference seen: what it brings beyond that lies {} a member. So many members would show a difference of \
                      {} in four of five cases.",
                     between(Some(interval)),
                     money(smallest)
                 ),
                 _ => "No difference: all members brought the same.".to_owned(),
             },
+        }
+    }
+}
+
+fn is_held_out(arm: &str) -> bool {
+    matches!(arm, HOLDOUT | BRAND_HOLDOUT)
+}
+
+/// What an arm is compared with, in a sentence.
+fn than(against: &str) -> String {
+    match against {
+        HOLDOUT => "without it".to_owned(),
+        BRAND_HOLDOUT => "without any marketing".to_owned(),
+        variant => format!("with `{variant}`"),
+    }
+}
+
+/// Whose messages divide the members in a run.
+fn of<'a>(whose: Whose<'a>, run: &Run, runs: &[Run]) -> Of<'a> {
+    match whose {
+        Whose::Campaign(campaign) => Of::Campaign(&campaign.name, run.run),
+        Whose::Brand(marketing) => {
+            let next = runs.iter().find(|other| other.run > run.run);
+            let until = next.map_or(i64::MAX, |next| next.started_at);
+            Of::Brand { marketing: marketing.to_vec(), from: run.started_at, until }
         }
     }
 }

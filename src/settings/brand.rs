@@ -7,6 +7,7 @@ use crate::document::Value;
 use crate::domain::almanac::{Almanac, OnDay, WEEKDAYS};
 use crate::domain::brand::{Brand, FrequencyCap};
 use crate::domain::calendar::{Calendar, QuietHours, parse_zone};
+use crate::domain::experiment::arms::parse_share;
 use crate::domain::sms::Routes;
 use crate::domain::track::Track;
 use crate::domain::{duration, locale, money, phone};
@@ -47,6 +48,7 @@ pub(super) fn decode(value: Value<'_>) -> Option<Brand> {
         table.finish();
         Some(Some(FrequencyCap { messages: u32::try_from(messages?).ok()?, per: per? }))
     });
+    let holdout = table.get_or("holdout", 0.0, |value| value.parse(parse_share));
     let track = table.get_or("track", Track::default(), |value| Track::decode(value, Track::default()));
     let weekend = match table.get("weekend") {
         Some(value) => decode_weekend(value),
@@ -65,6 +67,7 @@ pub(super) fn decode(value: Value<'_>) -> Option<Brand> {
         phone_region: region?,
         quiet_hours: quiet_hours?,
         frequency_cap: frequency_cap?,
+        holdout: holdout?,
         track: track?,
         sms: Routes::default(),
         almanac: Almanac { weekend: weekend?, weekends, blackouts, ..Almanac::EMPTY },

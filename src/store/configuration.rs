@@ -13,11 +13,14 @@ statements! {
     CONTROL = "SELECT value FROM controls WHERE name = $1";
     DOCUMENT = "SELECT document FROM configurations WHERE hash = $1";
     ADD_CAMPAIGN = "INSERT INTO campaigns (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
-    // A run ends with its experiment.
-    EXPERIMENT = "UPDATE campaigns SET run = CASE WHEN experiment IS NULL THEN run ELSE run + 1 END, experiment = $2 \
+    // A run ends with its experiment, and so does a choice.
+    EXPERIMENT = "UPDATE campaigns SET run = CASE WHEN experiment IS NULL THEN run ELSE run + 1 END, experiment = $2, chosen = NULL \
         WHERE name = $1 AND (experiment IS NULL OR experiment <> $2)";
-    ADD_RUN = "INSERT INTO runs (campaign, run, arms, started_at) SELECT name, run, experiment, $2 FROM campaigns \
+    CHOOSE = "UPDATE campaigns SET run = run + 1, chosen = $2 WHERE name = $1 AND (chosen IS NULL OR chosen <> $2)";
+    ADD_RUN = "INSERT INTO runs (campaign, run, arms, started_at) SELECT name, run, $2, $3 FROM campaigns \
         WHERE name = $1 ON CONFLICT (campaign, run) DO NOTHING";
+    BRAND_RUN = "SELECT run, arms FROM runs WHERE campaign = '' ORDER BY run DESC LIMIT 1";
+    ADD_BRAND_RUN = "INSERT INTO runs (campaign, run, arms, started_at) VALUES ('', $1, $2, $3)";
     FIRST_LIVE = "UPDATE campaigns SET first_live_at = $2, seen_change = (SELECT value FROM counters WHERE name = 'change') \
         WHERE name = $1 AND first_live_at IS NULL";
     STATES = "SELECT name, first_live_at, paused, held, limit_a_day, approved_until, scanned_to, seen_change, backfilled FROM campaigns";
@@ -76,8 +79,31 @@ pub struct Cursor {
 pub struct Applied {
     pub name: String,
     pub live: bool,
-    /// The arms of its experiment, as JSON: names and shares.
+    /// What makes its experiment another one.
     pub experiment: String,
+    /// The arms of that, as JSON: names and shares.
+    pub arms: String,
+}
+
+/// A variant is what all get from now on who are not held out: `arms`, as JSON, are those of the run that begins. False
+/// where it was chosen before.
+pub async fn choose(tx: &mut Tx, campaign: &str, variant: &str, arms: &str, now: Instant) -> Result<bool> {
+    tx.policy_changes();
+    let is_new = execute!(tx, CHOOSE, campaign, variant)? > 0;
+    execute!(tx, ADD_RUN, campaign, arms, now.timestamp_millis())?;
+    Ok(is_new)
+}
+
+/// Notes the arms of the brand's own holdout, as JSON: where they change, a run begins.
+pub async fn divide_brand(tx: &mut Tx, arms: &str, now: Instant) -> Result<()> {
+    let last: Option<(i64, String)> = query!(fetch_optional, (i64, String), tx, BRAND_RUN)?;
+    let next = match last {
+        Some((_, known)) if known == arms => return Ok(()),
+        Some((run, _)) => run + 1,
+        None => 1,
+    };
+    execute!(tx, ADD_BRAND_RUN, next, arms, now.timestamp_millis())?;
+    Ok(())
 }
 
 /// Stores a configuration, makes it the current one, and notes the campaigns that it makes live.
@@ -86,10 +112,10 @@ pub async fn apply(tx: &mut Tx, hash: &str, document: &str, campaigns: &[Applied
     tx.policy_changes();
     execute!(tx, SAVE, hash, document, at)?;
     execute!(tx, SET_CONTROL, "configuration", hash)?;
-    for Applied { name, live, experiment } in campaigns {
+    for Applied { name, live, experiment, arms } in campaigns {
         execute!(tx, ADD_CAMPAIGN, name)?;
         execute!(tx, EXPERIMENT, name, experiment)?;
-        execute!(tx, ADD_RUN, name, at)?;
+        execute!(tx, ADD_RUN, name, arms, at)?;
         if *live {
             execute!(tx, FIRST_LIVE, name, at)?;
         }

@@ -26,7 +26,7 @@ statements! {
     FORGET_DATES = "DELETE FROM member_dates WHERE member_id = $1 AND name <> 'first_purchase'";
     FORGET_ADDRESSES = "UPDATE attempts SET address = NULL, reply = NULL WHERE message_id IN \
         (SELECT m.id FROM messages m WHERE m.member_id = $1)";
-    FORGET_REPLIES = "UPDATE messages SET detail = NULL WHERE member_id = $1 AND detail IS NOT NULL";
+    FORGET_REPLIES = "UPDATE messages SET detail = NULL, unit = NULL WHERE member_id = $1 AND (detail IS NOT NULL OR unit IS NOT NULL)";
     FORGET_HEARD = "UPDATE events SET address = NULL, detail = CASE WHEN kind = 'clicked' THEN detail END \
         WHERE message_id IN (SELECT m.id FROM messages m WHERE m.member_id = $1)";
     FORGET_HEARD_FROM = "UPDATE events SET address = NULL, detail = NULL WHERE address {in $1}";

@@ -9,9 +9,9 @@ use super::messages::Message;
 use super::objections::Objections;
 use crate::domain::Instant;
 use crate::domain::brand::Brand;
-use crate::domain::calendar::local_date;
+use crate::domain::calendar::{local_date, next_local_time};
 use crate::domain::campaign::{Campaign, MAIN};
-use crate::domain::experiment::held_out;
+use crate::domain::experiment::arms::Assignment;
 use crate::domain::gift::Gift;
 use crate::domain::member::{Member, suppression_key};
 use crate::domain::message::{Channel, EventKind, Purpose, Reason, State};
@@ -47,6 +47,8 @@ pub struct Surroundings {
     /// those who share an address stands for it.
     /// Of members who share an address alone.
     assigned: HashMap<Standing, HashMap<i64, Instant>>,
+    /// The variants that all get by now who are not held out, by campaign.
+    chosen: HashMap<String, String>,
     /// Valid orders by member, where a campaign takes several as one occasion.
     close_orders: HashMap<i64, Vec<Placed>>,
     /// Orders of which such a campaign's step went out, by (member, campaign, step).
@@ -99,12 +101,15 @@ impl Surroundings {
             goal_reached: false,
             already_greeted: false,
             channels: Vec::new(),
-            held_out: false,
+            assignment: Assignment::default(),
+            not_before: None,
             counted: 0,
             gift_unavailable: false,
         };
         let (Some(campaign), Some(member)) = (campaign, member) else { return facts };
-        let Some(step) = campaign.step_index(&message.step).map(|index| &campaign.steps[index]) else { return facts };
+        let assignment = self.assignment(message, campaign, member, brand);
+        let arm = assignment.arm.as_deref();
+        let Some(step) = campaign.step(&message.step, arm) else { return facts };
         facts.campaign_ended = campaign.ends_at.is_some_and(|ends| message.first_due_at >= ends);
         let order = message.purchase_id.and_then(|id| self.orders.get(&id));
         facts.order_cancelled =
@@ -132,7 +137,6 @@ impl Surroundings {
                 ..self.channel(member, channel, campaign.purpose, brand, now)
             })
             .collect();
-        facts.held_out = held_out(&campaign.name, &member.external_id, campaign.holdout);
         if let Some(cap) = brand.frequency_cap.filter(|_| campaign.limits.counts_for_cap) {
             let time = (now - cap.per, now + CLOCKS_APART);
             facts.counted = self.count(message, &[member.id], None, time);
@@ -144,7 +148,18 @@ impl Surroundings {
         // Of one on its way it is settled.
         let settled = matches!(message.state, State::Queued | State::Sending);
         facts.gift_unavailable = !settled && self.gifts.is_lacking(message, step);
+        let send_at = campaign.variant(&message.step, arm).and_then(|variant| variant.send_at);
+        facts.not_before = send_at.map(|time| next_local_time(zone, message.due_at, time));
+        facts.assignment = assignment;
         facts
+    }
+
+    /// The arm of a message. Once it is known it stays, whatever becomes of the experiment.
+    fn assignment(&self, message: &Message, campaign: &Campaign, member: &Member, brand: &Brand) -> Assignment {
+        match &message.arm {
+            Some(arm) => Assignment::to(arm.clone()),
+            None => campaign.assignment(member, brand, self.chosen.get(&campaign.name).map(String::as_str)),
+        }
     }
 
     /// Those who share the member's address on a channel, as far as somebody asked for them.
@@ -233,8 +248,9 @@ impl Surroundings {
     /// The gift that a message sent at `at` brings: its step's own, taken from what is left unless it has one
     /// already; of a step that gives nothing, the last one that the occasion brought.
     pub fn give(&mut self, message: &Message, campaign: &Campaign, brand: &Brand, at: Instant) -> Option<Gift> {
-        let zone = self.members.get(&message.member_id)?.zone(brand);
-        self.gifts.give(message, campaign, local_date(zone, at))
+        let member = self.members.get(&message.member_id)?;
+        let arm = self.assignment(message, campaign, member, brand).arm;
+        self.gifts.give(message, campaign, arm.as_deref(), local_date(member.zone(brand), at))
     }
 
     /// Lets later steps of an occasion see that its first step ended it.

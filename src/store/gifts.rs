@@ -1,7 +1,7 @@
 //! Gifts: pools of coupon codes, and what messages bring. A gift is reserved in the transaction that queues its
 //! message, belongs to that step of that occasion for ever, and goes back only if nobody can have seen it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::NaiveDate;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use super::subject::Subject;
 use super::{Dialect, Ids, Result, Rows, Texts, Tx, Uuids, execute, query, statements};
 use crate::domain::Instant;
 use crate::domain::campaign::{Campaign, Reach, Step};
-use crate::domain::gift::{Gift, GiftRule};
+use crate::domain::gift::Gift;
 
 /// Joins a gift `g` with the messages of its step `m`.
 macro_rules! its_messages {
@@ -135,8 +135,10 @@ impl GiftFacts {
         // The most that the batch can need of each pool.
         let mut wanted: BTreeMap<&str, i64> = BTreeMap::new();
         for subject in &giving {
-            let step = subject.campaign.step_index(subject.step).map(|index| &subject.campaign.steps[index]);
-            if let Some(pool) = step.and_then(|step| step.gift.as_ref()).and_then(GiftRule::pool) {
+            let Some(index) = subject.campaign.step_index(subject.step) else { continue };
+            let forms = subject.campaign.forms(index);
+            let pools: BTreeSet<&str> = forms.iter().filter_map(|step| step.gift.as_ref()?.pool()).collect();
+            for pool in pools {
                 *wanted.entry(pool).or_default() += 1;
             }
         }
@@ -172,9 +174,15 @@ impl GiftFacts {
     }
 
     /// See `Surroundings::give`.
-    pub(super) fn give(&mut self, message: &Message, campaign: &Campaign, today: NaiveDate) -> Option<Gift> {
+    pub(super) fn give(
+        &mut self,
+        message: &Message,
+        campaign: &Campaign,
+        arm: Option<&str>,
+        today: NaiveDate,
+    ) -> Option<Gift> {
         let index = campaign.step_index(&message.step)?;
-        let Some(rule) = &campaign.steps[index].gift else {
+        let Some(rule) = &campaign.step(&message.step, arm)?.gift else {
             return self.of_earlier_step(message, &campaign.steps[..index]);
         };
         let key = key(message, &message.step);
@@ -234,7 +242,7 @@ pub async fn of_message(tx: &mut Tx, message: &Message, campaign: &Campaign) -> 
     let subject = Subject { campaign, member_id: message.member_id, purchase_id: None, step: &message.step };
     let facts = GiftFacts::load(tx, &[subject], Stock::Given).await?;
     let Some(index) = campaign.step_index(&message.step) else { return Ok(None) };
-    if campaign.steps[index].gift.is_some() {
+    if campaign.step(&message.step, message.arm.as_deref()).is_some_and(|step| step.gift.is_some()) {
         return Ok(facts.given.get(&key(message, &message.step)).cloned());
     }
     Ok(facts.of_earlier_step(message, &campaign.steps[..index]))

@@ -22,7 +22,7 @@ macro_rules! message_columns {
             "m.id, m.member_id, m.campaign, m.occasion, m.step, m.slot, m.purchase_id, m.years, ",
             $state,
             " AS state, m.reason, m.channel, m.tried, m.first_due_at, m.due_at, m.next_at, m.dispatch_no, m.attempts, m.retries, \
-             m.first_failed_at, m.sent_at"
+             m.first_failed_at, m.sent_at, m.arm"
         )
     };
 }
@@ -107,6 +107,8 @@ pub struct Message {
     pub retries: i64,
     pub first_failed_at: Option<Instant>,
     pub sent_at: Option<Instant>,
+    /// Of the experiment that its campaign had when it was assigned; it stays.
+    pub arm: Option<String>,
 }
 
 impl From<NewMessage> for Message {
@@ -133,6 +135,7 @@ impl From<NewMessage> for Message {
             retries: 0,
             first_failed_at: None,
             sent_at: None,
+            arm: None,
         }
     }
 }
@@ -314,6 +317,7 @@ pub(super) struct StoredMessage {
     retries: i64,
     first_failed_at: Option<i64>,
     sent_at: Option<i64>,
+    arm: Option<String>,
 }
 
 impl StoredMessage {
@@ -348,6 +352,7 @@ impl StoredMessage {
             retries: self.retries,
             first_failed_at: self.first_failed_at.map(instant),
             sent_at: self.sent_at.map(instant),
+            arm: self.arm,
         })
     }
 }

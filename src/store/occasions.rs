@@ -1,5 +1,6 @@
 //! Reading the candidates that a trigger's SQL finds, page by page.
 
+use futures_util::TryStreamExt as _;
 use sqlx::AssertSqlSafe;
 
 use super::members::{StoredMember, member_columns};
@@ -40,6 +41,7 @@ pub async fn page(
     limit: i64,
 ) -> Result<(Vec<Candidate>, Option<Position>)> {
     let sql = AssertSqlSafe(tx.dialect().expand(&page_sql(query)));
+    let mut candidates = Vec::new();
     macro_rules! fetch {
         ($connection:expr) => {{
             let mut bound = sqlx::query_as::<_, Row>(sql).bind(position.0).bind(position.1).bind(limit);
@@ -49,15 +51,18 @@ pub async fn page(
                     Bind::Text(value) => bound.bind(value.clone()),
                 };
             }
-            bound.fetch_all(&mut **$connection).await?
+            // One by one: a page of rows beside a page of candidates would be twice the memory.
+            let mut rows = bound.fetch(&mut **$connection);
+            while let Some(row) = rows.try_next().await? {
+                candidates.push(row.into_candidate()?);
+            }
         }};
     }
-    let rows = match &mut tx.database {
+    match &mut tx.database {
         Database::Postgres(connection) => fetch!(connection),
         Database::Sqlite(connection) => fetch!(connection),
-    };
-    let full = rows.len() as i64 == limit;
-    let candidates = rows.into_iter().map(Row::into_candidate).collect::<Result<Vec<_>>>()?;
+    }
+    let full = candidates.len() as i64 == limit;
     let next = candidates
         .last()
         .filter(|_| full)

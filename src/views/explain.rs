@@ -10,6 +10,7 @@ use crate::catalog::{Catalog, starts_at};
 use crate::domain::audience::Term;
 use crate::domain::calendar::rfc3339;
 use crate::domain::campaign::{Campaign, Status};
+use crate::domain::experiment::arms::BRAND_HOLDOUT;
 use crate::domain::gift::Gift;
 use crate::domain::member::Member;
 use crate::domain::message::{Channel, Reason};
@@ -71,6 +72,8 @@ pub struct Row {
     /// The state in the ledger, or `would be sent`, `would be skipped`.
     pub state: String,
     pub channel: Option<&'static str>,
+    /// Of the campaign's experiment, where it comes to the question of it.
+    pub arm: Option<String>,
     pub reason: Option<&'static str>,
     pub because: String,
     /// What it brings; absent where it brings nothing, or nothing is reserved yet.
@@ -230,7 +233,12 @@ fn row(found: &Found, events: &[Event], zone: chrono_tz::Tz, status: Status, gif
         state,
         channel: channel.map(|channel| channel.as_str()),
         reason: reason.map(|reason| reason.as_str()),
-        because: reason.map(because).unwrap_or_default().to_owned(),
+        because: match (reason, message.arm.as_deref()) {
+            (Some(Reason::HeldOut), Some(BRAND_HOLDOUT)) => "the brand holds the member out of all its marketing",
+            _ => reason.map(because).unwrap_or_default(),
+        }
+        .to_owned(),
+        arm: message.arm.clone(),
         gift: gift.map(Gift::to_string),
         heard: heard.collect(),
     }

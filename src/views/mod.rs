@@ -29,6 +29,8 @@ pub enum ViewError {
     NoCampaign { name: String, hint: String },
     #[error("{campaign} has no step `{step}`; {hint}")]
     NoStep { campaign: String, step: String, hint: String },
+    #[error("step `{step}` has no variant `{variant}`; {hint}")]
+    NoVariant { step: String, variant: String, hint: String },
     /// What is wrong with the address that a test message should go to.
     #[error("{0}")]
     BadAddress(String),

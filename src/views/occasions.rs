@@ -1,6 +1,8 @@
 //! The occasions of one member around an instant, each with what became of it or what policy says:
 //! what `explain` and `preview` look at.
 
+use std::borrow::Cow;
+
 use chrono::Duration;
 use uuid::Uuid;
 
@@ -10,7 +12,7 @@ use crate::domain::campaign::Campaign;
 use crate::domain::member::Member;
 use crate::domain::message::{Reason, State};
 use crate::domain::occasion::{Candidate, Rows};
-use crate::domain::policy::{Decision, assign, decide};
+use crate::domain::policy::{Decision, assign};
 
 use crate::scheduler::{Due, due_messages};
 use crate::store::configuration::CampaignState;
@@ -26,7 +28,7 @@ pub struct Found {
     pub candidate: Candidate,
     /// Whether the ledger has it already.
     pub exists: bool,
-    /// What policy says at the instant it is (or would be) taken up.
+    /// What policy says at the instant it is (or would be) taken up; the message has its arm, where it comes to that.
     pub decision: Decision,
 }
 
@@ -43,8 +45,7 @@ pub async fn of_member(
     let campaign = &*models::informed(tx, campaign).await?;
     let mut found = Vec::new();
     for one in messages_of(tx, catalog, campaign, state, member, at, (before, after)).await? {
-        let decision = decision(tx, catalog, campaign, &one.message, &[], at).await?;
-        found.push(Found { decision, ..one });
+        found.push(decided(tx, catalog, campaign, one, &[], at).await?);
     }
     if campaign.trigger.features().is_for_everybody {
         // Of those who share an address the first stands for it, and it may be decided before this member's.
@@ -71,7 +72,7 @@ pub async fn of_member(
             before.sort_by_key(|(other, found)| (asked_at(&found.message, at), other.clone()));
             let before: Vec<Message> = before.into_iter().map(|(_, found)| found.message.clone()).collect();
             if !before.is_empty() && !message.state.is_final() {
-                own.decision = decision(tx, catalog, campaign, message, &before, at).await?;
+                *own = decided(tx, catalog, campaign, own.clone(), &before, at).await?;
             }
         }
     }
@@ -134,18 +135,19 @@ fn asked_at(message: &Message, at: Instant) -> Instant {
     if message.state == State::Planned { message.next_at.max(at) } else { message.next_at }
 }
 
-/// What policy says of a message when it is, or would be, taken up, after those of others that come before it.
-async fn decision(
+/// A message with what policy says when it is, or would be, taken up, after those of others that come before it.
+async fn decided(
     tx: &mut Tx,
     catalog: &Catalog,
     campaign: &Campaign,
-    message: &Message,
+    mut found: Found,
     before: &[Message],
     at: Instant,
-) -> Result<Decision, StoreError> {
+) -> Result<Found, StoreError> {
     let rules = campaign.rules(&catalog.brand);
+    let message = &mut found.message;
     let now = asked_at(message, at);
-    let all: Vec<Message> = before.iter().chain([message]).cloned().collect();
+    let all: Vec<Message> = before.iter().chain([&*message]).cloned().collect();
     let mut around = catalog.surroundings(tx, &all, now, Stock::Counted).await?;
     for other in before {
         let then = asked_at(other, at);
@@ -155,5 +157,12 @@ async fn decision(
         }
     }
     let facts = around.facts(message, Some(campaign), &catalog.brand, now);
-    Ok(decide(&facts, &rules, now))
+    found.decision = match assign(&facts, &rules, now) {
+        Ok((_, decision)) => {
+            message.arm = facts.assignment.arm.map(Cow::into_owned);
+            decision
+        }
+        Err(reason) => Decision::Skip(reason),
+    };
+    Ok(found)
 }

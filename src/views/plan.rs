@@ -1,6 +1,7 @@
 //! `plan`: what would be sent, to whom and when, by the scheduler's own occasions and the
 //! dispatcher's own policy, without writing anything.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{Duration, NaiveDate};
@@ -9,12 +10,12 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::catalog::{Catalog, starts_at};
-use crate::domain::Instant;
 use crate::domain::calendar::{local_date, rfc3339};
 use crate::domain::campaign::Campaign;
 use crate::domain::message::{Channel, Reason, State};
 use crate::domain::occasion::Rows;
 use crate::domain::policy::{Decision, assign};
+use crate::domain::{Instant, instant};
 use crate::scheduler::{Due, PAGE, backfill, due_messages, live};
 use crate::store::facts::Surroundings;
 use crate::store::gifts::Stock;
@@ -32,6 +33,8 @@ pub struct Planned {
     pub next_at: Instant,
     /// `next_at` on the member's clock, with its offset.
     pub local_time: String,
+    /// Of the campaign's experiment, where it comes to the question of it.
+    pub arm: Option<String>,
     /// Absent for what would be sent.
     pub reason: Option<Reason>,
 }
@@ -46,6 +49,7 @@ impl Planned {
             due_at: message.due_at,
             next_at: message.next_at,
             local_time: message.next_at.with_timezone(&zone).format("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+            arm: message.arm.clone(),
             reason,
         }
     }
@@ -122,7 +126,7 @@ pub struct Row {
     pub due_at: String,
     pub next_at: String,
     pub local_time: String,
-    pub variant: Option<String>,
+    pub arm: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
 }
@@ -183,7 +187,7 @@ impl From<Planned> for Row {
             due_at: rfc3339(planned.due_at),
             next_at: rfc3339(planned.next_at),
             local_time: planned.local_time,
-            variant: None,
+            arm: planned.arm,
             reason: planned.reason.map(|reason| reason.as_str()),
         }
     }
@@ -333,24 +337,28 @@ impl Planner<'_> {
         emit: &mut (dyn FnMut(Planned) + Send),
     ) -> Result<(), StoreError> {
         loop {
-            let (turns, batch) = self.take_ready(until);
-            let Some(first) = batch.first() else { return Ok(()) };
-            let earliest = first.next_at;
+            let mut ready = self.take_ready(until);
+            let Some(earliest) = ready.first_key_value().map(|(turn, _)| instant(turn.0)) else { return Ok(()) };
+            let batch: Vec<Message> = ready.values().cloned().collect();
             let mut around = self.catalog.surroundings(tx, &batch, earliest, Stock::Counted).await?;
             around.carry_over(std::mem::take(&mut self.seen));
-            for (turn, message) in turns.into_iter().zip(&batch) {
+            let last = ready.last_key_value().map(|(turn, _)| turn.clone());
+            while let Some((turn, mut message)) = ready.pop_first() {
                 let Some(campaign) = self.catalog.campaigns.get(&message.campaign) else { continue };
-                let (channel, reason) = match self.judge(&mut around, campaign, message) {
+                let (channel, reason) = match self.judge(&mut around, campaign, &mut message) {
                     Decision::Send(channel) => (Some(channel), None),
                     Decision::Skip(reason) => (None, Some(reason)),
                     Decision::Defer(until) => {
-                        self.defer(turn, message, until);
+                        let (turn, message) = deferred(turn, message, until);
+                        // Its turn may come before others of the batch have theirs.
+                        let is_among = last.as_ref().is_some_and(|last| turn < *last);
+                        if is_among { &mut ready } else { &mut self.pending }.insert(turn, message);
                         continue;
                     }
                 };
                 if let Some(member) = around.members.get(&message.member_id) {
                     let zone = member.zone(&self.catalog.brand);
-                    emit(Planned::of(message, &member.external_id, zone, channel, reason));
+                    emit(Planned::of(&message, &member.external_id, zone, channel, reason));
                 }
             }
             self.remember(around, earliest);
@@ -358,19 +366,20 @@ impl Planner<'_> {
     }
 
     /// Takes up to a batch of what is ready before `until`, in the order of decisions.
-    fn take_ready(&mut self, until: Option<Instant>) -> (Vec<Turn>, Vec<Message>) {
+    fn take_ready(&mut self, until: Option<Instant>) -> BTreeMap<Turn, Message> {
         let limit = until.map_or(i64::MAX, |at| at.timestamp_millis());
         let ready: Vec<Turn> = self.pending.keys().take_while(|turn| turn.0 < limit).take(BATCH).cloned().collect();
-        ready.into_iter().filter_map(|turn| self.pending.remove_entry(&turn)).unzip()
+        ready.into_iter().filter_map(|turn| self.pending.remove_entry(&turn)).collect()
     }
 
-    /// What policy says of a message at its turn; what that changes for later ones is noted.
-    fn judge(&self, around: &mut Surroundings, campaign: &Campaign, message: &Message) -> Decision {
+    /// What policy says of a message at its turn; its arm, and what that changes for later ones, is noted.
+    fn judge(&self, around: &mut Surroundings, campaign: &Campaign, message: &mut Message) -> Decision {
         let (brand, now) = (&self.catalog.brand, message.next_at);
         let facts = around.facts(message, Some(campaign), brand, now);
         let assigned = assign(&facts, &campaign.rules(brand), now);
         if let Ok((channel, _)) = assigned {
             around.note_assigned(message, campaign, channel, now);
+            message.arm = facts.assignment.arm.map(Cow::into_owned);
         }
         let decision = assigned.map_or_else(Decision::Skip, |(_, decision)| decision);
         match decision {
@@ -379,12 +388,6 @@ impl Planner<'_> {
             Decision::Defer(_) => {}
         }
         decision
-    }
-
-    /// Lets a message wait for another turn.
-    fn defer(&mut self, mut turn: Turn, message: &Message, until: Instant) {
-        turn.0 = until.timestamp_millis();
-        self.pending.insert(turn, Message { next_at: until, ..message.clone() });
     }
 
     /// Keeps of a batch's surroundings what later messages need.
@@ -396,6 +399,12 @@ impl Planner<'_> {
         }
         self.seen = around;
     }
+}
+
+/// A message with another turn.
+fn deferred(mut turn: Turn, message: Message, until: Instant) -> (Turn, Message) {
+    turn.0 = until.timestamp_millis();
+    (turn, Message { next_at: until, ..message })
 }
 
 /// Whether the ledger is done with a message, or has it at another due instant, which it keeps.

@@ -7,7 +7,8 @@ use uuid::Uuid;
 use super::{ViewError, occasions};
 use crate::catalog::Catalog;
 use crate::document::expected;
-use crate::domain::campaign::{Campaign, Step};
+use crate::domain::brand::Brand;
+use crate::domain::campaign::{Campaign, MAIN, Step};
 use crate::domain::gift::Gift;
 use crate::domain::member::Member;
 use crate::domain::message::{Channel, Content};
@@ -26,6 +27,8 @@ pub struct Wanted<'a> {
     pub campaign: &'a Campaign,
     /// The step's id.
     pub step: &'a str,
+    /// Instead of the member's own.
+    pub variant: Option<&'a str>,
     /// The member's external id.
     pub member: &'a str,
     /// `None`: the first on which the member has an address.
@@ -50,9 +53,9 @@ pub struct Preview {
 /// Renders the message of the member's nearest occasion, or of a made-up one where there is none.
 pub async fn preview(store: &Store, catalog: &Catalog, wanted: Wanted<'_>, now: Instant) -> Result<Preview, ViewError> {
     let campaign = wanted.campaign;
-    let step = step(campaign, wanted.step)?;
     let mut tx = store.read().await?;
     let member = super::member(&mut tx, wanted.member).await?;
+    let step = step(campaign, &wanted, &member, &catalog.brand)?;
     // A member's own code goes to nobody else.
     let own_gift = wanted.to.is_none();
     let nearest = nearest(&mut tx, catalog, campaign, step, &member, own_gift, now).await?;
@@ -65,14 +68,28 @@ pub async fn preview(store: &Store, catalog: &Catalog, wanted: Wanted<'_>, now: 
     let nobody = || catalog.brand.sms.starts().first().copied().unwrap_or_default();
     let address = to.as_deref().or(own).unwrap_or_else(nobody);
     let variables = variables(catalog, campaign, step, &member, &occasion);
-    let content = catalog.content(campaign, &step.content, channel, address, &variables)?;
+    let content = catalog.content(campaign, step, channel, address, &variables)?;
     Ok(Preview { channel, content, due_at, has_address: own.is_some(), to })
 }
 
-fn step<'a>(campaign: &'a Campaign, id: &str) -> Result<&'a Step, ViewError> {
-    campaign.step_index(id).map(|index| &campaign.steps[index]).ok_or_else(|| {
+/// The step as the variant has it that is asked for, else as members of the member's arm get it.
+fn step<'a>(
+    campaign: &'a Campaign,
+    wanted: &Wanted<'_>,
+    member: &Member,
+    brand: &Brand,
+) -> Result<&'a Step, ViewError> {
+    if let Some(name) = wanted.variant.filter(|name| campaign.variant(wanted.step, Some(name)).is_none()) {
+        let names = campaign.experiment.variants.iter().filter(|_| wanted.step == MAIN);
+        let known: Vec<&str> = names.map(|variant| variant.name.as_str()).collect();
+        let hint = if known.is_empty() { "it has none".to_owned() } else { expected(name, &known) };
+        return Err(ViewError::NoVariant { step: wanted.step.to_owned(), variant: name.to_owned(), hint });
+    }
+    let arm = campaign.assignment(member, brand, None).arm;
+    campaign.step(wanted.step, wanted.variant.or(arm.as_deref())).ok_or_else(|| {
         let known: Vec<&str> = campaign.steps.iter().map(|step| step.id.as_str()).collect();
-        ViewError::NoStep { campaign: campaign.name.clone(), step: id.to_owned(), hint: expected(id, &known) }
+        let hint = expected(wanted.step, &known);
+        ViewError::NoStep { campaign: campaign.name.clone(), step: wanted.step.to_owned(), hint }
     })
 }
 

@@ -7,7 +7,9 @@
 use rekindle::domain::Instant;
 
 use crate::support::contract::contract;
-use crate::support::fates::{expected_fates, expected_moments, fates, moments, planned_moments, work};
+use crate::support::fates::{
+    arms, expected_arms, expected_fates, expected_moments, fates, moments, planned_arms, planned_moments, work,
+};
 use crate::support::generated::Generated;
 use crate::support::naive::{Pass, evaluate};
 use crate::support::seed;
@@ -126,6 +128,7 @@ async fn works(shop: &Shop, seed: u64, generated: &Generated, passes: &[Pass]) {
     let (ledger, expected) = (shop.ledger().await, evaluate(&generated.world(), passes));
     assert_same(&format!("seed {seed}: the ledger"), &fates(&ledger, passes), &expected_fates(&expected));
     assert_same(&format!("seed {seed}: when they went"), &moments(&ledger), &expected_moments(&expected));
+    assert_same(&format!("seed {seed}: their arms"), &arms(&ledger), &expected_arms(&expected));
 }
 
 /// Some hundred members, campaigns of every trigger, a window of days: the plan, a run, and the
@@ -138,11 +141,9 @@ async fn agree(size: Size, seed: u64, from: &str, days: u64) {
     let sent = expected_moments(&expected).len();
     assert!(sent > members(&size), "a shop in which little happens shows little: {sent}");
     let shop = generated.shop(&size).await;
-    assert_same(
-        &format!("seed {seed}: the plan"),
-        &planned_moments(shop.plan(from, &to).await),
-        &expected_moments(&expected),
-    );
+    let plan = shop.plan(from, &to).await;
+    assert_same(&format!("seed {seed}: arms of the plan"), &planned_arms(&plan), &expected_arms(&expected));
+    assert_same(&format!("seed {seed}: the plan"), &planned_moments(plan), &expected_moments(&expected));
     works(&shop, seed, &generated, &[window]).await;
     shop.close().await;
 }

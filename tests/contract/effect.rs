@@ -10,7 +10,7 @@ use rekindle::app::App;
 use rekindle::clock::Clock;
 use rekindle::domain::Instant;
 use rekindle::import::Kind;
-use rekindle::reports::effect::{Arm, Effect, Period};
+use rekindle::reports::effect::{Arm, Effect, Period, Whose};
 
 use crate::support::contract::contract;
 use crate::support::shop::{Shop, Size, at};
@@ -106,7 +106,8 @@ async fn effect(shop: &Shop, from: Option<&str>, to: &str, known: &str, run: Opt
     let catalog = app.catalog().await.unwrap_or_else(|error| panic!("{error}"));
     let mut tx = app.store.read().await.unwrap();
     let period = Period { from: from.map(at), to: at(to), at: at(known), run };
-    let found = Effect::read(&mut tx, &catalog.campaigns["hello"], &catalog.brand, period).await.unwrap();
+    let found =
+        Effect::read(&mut tx, Whose::Campaign(&catalog.campaigns["hello"]), &catalog.brand, period).await.unwrap();
     drop(tx);
     app.store.close().await;
     found

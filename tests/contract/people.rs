@@ -6,7 +6,7 @@
 
 use axum::http::Method;
 use chrono::Duration;
-use rekindle::domain::experiment::held_out;
+use rekindle::domain::experiment::position;
 use rekindle::domain::policy::Decision;
 use rekindle::import::{Imported, Kind};
 use rekindle::store::merging::{self, Merged};
@@ -227,7 +227,7 @@ pub async fn who_is_held_out_stands_for_the_address(size: Size) {
     let shop = Shop::new(&size, PLAIN);
     // Two of the control group and one who is not: the first of them all stands for the address.
     let (held, free): (Vec<String>, Vec<String>) =
-        (10..60).map(|n| format!("m{n}")).partition(|name| held_out("letter", name, 0.5));
+        (10..60).map(|n| format!("m{n}")).partition(|name| position("letter", name) < 0.5);
     let rows = row(&held[0], "home@example.com", "") + &row(&held[1], "home@example.com", "");
     let last = free.iter().find(|name| **name > held[1]).unwrap();
     shop.import(Kind::Members, HEAD.to_owned() + &rows + &row(last, "home@example.com", "")).await;

@@ -4,7 +4,7 @@
 
 #![allow(dead_code, reason = "each test target uses a part of it")]
 
-use rekindle::domain::experiment::held_out;
+use rekindle::domain::experiment::position;
 use rekindle::import::Kind;
 use rekindle::store::erasure;
 
@@ -194,7 +194,7 @@ pub async fn a_suppressed_address_gets_nothing(size: Size) {
 }
 
 pub async fn a_member_of_the_control_group_gets_nothing(size: Size) {
-    let held = (0..).map(|n| format!("m{n}")).find(|id| held_out("night", id, 0.1)).unwrap();
+    let held = (0..).map(|n| format!("m{n}")).find(|id| position("night", id) < 0.1).unwrap();
     let shop = waiting_for(&held, &size, "trigger: { kind: welcome }\nexperiment: { holdout: 10% }").await;
     ended(shop, MORNING, "held_out held_out").await;
 }

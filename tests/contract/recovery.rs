@@ -80,7 +80,7 @@ async fn queue(tx: &mut Tx, id: Uuid, dispatch_no: i64) {
 
 async fn queue_for(tx: &mut Tx, id: Uuid, dispatch_no: i64, batch: Uuid, unheard: i64) {
     let channel = Channel::Email;
-    let row = Queued { id, dispatch_no, channel, arm: None, locale: None, domain: None, segments: None };
+    let row = Queued { id, dispatch_no, channel, arm: None, unit: None, locale: None, domain: None, segments: None };
     dispatch::queue(tx, &[row], batch, at(NOW), LEASE, unheard).await.unwrap();
 }
 

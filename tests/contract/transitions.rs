@@ -138,7 +138,7 @@ fn occasion((state, reason): Made) -> String {
 }
 
 fn queued(id: Uuid, channel: Channel) -> Queued {
-    Queued { id, dispatch_no: 1, channel, arm: None, locale: None, domain: None, segments: None }
+    Queued { id, dispatch_no: 1, channel, arm: None, unit: None, locale: None, domain: None, segments: None }
 }
 
 fn dispatch_of(id: Uuid) -> Dispatch {

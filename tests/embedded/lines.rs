@@ -210,6 +210,7 @@ async fn an_sms_goes_out_as_the_provider_of_its_number_wants_it() {
     let mut tx = app.store.read().await.unwrap();
     let member = members::by_external_id(&mut tx, "m1").await.unwrap().unwrap();
     tx.commit().await.unwrap();
+    let news = &catalog.campaigns["news"];
     let said = |to: &str| {
         let order = rekindle::rendering::sample::order(&catalog.brand);
         let variables = rekindle::rendering::Variables {
@@ -225,7 +226,7 @@ async fn an_sms_goes_out_as_the_provider_of_its_number_wants_it() {
             order: Some(&order),
             gift: None,
         };
-        catalog.content(&catalog.campaigns["news"], "note", Channel::Sms, to, &variables)
+        catalog.content(news, &news.steps[0], Channel::Sms, to, &variables)
     };
     let text = |text: &str| SmsWords::Text(text.to_owned());
     let iran = said("+989121234567").unwrap();

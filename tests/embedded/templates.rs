@@ -53,7 +53,7 @@ fn mail(renderer: &Renderer, brand: &Brand, member: &Member) -> Result<Content, 
         order: Some(&order),
         gift: None,
     };
-    renderer.mail("x", "Shop <hello@shop.example>", &variables).map_err(|error| error.to_string())
+    renderer.mail("x", None, "Shop <hello@shop.example>", &variables).map_err(|error| error.to_string())
 }
 
 /// The HTML of a mail with this body.
@@ -478,7 +478,7 @@ fn ten_thousand_mutated_templates_and_hostile_members_write_no_html() {
             ];
             let (renderer, _) = compile(&files);
             compiled += 1;
-            if !renderer.missing("x", Channel::Email).is_empty() || renderer.is_broken("x") {
+            if !renderer.missing("x", None, Channel::Email).is_empty() || renderer.is_broken("x") {
                 continue;
             }
             let mut value = || Some((*dice.pick(VALUES)).to_owned());

@@ -29,6 +29,33 @@ pub fn expected_fates(expected: &[Expected]) -> Vec<Sent> {
     sorted(expected.iter().cloned().map(line).collect())
 }
 
+/// Member, campaign, step, due instant and arm of each message that came to the question of it.
+pub type InArm = (String, String, String, i64, String);
+
+/// Which messages are in which arm.
+pub fn expected_arms(expected: &[Expected]) -> Vec<InArm> {
+    let line = |message: &Expected| {
+        let Expected { member, campaign, step, due_at, arm, .. } = message.clone();
+        Some((member, campaign, step, due_at, arm?))
+    };
+    sorted(expected.iter().filter_map(line).collect())
+}
+
+/// The same from the ledger.
+pub fn arms(ledger: &[Listed]) -> Vec<InArm> {
+    let line = |row: Listed| Some((row.member, row.campaign, row.step, row.due_at, row.arm?));
+    sorted(ledger.iter().cloned().filter_map(line).collect())
+}
+
+/// The same from a plan.
+pub fn planned_arms(plan: &[Planned]) -> Vec<InArm> {
+    let line = |planned: Planned| {
+        let due_at = planned.due_at.timestamp_millis();
+        Some((planned.member, planned.campaign, planned.step, due_at, planned.arm?))
+    };
+    sorted(plan.iter().cloned().filter_map(line).collect())
+}
+
 /// A message that was sent, and when.
 pub type Moment = (Sent, i64);
 

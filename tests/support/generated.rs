@@ -32,8 +32,8 @@ const ZONES: &[&str] = &[
 
 const BRANDS: &[&str] = &[
     "timezone: Asia/Tehran, calendar: persian, quiet_hours: \"21:00-08:00\", frequency_cap: { messages: 2, per: 5d }",
-    "timezone: Europe/Berlin, calendar: gregorian, quiet_hours: \"22:30-09:00\", frequency_cap: { messages: 1, per: 3d }",
-    "timezone: America/New_York, calendar: gregorian, quiet_hours: \"12:00-13:30\", frequency_cap: { messages: 3, per: 7d }",
+    "timezone: Europe/Berlin, calendar: gregorian, quiet_hours: \"22:30-09:00\", frequency_cap: { messages: 1, per: 3d }, holdout: 6%",
+    "timezone: America/New_York, calendar: gregorian, quiet_hours: \"12:00-13:30\", frequency_cap: { messages: 3, per: 7d }, holdout: 0.1",
 ];
 
 const RESTS: &[&str] = &[
@@ -356,7 +356,8 @@ fn campaigns(dice: &mut Dice, from: &str, days: u64) -> Vec<(String, String)> {
             ],
         );
         put(dice, &audiences(from));
-        put(dice, &["", "experiment: { holdout: 30% }", "experiment: { holdout: 0.1 }"]);
+        let experiment = experiment(dice);
+        put(dice, &["", "experiment: { holdout: 30% }", &experiment]);
         put(
             dice,
             &[
@@ -378,6 +379,22 @@ fn campaigns(dice: &mut Dice, from: &str, days: u64) -> Vec<(String, String)> {
         all.push((name, text));
     }
     all
+}
+
+/// An experiment with variants, some of members and some of addresses.
+fn experiment(dice: &mut Dice) -> String {
+    let by = dice.pick(&["member", "address"]);
+    let shares = dice.pick(&[["20%", "30%", "50%"], ["0.5", "0.25", "0.25"]]);
+    let giving = "content: giving, gift: { coupon: { pool: spring, value: 5% } }";
+    let giving = if Gifts.is_on() { giving } else { "content: note" };
+    let others = [giving, "", "content: note, gift: { points: 5 }"];
+    let mut text = format!("experiment: {{ holdout: 10%, holdout_by: {by}, variants: [");
+    for (n, (share, other)) in shares.iter().zip(others).enumerate() {
+        let send_at = dice.pick(&["", ", send_at: \"18:30\"", ", send_at: \"07:00\""]);
+        let other = if other.is_empty() { String::new() } else { format!(", {other}") };
+        write!(text, "{{ name: v{n}, share: {share}{other}{send_at} }},").unwrap();
+    }
+    text + "] }"
 }
 
 /// A second step that brings something of its own.

@@ -255,7 +255,7 @@ async fn render(app: &App, catalog: &Catalog, listed: &Listed) -> Result<Option<
         gift: gift.as_ref(),
     };
     let content = catalog
-        .content(campaign, &step.content, channel, member.address(channel).unwrap_or_default(), &variables)
+        .content(campaign, step, channel, member.address(channel).unwrap_or_default(), &variables)
         .map_err(|error| CommandError::Other(error.to_string()))?;
     Ok(Some(super::preview::shown(&content, campaign)))
 }

@@ -23,6 +23,8 @@ pub struct Step {
     pub content: String,
     /// Line and column where the file names it.
     pub content_at: (u64, u64),
+    /// Instead of `subject.txt` (and `subject.fa.txt`) the files of this name.
+    pub subject: Option<String>,
     /// What the message brings beside its words.
     pub gift: Option<GiftRule>,
 }
@@ -105,7 +107,7 @@ pub(super) fn decode(value: Value<'_>, track: Track, has_mail: bool) -> Option<V
             complete = false;
             continue;
         }
-        steps.push(Step { id, after, unless_goal, unless_heard, content, content_at, gift });
+        steps.push(Step { id, after, unless_goal, unless_heard, content, content_at, subject: None, gift });
     }
     complete.then_some(steps)
 }

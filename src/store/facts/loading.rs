@@ -29,6 +29,7 @@ statements! {
         AND m.state IN ('queued', 'sending', 'sent', 'uncertain', 'delivered', 'bounced', 'complained')";
     ASSIGNED = "SELECT member_id, campaign, occasion, step, channel, assigned_at FROM messages WHERE member_id {in $1} \
         AND campaign {in $2} AND assigned_at IS NOT NULL AND channel IS NOT NULL";
+    CHOSEN = "SELECT name, chosen FROM campaigns WHERE name {in $1} AND chosen IS NOT NULL";
     HEARD = "SELECT m.member_id, m.campaign, m.occasion, m.step, e.kind, MIN(e.at) FROM messages m \
         JOIN events e ON e.message_id = m.id WHERE m.member_id {in $1} AND m.campaign {in $2} \
         AND e.kind IN ('opened', 'clicked') GROUP BY 1, 2, 3, 4, 5";
@@ -85,6 +86,7 @@ impl Surroundings {
                 found.purchases.entry(member).or_default().push(instant(at));
             }
         }
+        found.load_chosen(tx, subjects).await?;
         let addresses = found.members.values().flat_map(|member| {
             [Channel::Email, Channel::Sms].into_iter().filter_map(|channel| suppression_key(member, channel))
         });
@@ -106,6 +108,15 @@ impl Surroundings {
         found.load_close_orders(tx, subjects).await?;
         found.gifts = GiftFacts::load(tx, subjects, stock).await?;
         Ok(found)
+    }
+
+    /// Which variants are chosen, of campaigns that have some.
+    async fn load_chosen(&mut self, tx: &mut Tx, subjects: &[Subject<'_>]) -> Result<()> {
+        let (ids, campaigns) = keys(subjects.iter().filter(|subject| !subject.campaign.experiment.variants.is_empty()));
+        if !ids.is_empty() {
+            self.chosen = query!(fetch_all, (String, String), tx, CHOSEN, Texts(campaigns))?.into_iter().collect();
+        }
+        Ok(())
     }
 
     /// Whose messages stand for addresses that several members have.

@@ -1,6 +1,8 @@
 //! `dispatch`: the dispatcher takes what is ready, and what policy sends is queued under the next dispatch number. What
 //! policy puts off stays planned, and what it ends, ends.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -28,16 +30,16 @@ statements! {
     IN_INDEX_ORDER = "SELECT {off enable_sort}, {off enable_bitmapscan}";
     DECIDE = "UPDATE messages SET state = r.state, reason = r.reason, next_at = COALESCE(r.next_at, messages.next_at), \
         channel = COALESCE(r.channel, messages.channel), assigned_at = COALESCE(messages.assigned_at, r.assigned_at), \
-        arm = COALESCE(messages.arm, r.arm), run = COALESCE(messages.run, CASE WHEN r.arm IS NOT NULL THEN \
+        arm = COALESCE(messages.arm, r.arm), unit = COALESCE(messages.unit, r.unit), run = COALESCE(messages.run, CASE WHEN r.arm IS NOT NULL THEN \
         (SELECT c.run FROM campaigns c WHERE c.name = messages.campaign) END) \
-        FROM {rows $1: id UUID, state TEXT, reason TEXT, next_at BIGINT, channel TEXT, assigned_at BIGINT, arm TEXT} \
+        FROM {rows $1: id UUID, state TEXT, reason TEXT, next_at BIGINT, channel TEXT, assigned_at BIGINT, arm TEXT, unit TEXT} \
         WHERE messages.id = r.id AND messages.state = 'planned' RETURNING messages.id, messages.state";
     QUEUE = "UPDATE messages SET state = 'queued', channel = r.channel, reason = NULL, queued_at = $2, sent_at = NULL, \
-        assigned_at = COALESCE(messages.assigned_at, $2), arm = COALESCE(messages.arm, r.arm), \
+        assigned_at = COALESCE(messages.assigned_at, $2), arm = COALESCE(messages.arm, r.arm), unit = COALESCE(messages.unit, r.unit), \
         run = COALESCE(messages.run, CASE WHEN r.arm IS NOT NULL THEN \
         (SELECT c.run FROM campaigns c WHERE c.name = messages.campaign) END), locale = r.locale, domain = r.domain, segments = r.segments, \
         dispatch_no = r.dispatch_no \
-        FROM {rows $1: id UUID, dispatch_no BIGINT, channel TEXT, arm TEXT, locale TEXT, domain TEXT, segments BIGINT} \
+        FROM {rows $1: id UUID, dispatch_no BIGINT, channel TEXT, arm TEXT, unit TEXT, locale TEXT, domain TEXT, segments BIGINT} \
         WHERE messages.id = r.id AND messages.state = 'planned'";
     LEASE = "UPDATE pending SET dispatch_no = r.dispatch_no, batch = $2, lease_until = {now} + $3 \
         FROM {rows $1: id UUID, dispatch_no BIGINT} WHERE message_id = r.id AND pending.dispatch_no IS NULL";
@@ -57,15 +59,16 @@ pub struct Decided {
     /// The channel that policy chose, and when, where the message came to the question of its arm.
     pub channel: Option<Channel>,
     pub assigned_at: Option<i64>,
-    /// Of its campaign's experiment, where there is one.
-    pub arm: Option<&'static str>,
+    /// Of its campaign's experiment, where there is one, and the address that it divides instead of the member.
+    pub arm: Option<Cow<'static, str>>,
+    pub unit: Option<String>,
 }
 
 impl Decided {
     /// Ended for a reason.
     pub fn ended(id: Uuid, reason: Reason) -> Self {
         let state = end_state(reason);
-        Self { id, state, reason: Some(reason), next_at: None, channel: None, assigned_at: None, arm: None }
+        Self { id, state, reason: Some(reason), next_at: None, channel: None, assigned_at: None, arm: None, unit: None }
     }
 }
 
@@ -77,8 +80,9 @@ pub struct Queued {
     pub dispatch_no: i64,
     /// What policy chose.
     pub channel: Channel,
-    /// Of its campaign's experiment, where there is one.
-    pub arm: Option<&'static str>,
+    /// Of its campaign's experiment, where there is one, and the address that it divides instead of the member.
+    pub arm: Option<Cow<'static, str>>,
+    pub unit: Option<String>,
     /// In which it is rendered.
     pub locale: Option<String>,
     /// Of the recipient's e-mail address, in lower case.

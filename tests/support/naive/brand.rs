@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::calendar::{self, Calendar, days};
-use super::keys::{Keys, span, time_of_day};
+use super::keys::{Keys, share, span, time_of_day};
 
 /// The settings of the brand that decide what is sent when.
 pub struct Brand {
@@ -22,6 +22,8 @@ pub struct Brand {
     pub quiet_hours: Option<(NaiveTime, NaiveTime)>,
     /// At most so many messages in so many milliseconds.
     pub frequency_cap: Option<(usize, i64)>,
+    /// The share of members who get no marketing.
+    pub holdout: f64,
     /// Whether the cap also holds for an address that several members share.
     pub caps_addresses: bool,
     pub weekend: Vec<Weekday>,
@@ -64,6 +66,7 @@ impl Brand {
                 let per = cap["per"].as_str().expect("the cap's per").to_string();
                 (cap["messages"].as_u64().expect("the cap's messages") as usize, span(per))
             }),
+            holdout: keys.get("holdout").map_or(0.0, share),
             caps_addresses: true,
             weekend: weekend.iter().map(|day| weekday(day)).collect(),
             on_weekends: rest.get("weekends").map_or(Rest::Send, Rest::read),

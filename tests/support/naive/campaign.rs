@@ -28,6 +28,9 @@ pub struct Campaign {
     /// A message is too late so long after it could first go; `None`: never.
     pub(super) send_within: Option<i64>,
     pub(super) holdout: f64,
+    /// Whether addresses are divided, not members.
+    pub(super) divides_addresses: bool,
+    pub(super) variants: Vec<Variant>,
     /// The first is `main`; its `after` is the trigger's delay.
     pub(super) steps: Vec<Step>,
 }
@@ -98,7 +101,17 @@ pub struct Step {
     pub coupon: Option<Coupon>,
 }
 
+/// What some members get as the first step.
+pub struct Variant {
+    pub name: String,
+    pub share: f64,
+    /// Not before this time of day.
+    pub send_at: Option<NaiveTime>,
+    pub coupon: Option<Coupon>,
+}
+
 /// What a step takes out of a pool.
+#[derive(Clone)]
 pub struct Coupon {
     pub pool: String,
     /// Without it, the message is not sent.
@@ -119,6 +132,28 @@ impl Coupon {
         let pool = coupon.need("pool");
         coupon.end(&["value", "valid_days"]);
         Some(Coupon { pool, is_needed })
+    }
+}
+
+impl Variant {
+    /// Reads the key `variants`; what one does not say is as in the campaign.
+    fn read(experiment: &mut Keys, own: Option<&Coupon>) -> Vec<Variant> {
+        let all: Vec<_> = experiment.get("variants").unwrap_or_default();
+        let equal = 1.0 / all.len() as f64;
+        let read = |one| {
+            let mut keys = Keys(one);
+            let gives = keys.0.contains_key("gift");
+            let coupon = Coupon::read(&mut keys);
+            let variant = Variant {
+                name: keys.need("name"),
+                share: keys.get("share").map_or(equal, share),
+                send_at: keys.get("send_at").map(time_of_day),
+                coupon: if gives { coupon } else { own.cloned() },
+            };
+            keys.end(&["content", "subject"]);
+            variant
+        };
+        all.into_iter().map(read).collect()
     }
 }
 
@@ -171,6 +206,8 @@ impl Campaign {
                 Some(late) => Some(span(late["send_within"].as_str().expect("send_within").to_string())),
             },
             holdout: experiment.get("holdout").map_or(0.0, share),
+            divides_addresses: experiment.is("holdout_by", "address", &["member"]),
+            variants: Variant::read(&mut experiment, steps[0].coupon.as_ref()),
             steps,
         };
         let known = |channel: &String| channel == "email" || channel == "sms";

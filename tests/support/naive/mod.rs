@@ -97,6 +97,8 @@ pub struct Expected {
     pub campaign: String,
     pub step: String,
     pub due_at: i64,
+    /// Of the campaign's experiment, once it came to the question of it.
+    pub arm: Option<String>,
     pub fate: Fate,
 }
 
@@ -127,7 +129,7 @@ pub fn evaluate(world: &World, passes: &[Pass]) -> Vec<Expected> {
     }
     let mut messages = policy::run(world, passes);
     messages.sort_by_cached_key(|message| {
-        let Expected { due_at, campaign, member, step, fate } = message.clone();
+        let Expected { due_at, campaign, member, step, fate, .. } = message.clone();
         (due_at, campaign, member, step, format!("{fate:?}"))
     });
     messages

@@ -5,7 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::audience::{self, Scene};
 use super::brand::Rest;
-use super::campaign::Campaign;
+use super::calendar::round_up;
+use super::campaign::{Campaign, Coupon};
 use super::schedule::{first_open, rest_at};
 use super::shop::Member;
 use super::triggers::{self, first_eight_bytes};
@@ -27,6 +28,8 @@ struct Message<'a> {
     taken_up_at: Option<i64>,
     /// When it is looked at next.
     next_at: i64,
+    /// In which it is, once it came to that.
+    arm: Option<&'a str>,
     state: State,
 }
 
@@ -101,6 +104,7 @@ pub fn run(world: &World, passes: &[Pass]) -> Vec<Expected> {
             campaign: message.campaign.name.clone(),
             step: message.campaign.steps[message.step_position].id.clone(),
             due_at: message.due_at,
+            arm: message.arm.map(str::to_owned),
             fate,
         })
     });
@@ -191,8 +195,12 @@ impl<'a> Run<'a> {
     fn scan(&mut self, index: usize) {
         let message = &self.messages[index];
         let first_steps = self.first_steps_of(message);
+        // The first step may have been due before anybody was at work.
+        let began_outside = message.campaign.leaves_no_trace()
+            && message.step_position > 0
+            && self.admits(message, message.first_due_at, None) == Some(false);
         self.messages[index].state = match self.may_be_admitted(message) {
-            _ if first_steps.contains(&&State::Untraced) => State::Untraced,
+            _ if began_outside || first_steps.contains(&&State::Untraced) => State::Untraced,
             true => State::InLedger(Fate::Waiting),
             false if message.campaign.leaves_no_trace() => State::Untraced,
             false => State::InLedger(Fate::Ended("outside_audience")),
@@ -213,6 +221,7 @@ impl<'a> Run<'a> {
         // It came to the question of its arm, and stands for its address whatever follows.
         let place = message.place(&channel);
         self.standing.entry(place).or_insert(&member.id);
+        self.messages[index].arm = arm_of(self.world, self.messages[index].campaign, member);
         match self.decision(&self.messages[index], channel, now) {
             Decision::Send(channel) => {
                 let address = member.address(&channel).expect("an address");
@@ -235,7 +244,7 @@ impl<'a> Run<'a> {
         if message.goal_reached(now) {
             return Err("goal_reached");
         }
-        if campaign.send_within.is_some_and(|within| now > message.first_attempt_at(self.world) + within) {
+        if campaign.send_within.is_some_and(|within| now > message.may_go_at(self.world) + within) {
             return Err("too_late");
         }
         if self.is_already_greeted(message) {
@@ -268,9 +277,17 @@ impl<'a> Run<'a> {
     fn decision(&self, message: &Message<'a>, channel: String, now: i64) -> Decision {
         let (campaign, member) = (message.campaign, message.member);
         let zone = member.zone(&self.world.brand);
-        if is_held_out(campaign, &member.id) {
+        if matches!(message.arm, Some("holdout" | "brand_holdout")) {
             return Decision::Skip("held_out");
         }
+        let now = match message.not_before(self.world) {
+            Some(begin) if begin > now => {
+                let rests = campaign.is_marketing && rest_at(self.world, zone, now) == Rest::Skip;
+                let open = if campaign.is_marketing { first_open(self.world, zone, begin) } else { begin };
+                return if rests { Decision::Skip("rest_day") } else { Decision::Wait(open) };
+            }
+            _ => now,
+        };
         if campaign.is_marketing {
             if rest_at(self.world, zone, now) == Rest::Skip {
                 return Decision::Skip("rest_day");
@@ -291,7 +308,7 @@ impl<'a> Run<'a> {
 
     /// Whether the message needs a code, and its step of the occasion has none, and none is left.
     fn lacks_code(&self, message: &Message<'a>) -> bool {
-        let coupon = message.campaign.steps[message.step_position].coupon.as_ref();
+        let coupon = message.coupon();
         let has_one = self.gifted.contains(&message.step());
         coupon.is_some_and(|coupon| coupon.is_needed && !has_one && self.codes_left(&coupon.pool) == 0)
     }
@@ -303,8 +320,8 @@ impl<'a> Run<'a> {
     /// A message that goes out has a code with it, if there is one.
     fn take_code(&mut self, index: usize) {
         let message = &self.messages[index];
-        let (step, campaign) = (message.step(), message.campaign);
-        let Some(coupon) = &campaign.steps[message.step_position].coupon else { return };
+        let step = message.step();
+        let Some(coupon) = message.coupon() else { return };
         if self.codes_left(&coupon.pool) > 0 && self.gifted.insert(step) {
             *self.taken.entry(&coupon.pool).or_default() += 1;
         }
@@ -397,6 +414,7 @@ fn messages_of<'a>(
                 due_at: step.due_at,
                 taken_up_at: step.taken_up_at,
                 next_at: step.due_at,
+                arm: None,
                 state: State::Unseen,
             };
             message.next_at = message.first_attempt_at(world);
@@ -437,6 +455,30 @@ impl<'a> Message<'a> {
         if self.campaign.is_marketing { first_open(world, zone, self.due_at) } else { self.due_at }
     }
 
+    /// The same for who is in a variant that goes out later.
+    fn may_go_at(&self, world: &World) -> i64 {
+        let zone = self.member.zone(&world.brand);
+        let begin = self.not_before(world).unwrap_or(self.due_at);
+        if self.campaign.is_marketing { first_open(world, zone, begin) } else { begin }
+    }
+
+    /// When the member's variant begins to go out, if it says so.
+    fn not_before(&self, world: &World) -> Option<i64> {
+        let arm = self.arm.or_else(|| arm_of(world, self.campaign, self.member));
+        let variant = self.campaign.variants.iter().find(|variant| Some(variant.name.as_str()) == arm);
+        let time = variant.filter(|_| self.step_position == 0)?.send_at?;
+        Some(round_up(self.member.zone(&world.brand), self.due_at, time))
+    }
+
+    /// What the message needs out of a pool.
+    fn coupon(&self) -> Option<&'a Coupon> {
+        let variants = if self.step_position == 0 { self.campaign.variants.as_slice() } else { &[] };
+        match variants.iter().find(|variant| Some(variant.name.as_str()) == self.arm) {
+            Some(variant) => variant.coupon.as_ref(),
+            None => self.campaign.steps[self.step_position].coupon.as_ref(),
+        }
+    }
+
     /// Campaign and moment of a message that was sent.
     fn sent(&self) -> (&'a str, i64) {
         match &self.state {
@@ -457,8 +499,32 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Whether a member is in the campaign's control group.
-fn is_held_out(campaign: &Campaign, member: &str) -> bool {
-    let number = first_eight_bytes(&format!("{}\0{member}", campaign.name));
-    (number as f64) / 2_f64.powi(64) < campaign.holdout
+/// The arm of a member in a campaign; none where nobody is compared.
+fn arm_of<'a>(world: &World, campaign: &'a Campaign, member: &Member) -> Option<&'a str> {
+    let falls = |text: &str| first_eight_bytes(text) as f64 / 2_f64.powi(64);
+    if campaign.is_marketing && falls(&format!("brand\0\0{}", member.id)) < world.brand.holdout {
+        return Some("brand_holdout");
+    }
+    if campaign.holdout == 0.0 && campaign.variants.is_empty() {
+        return None;
+    }
+    // As the store writes it: numbers with a plus.
+    let written = |channel: &String| {
+        let address = member.address(channel)?;
+        Some(if channel == "sms" { format!("+{address}") } else { address })
+    };
+    let address = campaign.channels.iter().find_map(written);
+    let divided = address.filter(|_| campaign.divides_addresses).unwrap_or_else(|| member.id.clone());
+    if falls(&format!("{}\0{divided}", campaign.name)) < campaign.holdout {
+        return Some("holdout");
+    }
+    let place = falls(&format!("variant\0{}\0{divided}", campaign.name));
+    let mut below = 0.0;
+    for variant in &campaign.variants {
+        below += variant.share;
+        if place < below {
+            return Some(&variant.name);
+        }
+    }
+    Some(campaign.variants.last().map_or("treated", |variant| &variant.name))
 }
