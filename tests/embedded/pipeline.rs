@@ -19,6 +19,7 @@ use crate::reasons_contract::reasons_contract;
 use crate::recovery_contract::recovery_contract;
 use crate::support::shop::Size;
 use crate::transitions_contract::transitions_contract;
+use crate::variants_contract::variants_contract;
 
 agreement_contract!(embedded);
 pipeline_contract!(embedded);
@@ -30,6 +31,7 @@ dispatched_contract!(embedded);
 fallback_contract!(embedded);
 gifts_contract!(embedded);
 effect_contract!(embedded);
+variants_contract!(embedded);
 mistakes_contract!(embedded);
 recovery_contract!(embedded);
 transitions_contract!(embedded);

@@ -49,6 +49,8 @@ mod statements_contract;
 mod support;
 #[path = "../contract/transitions.rs"]
 mod transitions_contract;
+#[path = "../contract/variants.rs"]
+mod variants_contract;
 #[path = "../contract/web.rs"]
 mod web_contract;
 

@@ -31,6 +31,7 @@ use crate::support::rabbitmq::Prefix;
 use crate::support::shop::{Dice, PLAIN, Shop, Size, at};
 use crate::support::{Database, tidied, until};
 use crate::transitions_contract::transitions_contract;
+use crate::variants_contract::variants_contract;
 
 agreement_contract!(on_servers);
 pipeline_contract!(on_servers);
@@ -43,6 +44,7 @@ dispatched_contract!(on_servers);
 fallback_contract!(on_servers);
 gifts_contract!(on_servers);
 effect_contract!(on_postgres);
+variants_contract!(on_postgres);
 mistakes_contract!(on_postgres);
 recovery_contract!(on_postgres);
 transitions_contract!(on_postgres);
