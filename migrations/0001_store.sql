@@ -116,6 +116,7 @@ CREATE TABLE purchases (
 -- With all that audiences ask about orders, so that they read nothing else.
 CREATE INDEX purchases_member ON purchases (member_id, purchased_at, order_id, status, currency, amount);
 CREATE INDEX purchases_purchased_at ON purchases (purchased_at);
+CREATE INDEX purchases_coupon ON purchases (coupon_code) WHERE coupon_code IS NOT NULL;
 CREATE INDEX purchases_delivered_at ON purchases (delivered_at);
 CREATE INDEX purchases_rhythm ON purchases ((gap_ms / 86400000), purchased_at);
 CREATE INDEX purchases_lifetime ON purchases (visits, tenure_days, purchased_at);
@@ -229,7 +230,7 @@ CREATE TABLE messages (
     locale           TEXT,             -- in which it was rendered last
     domain           TEXT,             -- of its recipient's e-mail address, in lower case
     segments         BIGINT,           -- of an SMS, as it is charged
-    price            BIGINT,           -- what that cost, in millionths of the major unit; null until there are prices
+    price            BIGINT,           -- what that cost, in millionths of the major unit; null where `prices` say nothing
     UNIQUE (member_id, campaign, occasion, step, slot)
 );
 -- No index holds a column that changes, so that PostgreSQL updates rows in place.

@@ -23,7 +23,7 @@ CREATE TABLE gifts (
     points      BIGINT,
     valid_until TEXT,
     reserved_at BIGINT NOT NULL, -- when its message was first dispatched
-    cost        BIGINT,          -- beside the discount, in minor units; null until campaigns say it
+    cost        BIGINT,          -- beside the discount, once the code is used, in minor units; null where the campaign says nothing
     PRIMARY KEY (member_id, campaign, occasion, step)
 );
 CREATE INDEX gifts_reserved_at ON gifts (reserved_at);

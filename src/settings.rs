@@ -5,11 +5,13 @@ use std::path::{Component, Path, PathBuf};
 
 mod bounces;
 mod brand;
+mod prices;
 mod servers;
 mod sms;
 mod web;
 
 pub use bounces::{Bounces, Imap, Then};
+pub use prices::Prices;
 pub use servers::{Dkim, DomainRule, DomainRules, Encryption, Smtp};
 pub use sms::{Replies, Sms, SmsProvider, Uncertain};
 pub use web::{MetricsListen, Web};
@@ -40,6 +42,7 @@ pub struct Settings {
     pub sms: Sms,
     pub web: Web,
     pub bounces: Bounces,
+    pub prices: Prices,
     pub redirect_all_to: Option<Redirect>,
     /// Where capture writes.
     pub outbox: PathBuf,
@@ -174,6 +177,7 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
         let sms = sms.as_ref().map(Sms::routes).unwrap_or_default();
         Brand { sms, ..brand }
     });
+    let prices = table.get_or("prices", Prices::default(), |value| Prices::decode(value, brand.as_ref()));
     let redirect = table.get_or("redirect_all_to", None, |value| decode_redirect(value, brand.as_ref()));
     let outbox = table.get_or("outbox", default_path("../var/outbox"), path);
     let web = web::decode(table.get("web"));
@@ -195,6 +199,7 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
         sms: sms?,
         web: web?,
         bounces: bounces?,
+        prices: prices?,
         redirect_all_to: redirect?,
         outbox: outbox?,
     })

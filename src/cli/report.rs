@@ -80,12 +80,14 @@ impl Report {
     }
 }
 
-const CSV: &[&str] = &["arm", "members", "buyers", "orders", "revenue", "not_yet", "other_currencies"];
+const CSV: &[&str] =
+    &["arm", "members", "buyers", "orders", "revenue", "gift_cost", "message_cost", "not_yet", "other_currencies"];
 
 fn cells(arm: &Arm) -> Vec<String> {
     let counts = [arm.members, arm.buyers, arm.orders].map(|count| count.to_string());
     let rest = [arm.not_yet, arm.other_currencies].map(|count| count.to_string());
-    [vec![arm.arm.clone()], counts.to_vec(), vec![arm.revenue.to_string()], rest.to_vec()].concat()
+    let money = [arm.revenue, arm.gift_cost, arm.message_cost].map(|amount| amount.to_string());
+    [vec![arm.arm.clone()], counts.to_vec(), money.to_vec(), rest.to_vec()].concat()
 }
 
 /// Whose effect it is, in a sentence.
@@ -117,10 +119,12 @@ fn table(effect: &Effect) -> Result {
     let currency = &effect.currency;
     let digits = decimals(currency) as usize;
     let revenue = format!("revenue ({currency})");
-    let columns = ["arm", "members", "buyers", "orders", revenue.as_str(), "a member", "not yet over"];
+    let has_costs = effect.arms.iter().any(|arm| arm.gift_cost > 0.0 || arm.message_cost > 0.0);
+    let columns = ["arm", "members", "buyers", "orders", revenue.as_str(), "cost", "net a member", "not yet over"];
     let row = |arm: &Arm| {
-        let each =
-            if arm.members > 0 { format!("{:.digits$}", arm.revenue / arm.members as f64) } else { String::new() };
+        let cost = arm.gift_cost + arm.message_cost;
+        let net = arm.revenue - cost;
+        let each = if arm.members > 0 { format!("{:.digits$}", net / arm.members as f64) } else { String::new() };
         let count = |count: i64| output::grouped(count.unsigned_abs());
         let share = if arm.members > 0 { 100.0 * arm.buyers as f64 / arm.members as f64 } else { 0.0 };
         vec![
@@ -129,6 +133,7 @@ fn table(effect: &Effect) -> Result {
             format!("{} ({share:.1} %)", count(arm.buyers)),
             count(arm.orders),
             format!("{:.digits$}", arm.revenue),
+            if has_costs { format!("{cost:.digits$}") } else { String::new() },
             each,
             count(arm.not_yet),
         ]
@@ -136,7 +141,7 @@ fn table(effect: &Effect) -> Result {
     output::table(&columns, &effect.arms.iter().map(row).collect::<Vec<_>>())?;
     for one in &effect.comparisons {
         output::say(&format!("\n{} against {}: {}", one.arm, one.against, one.because))?;
-        output::say(&difference(&one.revenue_per_member, currency))?;
+        output::say(&difference(&one.net_per_member, currency))?;
     }
     for warning in &effect.warnings {
         if *warning == "sample_ratio" {

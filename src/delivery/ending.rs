@@ -120,6 +120,7 @@ impl Running {
             next_at: None,
             reference: None,
             sent_at: None,
+            price: None,
             outcome: None,
             reply: None,
             address: None,

@@ -381,6 +381,9 @@ impl Running {
             finished = Finished { state: State::Planned, reason: None, tried: Some(self.channel), ..finished };
         }
         finished.sender = sender.name().to_owned();
+        if finished.state == State::Sent {
+            finished.price = self.settings.prices.of(&work.envelope, &finished.sender);
+        }
         let soft_bounce = (full && self.settings.redirect_all_to.is_none()).then(|| self.soft_bounce(&work));
         let unused = if unsent { work.places } else { Places::default() };
         Ended { finished: Some(finished), suppress, soft_bounce, unused, receipt: work.receipt }

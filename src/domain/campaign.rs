@@ -135,13 +135,13 @@ impl Campaign {
             value.parse(duration::parse).map(Some)
         });
         let content = table.require("content").and_then(steps::decode_content);
-        let gift = table.get_or("gift", None, |value| GiftRule::decode(value).map(Some));
+        let gift = table.get_or("gift", None, |value| GiftRule::decode(value, brand).map(Some));
         let limits = table.get_or("limits", Limits::default(), limits::decode);
         let experiment = table.get_or("experiment", Default::default(), |value| Experiment::decode(value, brand));
         let track = table.get_or("track", brand.track, |value| Track::decode(value, brand.track));
         let has_mail = channels.as_ref().is_none_or(|channels| channels.contains(&Channel::Email));
         let later = table.get_or("steps", Vec::new(), |value| {
-            steps::decode(value, track.unwrap_or(Track { opens: true, clicks: true }), has_mail)
+            steps::decode(value, brand, track.unwrap_or(Track { opens: true, clicks: true }), has_mail)
         });
         let kind = trigger.as_ref().map(|(trigger, _)| Arc::clone(trigger));
         let spread = table.get_or("spread", Duration::zero(), |value| decode_spread(value, kind.as_deref()));

@@ -3,8 +3,9 @@
 
 use chrono::NaiveDate;
 
-use super::cell;
+use super::brand::Brand;
 use super::words::words;
+use super::{cell, money};
 use crate::document::{Table, Value};
 
 words! {
@@ -28,6 +29,8 @@ pub enum GiftRule {
         value: String,
         /// The member may use it up to and with the day so many days after the message is dispatched.
         valid_days: Option<u32>,
+        /// What one costs the shop beside the discount, once it is used, in minor units of the brand's currency.
+        cost: Option<i64>,
         when_empty: WhenEmpty,
     },
     /// Points, which the shop books.
@@ -38,14 +41,14 @@ pub enum GiftRule {
 const MOST_DAYS: i64 = 3_660;
 
 impl GiftRule {
-    /// Reads `gift: { coupon: { pool, value, valid_days }, when_empty }` or `gift: { points }`.
-    pub(super) fn decode(value: Value<'_>) -> Option<Self> {
+    /// Reads `gift: { coupon: { pool, value, valid_days, cost }, when_empty }` or `gift: { points }`.
+    pub(super) fn decode(value: Value<'_>, brand: &Brand) -> Option<Self> {
         let mut table = value.table()?;
         let (coupon, points) = (table.get("coupon"), table.get("points"));
         let when_empty_value = table.get("when_empty");
         let when_empty = when_empty_value.map_or(Some(WhenEmpty::Skip), |value| value.one_of(WhenEmpty::WORDS));
         let gift = match (coupon, points) {
-            (Some(coupon), None) => coupon.table().and_then(|table| Self::decode_coupon(table, when_empty)),
+            (Some(coupon), None) => coupon.table().and_then(|table| Self::decode_coupon(table, when_empty, brand)),
             (None, Some(points)) => {
                 if let Some(value) = when_empty_value {
                     value.problem("points never run out; remove `when_empty`");
@@ -65,7 +68,7 @@ impl GiftRule {
         gift
     }
 
-    fn decode_coupon(mut table: Table<'_>, when_empty: Option<WhenEmpty>) -> Option<Self> {
+    fn decode_coupon(mut table: Table<'_>, when_empty: Option<WhenEmpty>, brand: &Brand) -> Option<Self> {
         let pool = table.require("pool").and_then(|value| value.parse(parse_pool));
         let worth = table.require("value").and_then(|value| {
             let text = value.text()?.trim().to_owned();
@@ -78,8 +81,10 @@ impl GiftRule {
         let valid_days = table.get_or("valid_days", None, |value| {
             value.integer_in(0..=MOST_DAYS).and_then(|days| u32::try_from(days).ok()).map(Some)
         });
+        let cost = table
+            .get_or("cost", None, |value| value.parse(|text| money::parse_amount(text, &brand.currency)).map(Some));
         table.finish();
-        Some(Self::Coupon { pool: pool?, value: worth?, valid_days: valid_days?, when_empty: when_empty? })
+        Some(Self::Coupon { pool: pool?, value: worth?, valid_days: valid_days?, cost: cost?, when_empty: when_empty? })
     }
 
     /// The pool that it draws on, if it draws on one.
@@ -98,13 +103,16 @@ impl GiftRule {
     /// The gift of a message dispatched on `today`, a date of the member's clock. `code` is the coupon's.
     pub fn give(&self, today: NaiveDate, code: String) -> Gift {
         match self {
-            Self::Coupon { value, valid_days, .. } => Gift {
+            Self::Coupon { value, valid_days, cost, .. } => Gift {
+                cost: *cost,
                 code: Some(code),
                 value: Some(value.clone()),
                 points: None,
                 valid_until: valid_days.and_then(|days| today.checked_add_days(chrono::Days::new(days.into()))),
             },
-            Self::Points(points) => Gift { code: None, value: None, points: Some(*points), valid_until: None },
+            Self::Points(points) => {
+                Gift { code: None, value: None, points: Some(*points), valid_until: None, cost: None }
+            }
         }
     }
 }
@@ -118,6 +126,8 @@ pub struct Gift {
     pub points: Option<i64>,
     /// The last day on which the code may be used, on the member's clock.
     pub valid_until: Option<NaiveDate>,
+    /// What it costs the shop once the code is used, in minor units of the brand's currency.
+    pub cost: Option<i64>,
 }
 
 impl std::fmt::Display for Gift {
@@ -158,10 +168,11 @@ pub fn parse_code(text: &str) -> Result<String, String> {
 mod tests {
     use super::*;
     use crate::document::{Document, Problems};
+    use crate::domain::member::samples::brand;
 
     fn read(text: &str) -> Result<GiftRule, Problems> {
         let document = Document::parse("x.yaml", text, None).unwrap();
-        let decoded = GiftRule::decode(document.root());
+        let decoded = GiftRule::decode(document.root(), &brand());
         document.finish(decoded)
     }
 
@@ -174,6 +185,7 @@ mod tests {
             value: "20%".to_owned(),
             valid_days: Some(14),
             when_empty: WhenEmpty::SendWithout,
+            cost: None,
         };
         assert_eq!(coupon.unwrap(), expected);
         assert!(
@@ -203,7 +215,10 @@ mod tests {
         assert_eq!(gift.valid_until, NaiveDate::from_ymd_opt(2027, 1, 2));
         assert_eq!(gift.to_string(), "A-1 (x, until 2027-01-02)");
         assert_eq!(given("{ coupon: { pool: p, value: x } }").valid_until, None);
-        assert_eq!(given("{ points: 7 }"), Gift { code: None, value: None, points: Some(7), valid_until: None });
+        assert_eq!(
+            given("{ points: 7 }"),
+            Gift { code: None, value: None, points: Some(7), valid_until: None, cost: None }
+        );
     }
 
     #[test]

@@ -45,6 +45,22 @@ pub fn parse_amount(text: &str, currency: &str) -> Result<i64, String> {
     format!("{whole}{fraction:0<digits$}").parse().map_err(|_| format!("`{text}` is too much to be an amount"))
 }
 
+/// Reads an amount in major units into millionths of the major unit, of whatever currency: prices are often below its
+/// smallest coin.
+pub fn parse_millionths(text: &str) -> Result<i64, String> {
+    let Number { is_negative, whole, fraction } = number::parse(text, MILLIONTHS)?;
+    if is_negative {
+        return Err(format!("`{text}` is negative; a price is not"));
+    }
+    if fraction.len() > MILLIONTHS {
+        return Err(format!("`{text}` has more than {MILLIONTHS} decimals"));
+    }
+    format!("{whole}{fraction:0<MILLIONTHS$}").parse().map_err(|_| format!("`{text}` is too much to be a price"))
+}
+
+/// Decimals of a millionth.
+const MILLIONTHS: usize = 6;
+
 /// Minor units as a plain decimal in major units; no decimals when they are all zero.
 pub fn display(minor: i64, currency: &str) -> String {
     let digits = decimals(currency);

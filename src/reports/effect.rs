@@ -18,6 +18,9 @@ use crate::domain::money::decimals;
 use crate::store::effect::{self, Asked, Of, Run};
 use crate::store::{StoreError, Tx};
 
+/// Of a major unit: what messages cost, and so net.
+const MILLIONTHS: f64 = 1_000_000.0;
+
 /// A day in milliseconds.
 const DAY: f64 = 86_400_000.0;
 
@@ -78,6 +81,9 @@ pub struct Arm {
     pub buyers: i64,
     pub orders: i64,
     pub revenue: f64,
+    /// Of gifts whose codes were used, and of messages.
+    pub gift_cost: f64,
+    pub message_cost: f64,
     /// Members whose time is not over: in no other number.
     pub not_yet: i64,
     /// Valid orders in other currencies: in no other number.
@@ -90,6 +96,8 @@ pub struct Comparison {
     pub arm: String,
     pub against: String,
     pub revenue_per_member: Mean,
+    /// Revenue less what gifts and messages cost; the verdict is about it.
+    pub net_per_member: Mean,
     pub buyers_share: Part,
     pub verdict: &'static str,
     /// The verdict in a sentence, with its reason.
@@ -135,6 +143,23 @@ pub struct Test {
     pub low: f64,
     pub high: f64,
     pub p: f64,
+}
+
+impl From<Means> for Mean {
+    fn from(means: Means) -> Self {
+        let pooled = means.pooled;
+        Self {
+            difference: means.difference,
+            se: pooled.map(|test| test.se),
+            low: pooled.map(|test| test.interval.low),
+            high: pooled.map(|test| test.interval.high),
+            p: pooled.map(|test| test.p),
+            p_holm: None,
+            always_valid: means.always_valid.map(Ends::from),
+            smallest_detectable: means.smallest_detectable,
+            welch: means.welch.map(Test::from),
+        }
+    }
 }
 
 impl From<Interval> for Ends {
@@ -240,33 +265,24 @@ impl Effect {
         unit: f64,
         is_sample_ratio_wrong: bool,
     ) -> Comparison {
-        let means = Means::compare(&arm.revenue, &against.revenue, unit);
+        let revenue = Means::compare(&arm.revenue, &against.revenue, unit);
+        let net = Means::compare(&arm.net, &against.net, MILLIONTHS);
         let shares = Shares::compare(share(arm), share(against));
         let evidence = Evidence {
             arm: size(arm),
             against: size(against),
-            always_valid: means.always_valid,
-            fixed: means.pooled.map(|test| test.interval),
+            always_valid: net.always_valid,
+            fixed: net.pooled.map(|test| test.interval),
             is_sample_ratio_wrong,
         };
         let verdict = Verdict::of(&evidence);
-        let pooled = means.pooled;
         Comparison {
             arm: arm.name.clone(),
             against: against.name.clone(),
-            because: self.because(verdict, &means, &evidence, &than(&against.name)),
+            because: self.because(verdict, &net, &evidence, &than(&against.name)),
             verdict: verdict.as_str(),
-            revenue_per_member: Mean {
-                difference: means.difference,
-                se: pooled.map(|test| test.se),
-                low: pooled.map(|test| test.interval.low),
-                high: pooled.map(|test| test.interval.high),
-                p: pooled.map(|test| test.p),
-                p_holm: None,
-                always_valid: means.always_valid.map(Ends::from),
-                smallest_detectable: means.smallest_detectable,
-                welch: means.welch.map(Test::from),
-            },
+            revenue_per_member: revenue.into(),
+            net_per_member: net.into(),
             buyers_share: Part {
                 difference: shares.difference,
                 low: shares.interval.map(|interval| interval.low),
@@ -279,12 +295,17 @@ impl Effect {
 
     /// Each number's comparisons are a family.
     fn correct(&mut self) {
-        let means: Vec<_> = self.comparisons.iter().map(|one| one.revenue_per_member.p).collect();
-        let parts: Vec<_> = self.comparisons.iter().map(|one| one.buyers_share.p).collect();
-        let corrected = holm::correct(&means).into_iter().zip(holm::correct(&parts));
-        for (one, (mean, part)) in self.comparisons.iter_mut().zip(corrected) {
-            one.revenue_per_member.p_holm = mean;
-            one.buyers_share.p_holm = part;
+        type Number = fn(&mut Comparison) -> (Option<f64>, &mut Option<f64>);
+        let numbers: [Number; 3] = [
+            |one| (one.revenue_per_member.p, &mut one.revenue_per_member.p_holm),
+            |one| (one.net_per_member.p, &mut one.net_per_member.p_holm),
+            |one| (one.buyers_share.p, &mut one.buyers_share.p_holm),
+        ];
+        for number in numbers {
+            let family: Vec<_> = self.comparisons.iter_mut().map(|one| number(one).0).collect();
+            for (one, corrected) in self.comparisons.iter_mut().zip(holm::correct(&family)) {
+                *number(one).1 = corrected;
+            }
         }
     }
 
@@ -380,6 +401,8 @@ fn shown(arm: effect::Arm, unit: f64) -> Arm {
         buyers: arm.buyers,
         orders: arm.orders,
         revenue: arm.revenue.sum as f64 / unit,
+        gift_cost: arm.gifts as f64 / unit,
+        message_cost: arm.messages as f64 / MILLIONTHS,
         not_yet: arm.not_yet,
         other_currencies: arm.other_currencies,
         arm: arm.name,

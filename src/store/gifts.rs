@@ -31,10 +31,10 @@ statements! {
     DRAW = "SELECT code FROM coupons WHERE pool = $1 AND NOT taken ORDER BY code LIMIT $2";
     COUNT_FREE = "SELECT pool, COUNT(*) FROM coupons WHERE pool {in $1} AND NOT taken GROUP BY pool";
     TAKE = "UPDATE coupons SET taken = TRUE WHERE code {in $1}";
-    RESERVE = "INSERT INTO gifts (member_id, campaign, occasion, step, code, value, points, valid_until, reserved_at) \
-        SELECT r.member_id, r.campaign, r.occasion, r.step, r.code, r.value, r.points, r.valid_until, $2 \
+    RESERVE = "INSERT INTO gifts (member_id, campaign, occasion, step, code, value, points, valid_until, cost, reserved_at) \
+        SELECT r.member_id, r.campaign, r.occasion, r.step, r.code, r.value, r.points, r.valid_until, r.cost, $2 \
         FROM {rows $1: member_id BIGINT, campaign TEXT, occasion TEXT, step TEXT, code TEXT, value TEXT, points BIGINT, \
-        valid_until TEXT}";
+        valid_until TEXT, cost BIGINT}";
     // Of two messages of a step that end at once, the second must see that the first has.
     HOLD = "SELECT g.member_id FROM gifts g WHERE (g.member_id, g.campaign, g.occasion, g.step) IN \
         (SELECT e.member_id, e.campaign, e.occasion, e.step FROM messages e WHERE e.id {in_uuid $1}) \
@@ -262,7 +262,8 @@ pub async fn reserve(tx: &mut Tx, facts: &GiftFacts, now: Instant) -> Result<()>
             let (code, value) = (gift.code.as_deref(), gift.value.as_deref());
             let valid_until = gift.valid_until.map(|date| date.to_string());
             let (member_id, points) = (*member_id, gift.points);
-            Some(Reserved { member_id, campaign, occasion, step, code, value, points, valid_until })
+            let cost = gift.cost;
+            Some(Reserved { member_id, campaign, occasion, step, code, value, points, valid_until, cost })
         })
         .collect();
     let codes: Vec<String> = rows.iter().filter_map(|row| row.code.map(str::to_owned)).collect();
@@ -283,6 +284,7 @@ struct Reserved<'a> {
     value: Option<&'a str>,
     points: Option<i64>,
     valid_until: Option<String>,
+    cost: Option<i64>,
 }
 
 /// Puts back the gifts of messages that ended, where no message of the step went out or may have.
@@ -412,6 +414,6 @@ struct Stored {
 impl Stored {
     fn gift(self) -> Gift {
         let valid_until = self.valid_until.and_then(|text| text.parse().ok());
-        Gift { code: self.code, value: self.value, points: self.points, valid_until }
+        Gift { code: self.code, value: self.value, points: self.points, valid_until, cost: None }
     }
 }

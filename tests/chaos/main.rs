@@ -263,19 +263,23 @@ fn address(url: &str) -> String {
     url.split_once('@').unwrap().1.split('/').next().unwrap().to_owned()
 }
 
-/// Waits until nothing is planned or under way, at most as long as planned. The short form does not
-/// wait for the second and third retry.
+/// A domain that asked for less rests so long: what is put off for it is no retry.
+const GRACE: Duration = Duration::from_secs(300);
+
+/// Waits until nothing is planned or under way, at most as long as planned; then only for what does not wait for its
+/// second and third retry. The short form waits for those alone from the start.
 async fn rest(zoo: &Zoo, expected: usize, plan: &Plan) -> Result<(), String> {
     let started = Instant::now();
     loop {
         let left = oracle::remaining(&zoo.store).await.map_err(|error| error.to_string())?;
         let oracle::Remaining { planned, retrying, under_way, falling, all } = left;
-        let waiting = if plan.patient { 0 } else { retrying };
+        let is_patient = plan.patient && started.elapsed() < plan.rest;
+        let waiting = if is_patient { 0 } else { retrying };
         if planned == waiting && under_way == 0 && falling == 0 && usize::try_from(all).unwrap() == expected {
             zoo.note("at rest".to_owned());
             return Ok(());
         }
-        if started.elapsed() > plan.rest {
+        if started.elapsed() > plan.rest + GRACE {
             let waits = oracle::what_waits(&zoo.store).await.map_err(|error| error.to_string())?;
             return Err(format!(
                 "{planned} planned, {under_way} under way, {falling} to fall back, {all} of {expected} messages\n{waits}"

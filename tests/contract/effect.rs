@@ -19,6 +19,7 @@ contract! {
     effect_contract:
     the_report_counts_what_a_list_of_members_and_orders_says
     a_run_is_compared_by_itself
+    what_gifts_and_messages_cost_is_taken_off
 }
 
 const BRAND: &str = "{ name: Shop, timezone: UTC, locale: en, currency: USD, base_url: \"https://shop.example\" }";
@@ -138,6 +139,8 @@ async fn counted(
             buyers: 0,
             orders: 0,
             revenue: 0.0,
+            gift_cost: 0.0,
+            message_cost: 0.0,
             not_yet: 0,
             other_currencies: 0,
         };
@@ -184,6 +187,7 @@ async fn agrees(shop: &Shop, orders: &[Order], period: (Option<&str>, &str), kno
     let mean_of = &found.comparisons[0].revenue_per_member;
     near(mean_of.difference.unwrap(), mean(treated) - mean(holdout));
     near(mean_of.se.unwrap(), (pooled / n1 + pooled / n2).sqrt());
+    near(found.comparisons[0].net_per_member.se.unwrap(), mean_of.se.unwrap());
     assert_eq!(mean_of.p, mean_of.p_holm, "one comparison needs no correction");
     found
 }
@@ -242,5 +246,62 @@ pub async fn a_run_is_compared_by_itself(size: Size) {
     shop.once_between("2024-05-22T00:00:00Z", "2024-05-23T00:00:00Z").await;
     let third = effect(&shop, None, all.1, all.1, None).await;
     assert_eq!((third.run, third.without_experiment), (Some(2), 1));
+    shop.close().await;
+}
+
+/// A gift costs once its code is used in an order that counts, by whoever used it; a mail costs when it is sent.
+pub async fn what_gifts_and_messages_cost_is_taken_off(size: Size) {
+    let shop = Shop::new(&size, BRAND).with_settings("prices: { currency: USD, email_per_thousand: 7.50 }");
+    shop.write("templates/giving/subject.txt", "A gift");
+    shop.write("templates/giving/email.html", "<html><body><p>{{gift.code}}</p></body></html>");
+    shop.campaign(
+        "hello",
+        &format!("{}\ncontent: giving\ngift: {{ coupon: {{ pool: p, value: 10%, cost: 2.25 }} }}", campaign("40%")),
+    );
+    let codes: String = (0..200).map(|n| format!("C-{n}\n")).collect();
+    shop.import(Kind::Coupons { pool: Some("p") }, format!("code\n{codes}")).await;
+    let mut members = "external_id,email,email_consent,joined_at\n".to_owned();
+    for member in 0..200 {
+        writeln!(members, "m{member},m{member}@example.com,true,2024-05-01T09:00:00Z").unwrap();
+    }
+    shop.import(Kind::Members, members).await;
+    shop.once_between("2024-05-01T00:00:00Z", "2024-05-02T00:00:00Z").await;
+    let mut codes: BTreeMap<String, String> = BTreeMap::new();
+    let (ledger, mails) = (shop.ledger().await, shop.mails());
+    for row in ledger.iter().filter(|row| row.state == "sent") {
+        let mail = &mails[&row.id.to_string()];
+        let code = mail.split("<p>").nth(1).unwrap().split("</p>").next().unwrap();
+        codes.insert(row.member.clone(), code.to_owned());
+    }
+    assert!(codes.len() > 100 && codes.len() < 140, "{}", codes.len());
+    // Each fifth treated member uses the code in time; one too late, one for too little, one is paid back, and one
+    // gives it to a member who got nothing.
+    let mut orders = "order_id,member_external_id,purchased_at,amount,currency,status,coupon_code\n".to_owned();
+    let mut used = 0;
+    for (n, (member, code)) in codes.iter().enumerate().filter(|(n, _)| n % 5 == 0) {
+        let (day, amount, status) = match n {
+            0 => ("20", "50.00", "paid"),
+            5 => ("04", "4.99", "paid"),
+            10 => ("04", "50.00", "refunded"),
+            _ => ("04", "50.00", "paid"),
+        };
+        let held = ledger.iter().find(|row| row.state == "held_out").unwrap();
+        let buyer = if n == 15 { &held.member } else { member };
+        used += i64::from(n >= 15);
+        writeln!(orders, "o{n},{buyer},2024-05-{day}T09:00:00Z,{amount},USD,{status},{code}").unwrap();
+    }
+    shop.import(Kind::Purchases, orders).await;
+    let now = "2024-06-01T00:00:00Z";
+    let found = effect(&shop, None, now, now, None).await;
+    let [holdout, treated] = found.arms.as_slice() else { panic!("{found:?}") };
+    assert_eq!((holdout.gift_cost, holdout.message_cost, holdout.revenue), (0.0, 0.0, 50.0));
+    near(treated.gift_cost, used as f64 * 2.25);
+    near(treated.message_cost, treated.members as f64 * 0.0075);
+    near(treated.revenue, (used - 1) as f64 * 50.0);
+    let each = |arm: &Arm| (arm.revenue - arm.gift_cost - arm.message_cost) / arm.members as f64;
+    let one = &found.comparisons[0];
+    near(one.net_per_member.difference.unwrap(), each(treated) - each(holdout));
+    let gross = treated.revenue / treated.members as f64 - holdout.revenue / holdout.members as f64;
+    near(one.revenue_per_member.difference.unwrap(), gross);
     shop.close().await;
 }

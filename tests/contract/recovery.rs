@@ -109,6 +109,7 @@ fn outcome(id: Uuid, claim: Uuid, state: State, outcome: &'static str) -> Finish
         next_at: None,
         reference: None,
         sent_at: None,
+        price: None,
         outcome: Some(outcome),
         reply: None,
         address: None,

@@ -122,6 +122,7 @@ impl Ledger {
             next_at: None,
             reference: None,
             sent_at: None,
+            price: None,
             outcome: word,
             reply: None,
             address: None,

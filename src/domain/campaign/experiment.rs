@@ -110,7 +110,7 @@ impl Experiment {
         let holdout = table.get_or("holdout", 0.0, |value| value.parse(parse_share));
         let holdout_by = table.get_or("holdout_by", HoldoutBy::Member, |value| value.one_of(HoldoutBy::WORDS));
         let goal = table.get_or("goal", Goal::default(), |value| Goal::decode(value, brand));
-        let written = table.get_or("variants", Vec::new(), decode_variants);
+        let written = table.get_or("variants", Vec::new(), |value| decode_variants(value, brand));
         table.not_yet(&["decide"]);
         table.finish();
         let experiment = Experiment { holdout: holdout?, holdout_by: holdout_by?, variants: Vec::new(), goal: goal? };
@@ -183,9 +183,9 @@ impl Decoded {
     }
 }
 
-fn decode_variants(value: Value<'_>) -> Option<Vec<Written>> {
+fn decode_variants(value: Value<'_>, brand: &Brand) -> Option<Vec<Written>> {
     let items = value.list()?;
-    let decoded: Vec<Option<Written>> = items.iter().map(decode_variant).collect();
+    let decoded: Vec<Option<Written>> = items.iter().map(|item| decode_variant(item, brand)).collect();
     let variants = decoded.into_iter().collect::<Option<Vec<Written>>>()?;
     if variants.len() < 2 {
         value.problem("one variant is compared with nothing; write at least two, or use the campaign's own keys");
@@ -211,13 +211,13 @@ fn decode_variants(value: Value<'_>) -> Option<Vec<Written>> {
     Some(variants)
 }
 
-fn decode_variant(item: &Value<'_>) -> Option<Written> {
+fn decode_variant(item: &Value<'_>, brand: &Brand) -> Option<Written> {
     let mut table = item.table()?;
     let name = table.require("name").and_then(|value| value.parse(parse_name));
     let share = table.get_or("share", None, |value| value.parse(parse_share).map(Some));
     let content = table.get_or("content", None, |value| steps::decode_content(value).map(Some));
     let subject = table.get_or("subject", None, |value| value.parse(name::parse).map(Some));
-    let gift = table.get_or("gift", None, |value| GiftRule::decode(value).map(Some));
+    let gift = table.get_or("gift", None, |value| GiftRule::decode(value, brand).map(Some));
     let send_at = table.get_or("send_at", None, |value| value.parse(parse_time).map(Some));
     finish(table);
     Some(Written { name: name?, share: share?, content: content?, subject: subject?, gift: gift?, send_at: send_at? })

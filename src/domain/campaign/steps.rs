@@ -2,6 +2,7 @@
 
 use chrono::Duration;
 
+use super::super::brand::Brand;
 use super::super::gift::GiftRule;
 use super::super::message::EventKind;
 use super::super::track::Track;
@@ -69,7 +70,7 @@ fn decode_unless(value: Value<'_>, track: Track, has_mail: bool) -> Option<(bool
     Some((goal, heard))
 }
 
-pub(super) fn decode(value: Value<'_>, track: Track, has_mail: bool) -> Option<Vec<Step>> {
+pub(super) fn decode(value: Value<'_>, brand: &Brand, track: Track, has_mail: bool) -> Option<Vec<Step>> {
     let mut steps: Vec<Step> = Vec::new();
     let mut complete = true;
     for item in value.list()? {
@@ -89,7 +90,7 @@ pub(super) fn decode(value: Value<'_>, track: Track, has_mail: bool) -> Option<V
         });
         let unless = table.get_or("unless", (false, Vec::new()), |value| decode_unless(value, track, has_mail));
         let content = table.require("content").and_then(decode_content);
-        let gift = table.get_or("gift", None, |value| GiftRule::decode(value).map(Some));
+        let gift = table.get_or("gift", None, |value| GiftRule::decode(value, brand).map(Some));
         table.not_yet(&["channels"]);
         table.finish();
         let (Some(id), Some(after), Some((unless_goal, unless_heard)), Some((content, content_at)), Some(gift)) =

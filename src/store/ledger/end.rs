@@ -23,13 +23,14 @@ statements! {
         outcome = excluded.outcome, reply = excluded.reply, address = excluded.address, reference = excluded.reference, \
         uncertain = attempts.uncertain OR excluded.uncertain";
     FINISH = "UPDATE messages SET state = r.state, reason = r.reason, next_at = COALESCE(r.next_at, messages.next_at), \
-        reference = COALESCE(r.reference, messages.reference), sent_at = r.sent_at, detail = r.reply, \
+        reference = COALESCE(r.reference, messages.reference), price = COALESCE(r.price, messages.price), \
+        sent_at = r.sent_at, detail = r.reply, \
         attempts = messages.attempts + CASE WHEN r.outcome IS NULL OR messages.state = 'uncertain' THEN 0 ELSE 1 END, \
         tried = CASE WHEN r.tried IS NULL THEN messages.tried ELSE COALESCE(messages.tried || ',', '') || r.tried END, \
         retries = CASE WHEN r.tried IS NULL THEN messages.retries + r.spent ELSE 0 END, first_failed_at = \
         CASE WHEN r.tried IS NOT NULL THEN NULL WHEN r.spent > 0 THEN COALESCE(messages.first_failed_at, $2) ELSE messages.first_failed_at END \
         FROM {rows $1: id UUID, claim UUID, dispatch_no BIGINT, state TEXT, reason TEXT, next_at BIGINT, reference TEXT, \
-        sent_at BIGINT, reply TEXT, outcome TEXT, spent BIGINT, tried TEXT} \
+        sent_at BIGINT, price BIGINT, reply TEXT, outcome TEXT, spent BIGINT, tried TEXT} \
         WHERE messages.id = r.id AND messages.dispatch_no = r.dispatch_no AND \
         CASE messages.state WHEN 'uncertain' THEN r.state = 'sent' \
         WHEN 'queued' THEN EXISTS (SELECT 1 FROM pending p WHERE p.message_id = r.id AND p.claim = r.claim) ELSE FALSE END \
@@ -72,6 +73,8 @@ pub struct Finished {
     pub next_at: Option<i64>,
     pub reference: Option<String>,
     pub sent_at: Option<i64>,
+    /// What it cost, in millionths of the major unit of the brand's currency.
+    pub price: Option<i64>,
     /// What the attempt came to; absent when nothing was tried.
     pub outcome: Option<&'static str>,
     /// The server's words, without addresses.
