@@ -27,9 +27,12 @@ use crate::store::{Store, StoreError, Tx, members, models, volumes, within};
 
 pub mod backfill;
 
-/// Candidates read at once: what a scan or a plan holds in memory. The database looks at all that are left for
-/// each page, so that many small ones cost more than a few large ones.
+/// Candidates that a plan or a backfill reads at once, and so holds in memory. The database looks at all that are left
+/// for each page, so that many small ones cost more than a few large ones.
 pub const PAGE: i64 = 20_000;
+
+/// The same of a scan, which holds two at a time, and dispatchers and senders share its process.
+const SCANNED: i64 = 8_000;
 
 /// Rows inserted in one transaction.
 const ROWS: usize = 5_000;
@@ -273,7 +276,7 @@ impl<'a> Scan<'a> {
             let Some(from) = from else { return Ok(None) };
             let page = async {
                 let mut tx = store.read().await?;
-                let (candidates, next) = occasions::page(&mut tx, &query, from, PAGE).await?;
+                let (candidates, next) = occasions::page(&mut tx, &query, from, SCANNED).await?;
                 let base = (base_after, base_until);
                 let mut new_id = || clock.new_id();
                 let found =
