@@ -78,6 +78,14 @@ impl Catalog {
         wording.render(step, channel, campaign.purpose, to, variables)
     }
 
+    /// The same as if this campaign were live.
+    pub fn with_live(mut self, campaign: &str) -> Self {
+        if let Some(campaign) = self.campaigns.get_mut(campaign) {
+            Arc::make_mut(campaign).status = Status::Live;
+        }
+        self
+    }
+
     /// The campaigns whose messages must wait: they are drafts or paused in their file.
     pub fn silent(&self) -> Vec<String> {
         self.campaigns

@@ -1,19 +1,40 @@
-//! `report effect`.
+//! `report effect|power`.
+
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
-use super::output::{self, Format};
+use super::output::{self, Format, Progress};
 use super::{CommandError, Result, Session, instant_of};
 use crate::domain::Instant;
+use crate::domain::experiment::arms::parse_share;
 use crate::domain::message::Purpose;
 use crate::domain::money::decimals;
 use crate::reports::effect::{Arm, Effect, Mean, Period, Whose};
-use crate::views;
+use crate::reports::power::{Power, WEEKS, Wanted};
+use crate::views::{self, forecast};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Report {
     /// What a campaign earned, or all marketing: who got messages against who was held out.
     Effect(EffectArguments),
+    /// How many members it takes to find an effect of a campaign, before it begins, and how long until they have come.
+    Power(PowerArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PowerArguments {
+    #[arg(long, value_name = "NAME")]
+    campaign: String,
+    /// How much more a member would bring [default: 5%, 10% and 20%].
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    lift: Vec<f64>,
+    /// Hold so many out [default: what the campaign says, else 10%].
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    holdout: Option<f64>,
+    /// As if it were this date or time [default: now].
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -47,7 +68,84 @@ pub(super) struct Chosen {
 
 impl Report {
     pub(super) async fn execute(self, session: &Session) -> Result {
-        let Self::Effect(arguments) = self;
+        match self {
+            Self::Effect(arguments) => arguments.execute(session).await,
+            Self::Power(arguments) => arguments.execute(session).await,
+        }
+    }
+}
+
+impl PowerArguments {
+    async fn execute(self, session: &Session) -> Result {
+        let app = session.open().await?;
+        let at = self.at.map(|text| instant_of(&text, &app.settings, "--at")).transpose()?;
+        let at = at.unwrap_or_else(|| app.clock.now());
+        let name = self.campaign.as_str();
+        let catalog = app.catalog().await?;
+        views::campaign(&catalog, name)?;
+        // Before it begins it is a draft.
+        let catalog = Arc::into_inner(catalog).map(|catalog| catalog.with_live(name));
+        let catalog = catalog.ok_or_else(|| CommandError::Other("the configuration is in use".to_owned()))?;
+        let campaign = views::campaign(&catalog, name)?;
+        let until = at + chrono::Duration::weeks(WEEKS.into());
+        let mut progress = Progress::new("looking ahead", (until - at).num_days().unsigned_abs());
+        let tell = &mut |now: Instant| progress.at((now - at).num_days().unsigned_abs());
+        let coming = forecast::coming(&app.store, &catalog, name, (at, until), tell).await;
+        progress.finish();
+        let own = Some(campaign.experiment.holdout).filter(|share| *share > 0.0);
+        let holdout = self.holdout.or(own).unwrap_or(0.1);
+        let lifts = if self.lift.is_empty() { vec![0.05, 0.1, 0.2] } else { self.lift };
+        let mut tx = app.store.read().await?;
+        let power = Power::read(&mut tx, campaign, &catalog.brand, (holdout, &lifts), (coming?, at)).await?;
+        tx.commit().await?;
+        match session.format {
+            Format::Json => output::json(&power),
+            Format::Csv => {
+                output::rows(session.format, &power.wanted, &["lift", "difference", "members", "weeks"], |one| {
+                    let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+                    let members = one.members.map(|members| members.to_string()).unwrap_or_default();
+                    vec![one.lift.to_string(), number(one.difference), members, number(one.weeks)]
+                })
+            }
+            Format::Table => show_power(&power),
+        }
+    }
+}
+
+fn show_power(power: &Power) -> Result {
+    let Power { campaign, within_days, currency, .. } = power;
+    let digits = decimals(currency) as usize;
+    let (Some(mean), Some(deviation)) = (power.revenue_per_member, power.deviation) else {
+        return output::say(&format!("Nobody is in the audience of {campaign}, so nothing can be expected."));
+    };
+    output::say(&format!(
+        "{} are in the audience of {campaign} now. In the last {within_days} days {} of them bought: {mean:.digits$} {currency} \
+         a member (deviation {deviation:.digits$}). {} come to it in the next {} days.\n",
+        output::counted(usize::try_from(power.members).unwrap_or(usize::MAX), "member"),
+        output::grouped(power.buyers.unsigned_abs()),
+        output::grouped(power.coming),
+        WEEKS * 7,
+    ))?;
+    let row = |one: &Wanted| {
+        vec![
+            format!("{:+.0} %", one.lift * 100.0),
+            one.difference.map(|money| format!("{money:+.digits$}")).unwrap_or_default(),
+            one.members.map_or_else(|| "cannot be said".to_owned(), output::grouped),
+            one.weeks.map_or_else(|| "unknown".to_owned(), |weeks| format!("{weeks:.1}")),
+        ]
+    };
+    let each = format!("{currency} a member");
+    let rows: Vec<_> = power.wanted.iter().map(row).collect();
+    output::table(&["effect", &each, "members it takes", "weeks"], &rows)?;
+    output::say(&format!(
+        "\nWith {:.0} % held out, so that four of five such experiments would find it. Whoever looks every day needs more.",
+        power.holdout * 100.0
+    ))
+}
+
+impl EffectArguments {
+    async fn execute(self, session: &Session) -> Result {
+        let arguments = self;
         let app = session.open().await?;
         let catalog = app.catalog().await?;
         let marketing = catalog.campaigns.values().filter(|campaign| campaign.purpose == Purpose::Marketing);

@@ -12,6 +12,7 @@ pub mod goal;
 pub mod holm;
 pub mod interval;
 pub mod means;
+pub mod power;
 pub mod sample_ratio;
 pub mod shares;
 pub mod sums;

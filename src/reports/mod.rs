@@ -1,3 +1,4 @@
 //! Numbers that people decide by: read from the ledger, each with what it counts.
 
 pub mod effect;
+pub mod power;

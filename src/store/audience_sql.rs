@@ -9,6 +9,7 @@ use crate::domain::audience::{
 };
 use crate::domain::brand::Brand;
 use crate::domain::calendar::local_date;
+use crate::domain::experiment::sums::Sums;
 use crate::domain::message::Channel;
 use crate::domain::rfm::{Cuts, Measure};
 
@@ -55,6 +56,36 @@ pub async fn count(tx: &mut Tx, filter: &Filter) -> Result<i64> {
     let sql = format!("SELECT COUNT(*) FROM members m WHERE m.deleted_at IS NULL AND {}", filter.sql);
     let rows: Vec<(i64,)> = fetch(tx, sql, filter.binds.clone()).await?;
     Ok(rows.first().map_or(0, |(count,)| *count))
+}
+
+/// What the members that it holds for spent from one instant, not included, up to another, by valid orders of at least an
+/// amount: buyers, and the sums by member in minor units of the currency.
+pub async fn spending(
+    tx: &mut Tx,
+    filter: &Filter,
+    (after, until): (Instant, Instant),
+    (least, currency): (i64, &str),
+) -> Result<(i64, Sums)> {
+    let mut binds = filter.binds.clone();
+    let mut bind = |bind: Bind| {
+        binds.push(bind);
+        format!("${}", binds.len())
+    };
+    let [after, until] = [after, until].map(|at| bind(Bind::Integer(at.timestamp_millis())));
+    let (least, currency) = (bind(Bind::Integer(least)), bind(Bind::Text(currency.to_owned())));
+    let sql = format!(
+        "SELECT COUNT(*), CAST(COALESCE(SUM(CASE WHEN s.orders > 0 THEN 1 ELSE 0 END), 0) AS BIGINT), \
+         CAST(COALESCE(SUM(s.spent), 0) AS BIGINT), \
+         COALESCE(SUM(CAST(s.spent AS DOUBLE PRECISION) * CAST(s.spent AS DOUBLE PRECISION)), 0.0) \
+         FROM (SELECT m.id, COUNT(p.id) AS orders, CAST(COALESCE(SUM(p.amount), 0) AS BIGINT) AS spent FROM members m \
+         LEFT JOIN purchases p ON p.member_id = m.id AND p.status = 'paid' AND p.purchased_at > {after} \
+         AND p.purchased_at <= {until} AND p.amount >= {least} AND p.currency = {currency} \
+         WHERE m.deleted_at IS NULL AND {} GROUP BY m.id) s",
+        filter.sql
+    );
+    let rows: Vec<(i64, i64, i64, f64)> = fetch(tx, sql, binds).await?;
+    let (members, buyers, sum, squares) = rows.first().copied().unwrap_or_default();
+    Ok((buyers, Sums { n: members.unsigned_abs(), sum: i128::from(sum), squares: squares as i128 }))
 }
 
 /// The first `limit` members that it holds for.

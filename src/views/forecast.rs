@@ -1,6 +1,6 @@
 //! How many messages a day the campaigns that are about to go live will send.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{Duration, NaiveDate};
 use serde::Serialize;
@@ -28,6 +28,25 @@ pub struct Day {
 pub fn going_live<'a>(catalog: &'a Catalog, states: &HashMap<String, CampaignState>) -> Vec<&'a str> {
     let was_live = |name: &str| states.get(name).is_some_and(|state| state.first_live_at.is_some());
     live(catalog).map(|campaign| campaign.name.as_str()).filter(|name| !was_live(name)).collect()
+}
+
+/// How many members come to a campaign from `now` on, before `until`: to the question of their arm, where it has an
+/// experiment, else to a message.
+pub async fn coming(
+    store: &Store,
+    catalog: &Catalog,
+    campaign: &str,
+    (now, until): (Instant, Instant),
+    progress: &mut (dyn FnMut(Instant) + Send),
+) -> Result<u64, StoreError> {
+    let mut members = HashSet::new();
+    let mut emit = |planned: Planned| {
+        if planned.campaign == campaign && (planned.arm.is_some() || planned.reason.is_none()) {
+            members.insert(planned.member);
+        }
+    };
+    plan(store, catalog, now, until, &mut emit, progress).await?;
+    Ok(members.len() as u64)
 }
 
 /// What some campaigns send in the next days; days on which nothing goes out are left out. `progress` is told how far

@@ -11,6 +11,8 @@ use rekindle::clock::Clock;
 use rekindle::domain::Instant;
 use rekindle::import::Kind;
 use rekindle::reports::effect::{Arm, Effect, Period, Whose};
+use rekindle::reports::power::Power;
+use rekindle::views::forecast::coming;
 
 use crate::support::contract::contract;
 use crate::support::shop::{Shop, Size, at};
@@ -20,6 +22,7 @@ contract! {
     the_report_counts_what_a_list_of_members_and_orders_says
     a_run_is_compared_by_itself
     what_gifts_and_messages_cost_is_taken_off
+    how_many_members_it_takes_follows_from_what_the_audience_spends
 }
 
 const BRAND: &str = "{ name: Shop, timezone: UTC, locale: en, currency: USD, base_url: \"https://shop.example\" }";
@@ -303,5 +306,54 @@ pub async fn what_gifts_and_messages_cost_is_taken_off(size: Size) {
     near(one.net_per_member.difference.unwrap(), each(treated) - each(holdout));
     let gross = treated.revenue / treated.members as f64 - holdout.revenue / holdout.members as f64;
     near(one.revenue_per_member.difference.unwrap(), gross);
+    shop.close().await;
+}
+
+pub async fn how_many_members_it_takes_follows_from_what_the_audience_spends(size: Size) {
+    let (shop, orders) = shop(&size).await;
+    // A draft, for those who joined on three of the ten days.
+    let draft = campaign("20%") + "\nstatus: draft\naudience: { field: joined_at, gte: 2024-05-08 }";
+    shop.campaign("hello", &draft);
+    let now = at("2024-05-12T00:00:00Z");
+    let app = App::open(shop.settings(), Clock::simulated(now)).await.unwrap();
+    let catalog = std::sync::Arc::into_inner(app.catalog().await.unwrap()).unwrap().with_live("hello");
+    // Who joins in the four weeks to come; each seventh does not consent.
+    let mut members = "external_id,email,email_consent,joined_at\n".to_owned();
+    for n in 0..70 {
+        writeln!(members, "n{n},n{n}@example.com,{},2024-05-20T09:00:00Z", n % 7 != 0).unwrap();
+    }
+    shop.import_at(Kind::Members, members, "2024-05-19T12:00:00Z").await.unwrap();
+    let until = at("2024-06-09T00:00:00Z");
+    let come = coming(&app.store, &catalog, "hello", (now, until), &mut |_| {}).await.unwrap();
+    assert_eq!(come, 60);
+    let mut tx = app.store.read().await.unwrap();
+    let lifts = [0.1, 0.5];
+    let found = Power::read(&mut tx, &catalog.campaigns["hello"], &catalog.brand, (0.2, &lifts), (come, now)).await;
+    let found = found.unwrap();
+    drop(tx);
+    let (until, window) = (now.timestamp_millis(), 7 * DAY);
+    let spent = |member: usize| -> f64 {
+        let theirs = orders.iter().filter(|order| order.member == member && order.status == "paid");
+        let ours = theirs.filter(|order| order.currency == "USD" && order.cents >= 500);
+        let within = ours.filter(|order| order.at > until - window && order.at <= until);
+        within.map(|order| order.cents as f64 / 100.0).sum()
+    };
+    let mut values: Vec<f64> = (0..900).filter(|member| member % 10 >= 7).map(spent).collect();
+    values.extend([0.0; 70]);
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    assert_eq!((found.members, found.coming), (340, 60));
+    assert_eq!(found.buyers, values.iter().filter(|spent| **spent > 0.0).count() as i64);
+    near(found.revenue_per_member.unwrap(), mean);
+    near(found.deviation.unwrap(), variance.sqrt());
+    for (one, lift) in found.wanted.iter().zip(lifts) {
+        // (z₀.₉₇₅ + z₀.₈)² σ² (1/0.8 + 1/0.2) / δ²
+        let needed = (2.801_585_2_f64 / (mean * lift)).powi(2) * variance * (1.0 / 0.8 + 1.0 / 0.2);
+        let found = one.members.unwrap() as f64;
+        assert!(found >= needed && found <= needed + 2.0, "{found} {needed}");
+        near(one.weeks.unwrap(), found / 15.0);
+    }
+    app.store.close().await;
     shop.close().await;
 }

@@ -235,3 +235,61 @@ fn parse_name(text: &str) -> Result<String, String> {
     }
     name::parse(text).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::Document;
+    use crate::domain::member::samples::brand;
+
+    fn read(text: &str) -> Result<Experiment, String> {
+        let document = Document::parse("x.yaml", text, None).unwrap();
+        let decoded = Experiment::decode(document.root(), &brand());
+        let first = Step {
+            id: MAIN.to_owned(),
+            after: chrono::Duration::zero(),
+            unless_goal: false,
+            unless_heard: Vec::new(),
+            content: "plain".to_owned(),
+            content_at: (1, 1),
+            subject: None,
+            gift: Some(GiftRule::Points(5)),
+        };
+        document.finish(decoded).map(|decoded| decoded.over(&first)).map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn a_variant_is_the_first_step_but_for_what_it_says() {
+        let text =
+            "{ holdout: 20%, variants: [{ name: a }, { name: b, content: warm, subject: warm, gift: { points: 9 } }] }";
+        let experiment = read(text).unwrap();
+        let said =
+            |variant: &Variant| (variant.step.content.clone(), variant.step.subject.clone(), variant.step.gift.clone());
+        assert_eq!(said(&experiment.variants[0]), ("plain".to_owned(), None, Some(GiftRule::Points(5))));
+        let warm = Some("warm".to_owned());
+        assert_eq!(said(&experiment.variants[1]), ("warm".to_owned(), warm, Some(GiftRule::Points(9))));
+        assert_eq!(experiment.arms(None), [("holdout", 0.2), ("a", 0.4), ("b", 0.4)]);
+        assert_eq!(experiment.arms(Some("b")), [("holdout", 0.2), ("b", 0.8)]);
+        assert_eq!(read("{ holdout: 0.25 }").unwrap().arms(None), [("holdout", 0.25), ("treated", 0.75)]);
+        assert!(read("{ holdout: 0 }").unwrap().arms(None).is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_refused() {
+        for (text, expected) in [
+            ("{ variants: [{ name: a }] }", "write at least two"),
+            ("{ variants: [{ name: a }, { name: a }] }", "stands here twice"),
+            ("{ variants: [{ name: a, share: 60% }, { name: b }] }", "some have none"),
+            ("{ variants: [{ name: a, share: 60% }, { name: b, share: 50% }] }", "make 110 %"),
+            ("{ variants: [{ name: holdout }, { name: b }] }", "choose another name"),
+            ("{ variants: [{ name: a, contnet: x }, { name: b }] }", "did you mean `content`"),
+            ("{ variants: [{ name: a, channels: [sms] }, { name: b }] }", "not in this version"),
+            ("{ holdout: 100% }", "below 100%"),
+            ("{ holdout_by: household }", "expected"),
+            ("{ decide: { after: 30d, by: revenue } }", "not in this version"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(expected) && error.starts_with("x.yaml:1:"), "{text}: {error}");
+        }
+    }
+}
