@@ -9,6 +9,7 @@ use super::{Catalog, CatalogError};
 use crate::document::{Problem, Problems};
 use crate::domain::Instant;
 use crate::domain::campaign::{Campaign, Status};
+use crate::domain::experiment::arms;
 use crate::settings::Settings;
 use crate::store::configuration::{self, Applied};
 use crate::store::{Store, Tx};
@@ -37,7 +38,7 @@ impl Catalog {
         };
         let campaigns: Vec<Applied> = catalog.campaigns.values().map(applied).collect();
         configuration::apply(&mut tx, &catalog.hash, &files.to_json(), &campaigns, now).await?;
-        configuration::divide_brand(&mut tx, &json!(catalog.brand.arms()).to_string(), now).await?;
+        configuration::divide_brand(&mut tx, &json!(arms::of_brand(catalog.brand.holdout)).to_string(), now).await?;
         tx.commit().await?;
         Ok((catalog, changed))
     }

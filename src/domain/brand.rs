@@ -4,7 +4,6 @@ use chrono_tz::Tz;
 
 use super::almanac::Almanac;
 use super::calendar::{Calendar, QuietHours};
-use super::experiment::arms::{BRAND_HOLDOUT, TREATED};
 use super::sms::Routes;
 use super::track::Track;
 
@@ -30,13 +29,6 @@ pub struct Brand {
     pub track: Track,
     /// Its occasions come with the catalog; settings alone know none.
     pub almanac: Almanac,
-}
-
-impl Brand {
-    /// Whom it holds out of all its marketing and whom not, with their shares; none where it holds nobody out.
-    pub fn arms(&self) -> Vec<(&'static str, f64)> {
-        if self.holdout > 0.0 { vec![(BRAND_HOLDOUT, self.holdout), (TREATED, 1.0 - self.holdout)] } else { Vec::new() }
-    }
 }
 
 /// At most so many messages to one member in so long a time.

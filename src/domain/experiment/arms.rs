@@ -40,6 +40,11 @@ pub fn is_held_out_by_brand(external_id: &str, share: f64) -> bool {
     share > 0.0 && position("brand\0", external_id) < share
 }
 
+/// Whom a brand holds out of all its marketing and whom not, with their shares; none where it holds nobody out.
+pub fn of_brand(holdout: f64) -> Vec<(&'static str, f64)> {
+    if holdout > 0.0 { vec![(BRAND_HOLDOUT, holdout), (TREATED, 1.0 - holdout)] } else { Vec::new() }
+}
+
 /// Which of several variants, by their shares, is the one of a member (or of an address) in a campaign: by [`position`]
 /// under `variant`, 0x00 and the campaign's name.
 pub fn variant_of(campaign: &str, key: &str, shares: impl Iterator<Item = f64>) -> usize {
