@@ -8,7 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
 
-use super::pages::Notice;
+use super::public::pages::Notice;
 use super::{Client, Request, Shared};
 use crate::inbound::webhook::{Answer, Call};
 

@@ -22,19 +22,16 @@ use crate::queue::Queue;
 use crate::settings::{MetricsListen, Settings};
 use crate::store::{Store, StoreError, configuration};
 
-mod health;
 pub mod hooks;
 mod limit;
-mod pages;
-mod preferences;
+pub mod operations;
 mod public;
-pub mod scrape;
 mod server;
-mod words;
 
 use hooks::Hooks;
 use limit::Limit;
-use pages::Notice;
+use operations::{health, scrape};
+use public::pages::{self, Notice};
 pub use server::Limits;
 
 type Request = axum::http::Request<Body>;

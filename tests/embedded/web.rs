@@ -18,7 +18,7 @@ use rekindle::settings::Settings;
 use rekindle::store::{configuration, events, members, suppressions};
 use rekindle::web::Web;
 use rekindle::web::hooks::Hooks;
-use rekindle::web::scrape::METRICS;
+use rekindle::web::operations::scrape::METRICS;
 use tower::ServiceExt;
 use uuid::Uuid;
 

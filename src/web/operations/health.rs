@@ -10,9 +10,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
-use super::{Shared, Web};
 use crate::domain::message::Channel;
 use crate::store::configuration;
+use crate::web::{Shared, Web};
 
 /// The store and the queue must answer within it.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -21,11 +21,11 @@ const ANSWER: Duration = Duration::from_secs(3);
 const FRESH: Duration = Duration::from_secs(1);
 
 /// What was found, and when.
-pub(super) type Known = tokio::sync::Mutex<Option<(Instant, Ready)>>;
+pub(in crate::web) type Known = tokio::sync::Mutex<Option<(Instant, Ready)>>;
 
 /// Whether this process can do its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(super) struct Ready {
+pub(in crate::web) struct Ready {
     ready: bool,
     store: &'static str,
     /// `not used` where none of the process's roles needs it.
@@ -33,12 +33,12 @@ pub(super) struct Ready {
 }
 
 /// `GET /health/live`: it answers, so it lives.
-pub(super) async fn live() -> Response {
+pub(in crate::web) async fn live() -> Response {
     Json(serde_json::json!({ "live": true })).into_response()
 }
 
 /// `GET /health/ready`: 200 where the store and the queue answer, else 503 and what does not.
-pub(super) async fn ready(State(web): Shared) -> Response {
+pub(in crate::web) async fn ready(State(web): Shared) -> Response {
     let mut known = web.ready.lock().await;
     let ready = match *known {
         Some((at, ready)) if at.elapsed() < FRESH => ready,

@@ -18,7 +18,7 @@ use crate::rendering::localised;
 const STYLE: &str = include_str!("style.css");
 
 /// What a browser may do on our pages: show them with this style, and send their forms to us.
-pub(super) static POLICY: LazyLock<String> = LazyLock::new(|| {
+pub(in crate::web) static POLICY: LazyLock<String> = LazyLock::new(|| {
     let hash = BASE64.encode(&Sha256::digest(STYLE.as_bytes()));
     format!(
         "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -27,7 +27,7 @@ pub(super) static POLICY: LazyLock<String> = LazyLock::new(|| {
 
 /// A page that says why there is nothing else to see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Notice {
+pub(in crate::web) enum Notice {
     NotFound,
     WrongMethod,
     Unreadable,
@@ -36,7 +36,7 @@ pub(super) enum Notice {
     Unavailable,
 }
 
-pub(super) fn notice(brand: &Brand, notice: Notice) -> Response {
+pub(in crate::web) fn notice(brand: &Brand, notice: Notice) -> Response {
     let words = words(&brand.locale);
     let (status, [title, text]) = match notice {
         Notice::NotFound => (StatusCode::NOT_FOUND, words.not_found),
@@ -55,7 +55,7 @@ pub(super) fn notice(brand: &Brand, notice: Notice) -> Response {
 }
 
 /// Asks whether to stop, with one button.
-pub(super) fn unsubscribe(brand: &Brand, recipient: &Recipient, token: &str) -> Response {
+pub(in crate::web) fn unsubscribe(brand: &Brand, recipient: &Recipient, token: &str) -> Response {
     let words = words(recipient.member.locale(brand));
     let question = named(of(recipient.channel, words.stop_question), brand);
     let content = html! {
@@ -73,7 +73,7 @@ pub(super) fn unsubscribe(brand: &Brand, recipient: &Recipient, token: &str) -> 
 }
 
 /// Says that it is done.
-pub(super) fn unsubscribed(brand: &Brand, recipient: &Recipient, token: &str) -> Response {
+pub(in crate::web) fn unsubscribed(brand: &Brand, recipient: &Recipient, token: &str) -> Response {
     let words = words(recipient.member.locale(brand));
     let content = html! {
         section .card role="status" {
@@ -87,7 +87,13 @@ pub(super) fn unsubscribed(brand: &Brand, recipient: &Recipient, token: &str) ->
 }
 
 /// Channels and pause; `saved` after a change.
-pub(super) fn preferences(brand: &Brand, recipient: &Recipient, token: &str, now: Instant, saved: bool) -> Response {
+pub(in crate::web) fn preferences(
+    brand: &Brand,
+    recipient: &Recipient,
+    token: &str,
+    now: Instant,
+    saved: bool,
+) -> Response {
     let words = words(recipient.member.locale(brand));
     let action = format!("../p/{token}");
     let choosable = recipient.positions.iter().any(|(_, position)| *position != Position::Closed);

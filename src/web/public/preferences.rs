@@ -13,11 +13,11 @@ use crate::store::suppressions::{self, Suppression};
 use crate::store::{StoreError, Tx, consents, members};
 
 /// How long a pause is.
-pub(super) const PAUSE: Duration = Duration::days(30);
+pub(in crate::web) const PAUSE: Duration = Duration::days(30);
 
 /// Whether marketing comes by a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Position {
+pub(in crate::web) enum Position {
     On,
     /// By the member's own wish.
     Off,
@@ -27,7 +27,7 @@ pub(super) enum Position {
 
 /// A message's recipient, and what they want.
 #[derive(Debug, Clone)]
-pub(super) struct Recipient {
+pub(in crate::web) struct Recipient {
     pub message: Uuid,
     /// By which the message came.
     pub channel: Channel,

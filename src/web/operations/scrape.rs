@@ -12,10 +12,10 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, Web};
 use crate::catalog::{Catalog, CatalogError};
 use crate::domain::message::Channel;
 use crate::store::{configuration, gauges, replies, suppressions};
+use crate::web::{Shared, Web};
 
 /// How a metric changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,13 +97,13 @@ const ANSWER: Duration = Duration::from_secs(2);
 
 /// What is kept between scrapes.
 #[derive(Default)]
-pub(super) struct Scrapes {
+pub(in crate::web) struct Scrapes {
     catalog: Option<std::sync::Arc<Catalog>>,
     suppressions_at: Option<Instant>,
 }
 
 /// The recorder of this process: it counts from the first call on.
-pub(super) fn recorder() -> &'static PrometheusHandle {
+pub(in crate::web) fn recorder() -> &'static PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE.get_or_init(|| {
         let seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0];
@@ -125,7 +125,7 @@ pub(super) fn recorder() -> &'static PrometheusHandle {
 }
 
 /// Sums up what was gathered, until `shutdown`.
-pub(super) async fn keep_up(shutdown: CancellationToken) {
+pub(in crate::web) async fn keep_up(shutdown: CancellationToken) {
     while !shutdown.is_cancelled() {
         recorder().run_upkeep();
         tokio::select! {
@@ -136,7 +136,7 @@ pub(super) async fn keep_up(shutdown: CancellationToken) {
 }
 
 /// `GET /metrics`. What the store or the queue does not say stays as it was.
-pub(super) async fn scrape(State(web): Shared) -> Response {
+pub(in crate::web) async fn scrape(State(web): Shared) -> Response {
     {
         let mut scrapes = web.scrapes.lock().await;
         if let Err(error) = ask_store(&web, &mut scrapes).await {

@@ -8,8 +8,13 @@ use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::pages::{self, Notice};
-use super::preferences::{Position, Recipient};
+pub mod pages;
+mod preferences;
+mod words;
+
+use pages::Notice;
+use preferences::{Position, Recipient};
+
 use super::{Failed, Request, Shared, Web};
 use crate::domain::message::{Channel, EventKind};
 use crate::domain::token::TokenUse;
