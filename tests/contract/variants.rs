@@ -195,7 +195,7 @@ pub async fn those_who_share_an_address_are_in_one_arm_and_count_once(size: Size
     for row in &ledger {
         let n: usize = row.member[1..].parse().unwrap();
         let sum = spent.entry(row.arm.as_deref().unwrap()).or_default().entry(family(row)).or_default();
-        *sum += if n % 3 == 0 { 10.0 + n as f64 } else { 0.0 };
+        *sum += if n.is_multiple_of(3) { 10.0 + n as f64 } else { 0.0 };
     }
     for arm in &found.arms {
         let units = &spent[arm.arm.as_str()];

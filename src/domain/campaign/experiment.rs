@@ -62,6 +62,7 @@ struct Written {
 }
 
 /// An experiment before the first step is known.
+#[derive(Default)]
 pub(super) struct Decoded {
     experiment: Experiment,
     written: Vec<Written>,
@@ -70,12 +71,6 @@ pub(super) struct Decoded {
 impl Default for Experiment {
     fn default() -> Self {
         Self { holdout: 0.0, holdout_by: HoldoutBy::Member, variants: Vec::new(), goal: Goal::default() }
-    }
-}
-
-impl Default for Decoded {
-    fn default() -> Self {
-        Self { experiment: Experiment::default(), written: Vec::new() }
     }
 }
 
