@@ -9,7 +9,7 @@ use super::{CommandError, Result, Session, instant_of};
 use crate::domain::Instant;
 use crate::domain::experiment::arms::parse_share;
 use crate::domain::message::Purpose;
-use crate::domain::money::decimals;
+use crate::domain::money::{change, rounded};
 use crate::reports::effect::{Arm, Effect, Mean, Period, Whose};
 use crate::reports::power::{Power, WEEKS, Wanted};
 use crate::views::{self, forecast};
@@ -114,24 +114,25 @@ impl PowerArguments {
 
 fn show_power(power: &Power) -> Result {
     let Power { campaign, within_days, currency, .. } = power;
-    let digits = decimals(currency) as usize;
     let (Some(mean), Some(deviation)) = (power.revenue_per_member, power.deviation) else {
         return output::say(&format!("Nobody is in the audience of {campaign}, so nothing can be expected."));
     };
     output::say(&format!(
-        "{} are in the audience of {campaign} now. In the last {within_days} days {} of them bought: {mean:.digits$} {currency} \
-         a member (deviation {deviation:.digits$}). {} come to it in the next {} days.\n",
+        "{} are in the audience of {campaign} now. In the last {within_days} days {} of them bought: {} {currency} \
+         a member (deviation {}). {} come to it in the next {} days.\n",
         output::counted(usize::try_from(power.members).unwrap_or(usize::MAX), "member"),
         output::grouped(power.buyers.unsigned_abs()),
+        rounded(mean, currency),
+        rounded(deviation, currency),
         output::grouped(power.coming),
         WEEKS * 7,
     ))?;
     let row = |one: &Wanted| {
         vec![
             format!("{:+.0} %", one.lift * 100.0),
-            one.difference.map(|money| format!("{money:+.digits$}")).unwrap_or_default(),
+            one.difference.map(|money| change(money, currency)).unwrap_or_default(),
             one.members.map_or_else(|| "cannot be said".to_owned(), output::grouped),
-            one.weeks.map_or_else(|| "unknown".to_owned(), |weeks| format!("{weeks:.1}")),
+            one.weeks.map_or_else(|| "unknown".to_owned(), weeks),
         ]
     };
     let each = format!("{currency} a member");
@@ -215,28 +216,30 @@ fn table(effect: &Effect) -> Result {
         day(effect.at)
     ))?;
     let currency = &effect.currency;
-    let digits = decimals(currency) as usize;
     let revenue = format!("revenue ({currency})");
     let has_costs = effect.arms.iter().any(|arm| arm.gift_cost > 0.0 || arm.message_cost > 0.0);
-    let columns = ["arm", "members", "buyers", "orders", revenue.as_str(), "cost", "net a member", "not yet over"];
+    let columns = ["arm", "members", "buyers", "orders", revenue.as_str(), "not yet over", "net a member", "cost"];
+    let columns = if has_costs { &columns[..] } else { &columns[..7] };
     let row = |arm: &Arm| {
         let cost = arm.gift_cost + arm.message_cost;
-        let net = arm.revenue - cost;
-        let each = if arm.members > 0 { format!("{:.digits$}", net / arm.members as f64) } else { String::new() };
+        let net = (arm.revenue - cost) / arm.members as f64;
         let count = |count: i64| output::grouped(count.unsigned_abs());
         let share = if arm.members > 0 { 100.0 * arm.buyers as f64 / arm.members as f64 } else { 0.0 };
-        vec![
+        let mut cells = vec![
             arm.arm.clone(),
             count(arm.members),
             format!("{} ({share:.1} %)", count(arm.buyers)),
             count(arm.orders),
-            format!("{:.digits$}", arm.revenue),
-            if has_costs { format!("{cost:.digits$}") } else { String::new() },
-            each,
+            rounded(arm.revenue, currency),
             count(arm.not_yet),
-        ]
+            if arm.members > 0 { rounded(net, currency) } else { String::new() },
+        ];
+        if has_costs {
+            cells.push(rounded(cost, currency));
+        }
+        cells
     };
-    output::table(&columns, &effect.arms.iter().map(row).collect::<Vec<_>>())?;
+    output::table(columns, &effect.arms.iter().map(row).collect::<Vec<_>>())?;
     for one in &effect.comparisons {
         output::say(&format!("\n{} against {}: {}", one.arm, one.against, one.because))?;
         output::say(&difference(&one.net_per_member, currency))?;
@@ -261,16 +264,25 @@ fn table(effect: &Effect) -> Result {
 }
 
 fn difference(mean: &Mean, currency: &str) -> String {
-    let digits = decimals(currency) as usize;
+    let money = |amount| change(amount, currency);
     match (mean.difference, mean.low, mean.high, mean.p) {
         (Some(difference), Some(low), Some(high), Some(p)) => format!(
-            "Caused: {difference:+.digits$} {currency} a member (95 %: {low:+.digits$} to {high:+.digits$}, p {p:.4}; whoever looks every \
-             day: {}).",
-            mean.always_valid.map_or_else(
-                || "unknown".to_owned(),
-                |ends| format!("{:+.digits$} to {:+.digits$}", ends.low, ends.high)
-            )
+            "Caused: {} {currency} a member (95 %: {} to {}, p {p:.4}; whoever looks every day: {}).",
+            money(difference),
+            money(low),
+            money(high),
+            mean.always_valid
+                .map_or_else(|| "unknown".to_owned(), |ends| format!("{} to {}", money(ends.low), money(ends.high)))
         ),
         _ => "Nothing varies yet, so there is no interval.".to_owned(),
+    }
+}
+
+/// Weeks, or years where nobody counts weeks.
+fn weeks(weeks: f64) -> String {
+    match weeks {
+        few if few < 10.0 => format!("{few:.1}"),
+        some if some < 104.0 => format!("{some:.0}"),
+        many => format!("{} years", output::grouped((many / 52.0).round() as u64)),
     }
 }

@@ -61,6 +61,29 @@ pub fn parse_millionths(text: &str) -> Result<i64, String> {
 /// Decimals of a millionth.
 const MILLIONTHS: usize = 6;
 
+/// An amount in major units as people read it: `12.50`, `-0.31`, and from a thousand on without decimals, `1,250,000`.
+pub fn rounded(amount: f64, currency: &str) -> String {
+    let digits = if amount.abs() < 1_000.0 { decimals(currency) as usize } else { 0 };
+    let plain = format!("{:.digits$}", amount.abs());
+    let (whole, fraction) = plain.split_once('.').map_or((plain.as_str(), None), |(whole, part)| (whole, Some(part)));
+    let mut grouped = String::new();
+    for (place, digit) in whole.chars().enumerate() {
+        if place > 0 && (whole.len() - place) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    let is_zero = plain.bytes().all(|byte| matches!(byte, b'0' | b'.'));
+    let sign = if amount < 0.0 && !is_zero { "-" } else { "" };
+    fraction.map_or_else(|| format!("{sign}{grouped}"), |part| format!("{sign}{grouped}.{part}"))
+}
+
+/// The same as a change: with its sign.
+pub fn change(amount: f64, currency: &str) -> String {
+    let text = rounded(amount, currency);
+    if text.starts_with('-') { text } else { format!("+{text}") }
+}
+
 /// Minor units as a plain decimal in major units; no decimals when they are all zero.
 pub fn display(minor: i64, currency: &str) -> String {
     let digits = decimals(currency);
@@ -75,6 +98,25 @@ pub fn display(minor: i64, currency: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_for_people_have_the_decimals_that_matter() {
+        for (amount, currency, expected) in [
+            (12.5, "EUR", "12.50"),
+            (0.0, "EUR", "0.00"),
+            (-0.001, "EUR", "0.00"),
+            (-0.314, "EUR", "-0.31"),
+            (999.994, "EUR", "999.99"),
+            (1_234_567.8, "IRR", "1,234,568"),
+            (-374_152.95, "IRR", "-374,153"),
+            (1_000.0, "JPY", "1,000"),
+            (12.0, "JPY", "12"),
+            (1.5, "KWD", "1.500"),
+        ] {
+            assert_eq!(rounded(amount, currency), expected);
+        }
+        assert_eq!((change(2.0, "EUR"), change(-2.0, "EUR")), ("+2.00".to_owned(), "-2.00".to_owned()));
+    }
 
     #[test]
     fn amounts_are_exact() {

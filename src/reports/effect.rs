@@ -14,7 +14,7 @@ use crate::domain::experiment::means::{Estimate, Means};
 use crate::domain::experiment::sample_ratio::{self, SampleRatio};
 use crate::domain::experiment::shares::{Share, Shares};
 use crate::domain::experiment::verdict::{Evidence, Size, Verdict, more_members_until_enough};
-use crate::domain::money::decimals;
+use crate::domain::money::{decimals, rounded};
 use crate::store::effect::{self, Asked, Of, Run};
 use crate::store::{StoreError, Tx};
 
@@ -311,8 +311,7 @@ impl Effect {
 
     /// The verdict for people.
     fn because(&self, verdict: Verdict, means: &Means, evidence: &Evidence, than: &str) -> String {
-        let digits = decimals(&self.currency) as usize;
-        let money = |amount: f64| format!("{amount:.digits$} {}", self.currency);
+        let money = |amount: f64| format!("{} {}", rounded(amount, &self.currency), self.currency);
         let between = |interval: Option<Interval>| match interval {
             Some(Interval { low, high }) => format!("between {} and {}", money(low), money(high)),
             None => "unknown".to_owned(),
@@ -351,7 +350,7 @@ impl Effect {
             ),
             Verdict::NoDifference => match (evidence.fixed, means.smallest_detectable) {
                 (Some(interval), Some(smallest)) => format!(
-                    "No difference seen: what it brings beyond that lies {} a member. So many members would show a difference of \
+                    "No difference seen: what a member brings more than {than} lies {}. So many members would show a difference of \
                      {} in four of five cases.",
                     between(Some(interval)),
                     money(smallest)

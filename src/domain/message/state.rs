@@ -1,4 +1,4 @@
-//! The state machine of a message.
+//! The state machine of a message. It is written by `store/ledger` alone.
 
 use crate::domain::words::words;
 
