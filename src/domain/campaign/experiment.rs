@@ -280,7 +280,7 @@ mod tests {
             ("{ variants: [{ name: a, contnet: x }, { name: b }] }", "did you mean `content`"),
             ("{ variants: [{ name: a, channels: [sms] }, { name: b }] }", "not in this version"),
             ("{ holdout: 100% }", "below 100%"),
-            ("{ holdout_by: household }", "expected"),
+            ("{ holdout_by: household }", "valid here: `member`, `address`"),
             ("{ decide: { after: 30d, by: revenue } }", "not in this version"),
         ] {
             let error = read(text).unwrap_err();
