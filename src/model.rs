@@ -2,7 +2,7 @@
 
 use crate::domain::Instant;
 use crate::domain::history::utc_day;
-use crate::domain::lifetime::{Sample, Unfit};
+use crate::domain::lifetime::{PurchaseSample, Unfit};
 use crate::store::models::{self, Fitted};
 use crate::store::{Store, StoreError};
 
@@ -23,7 +23,7 @@ pub enum FitError {
 pub async fn fit(store: &Store, until: Instant, now: Instant) -> Result<Fitted, FitError> {
     // A customer's age is counted to the last day that was looked at.
     let last_day = utc_day(until - chrono::Duration::milliseconds(1));
-    let mut sample = Sample::default();
+    let mut sample = PurchaseSample::default();
     let mut after = 0;
     let mut tx = store.read().await?;
     loop {

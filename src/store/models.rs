@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Result, Tx, execute, query, statements};
 use crate::domain::campaign::Campaign;
-use crate::domain::lifetime::{Fit, Lifetimes, Model};
+use crate::domain::lifetime::{BgNbd, Fit, Lifetimes};
 use crate::domain::{Instant, instant};
 
 statements! {
@@ -35,7 +35,7 @@ pub struct Fitted {
     pub until: Instant,
     pub customers: i64,
     pub repeat_customers: i64,
-    pub fit: Fit,
+    pub fit: Fit<BgNbd>,
 }
 
 /// What a customer's last valid order before an instant says.
@@ -50,7 +50,7 @@ pub struct LastOrder {
 /// Adds a model, which is in use from now on.
 pub async fn insert(tx: &mut Tx, fitted: &Fitted) -> Result<()> {
     let Fitted { fitted_at, until, customers, repeat_customers, fit } = *fitted;
-    let Model { r, alpha, a, b } = fit.model;
+    let BgNbd { r, alpha, a, b } = fit.model;
     let (fitted_at, until) = (fitted_at.timestamp_millis(), until.timestamp_millis());
     execute!(tx, INSERT, fitted_at, until, customers, repeat_customers, r, alpha, a, b, fit.log_likelihood)?;
     Ok(())
@@ -65,7 +65,7 @@ pub async fn newest(tx: &mut Tx) -> Result<Option<Fitted>> {
         until: instant(until),
         customers,
         repeat_customers,
-        fit: Fit { model: Model { r, alpha, a, b }, log_likelihood },
+        fit: Fit { model: BgNbd { r, alpha, a, b }, log_likelihood },
     }))
 }
 
