@@ -45,6 +45,52 @@ impl BgNbd {
         let age = ratio * (self.alpha + recency) - self.alpha;
         Some((age - recency).max(0.0))
     }
+
+    /// How many purchases somebody with such a history is expected to make in the next `weeks`: E(Y(t)), equation 10 of
+    /// the article. `repeats`, `recency` and `age` are those of [`BgNbd::probability_alive`]; weeks are at least 0.
+    pub fn expected_purchases(&self, weeks: f64, repeats: i64, recency: f64, age: f64) -> f64 {
+        self.probability_alive(repeats, recency, age) * self.expected_while_alive(weeks, repeats as f64, age)
+    }
+
+    /// How many purchases somebody of whom nothing else is known is expected to make in the `weeks` after the first:
+    /// E(X(t)), equation 9 of the article.
+    pub fn expected_purchases_of_new(&self, weeks: f64) -> f64 {
+        self.expected_while_alive(weeks, 0.0, 0.0)
+    }
+
+    /// What is expected of somebody who is still a customer, the numerator of equation 10:
+    ///
+    /// (a + b + x − 1) / (a − 1) · (1 − (1 − z)^(r + x) · ₂F₁(r + x, b + x; a + b + x − 1; z)), z = t / (α + T + t).
+    ///
+    /// With the Gaussian hypergeometric function as its series, and 1 as the same series of (1 − z)^−(r + x), this is
+    /// Σ w(k) · (q(0) + … + q(k − 1)): w(k) is the negative binomial probability of k purchases by somebody who never
+    /// leaves, q(j) = (b + x)_j / (a + b + x)_j that of being a customer still after j of them. Every term is positive,
+    /// so nothing cancels, for whatever x and t, and a = 1 is a number like others.
+    fn expected_while_alive(&self, weeks: f64, x: f64, age: f64) -> f64 {
+        const MOST_TERMS: u32 = 10_000_000;
+        const LARGE: f64 = 1e200;
+        let (shape, rate) = (self.r + x, self.alpha + age);
+        let z = weeks / (rate + weeks);
+        // Weights stand as multiples of the first, which can be too small a number; their sum sets that right.
+        let (mut weight, mut weights) = (1.0, 1.0);
+        let (mut stays, mut made, mut sum) = (1.0, 0.0, 0.0);
+        for k in (0..MOST_TERMS).map(f64::from) {
+            made += stays;
+            stays *= (self.b + x + k) / (self.a + self.b + x + k);
+            let ratio = (shape + k) / (k + 1.0) * z;
+            weight *= ratio;
+            weights += weight;
+            sum += weight * made;
+            if weight > LARGE {
+                (weight, weights, sum) = (1.0, weights / weight, sum / weight);
+            }
+            // What follows is about a geometric series.
+            if ratio < 1.0 && weight * made <= 1e-16 * (1.0 - z) * sum {
+                break;
+            }
+        }
+        sum / weights
+    }
 }
 
 /// What the model is fitted to: customers, those with the same numbers as one entry.
@@ -152,6 +198,67 @@ mod tests {
         assert_eq!(CDNOW.weeks_until(0.9, 1, 5.0), Some(0.0));
         assert_eq!(CDNOW.weeks_until(0.5, 0, 0.0), None);
         assert_eq!(CDNOW.probability_alive(0, 0.0, 30.0), 1.0);
+    }
+
+    /// E(Y(t)), as its formula says with 60 digits: r, alpha, a, b; weeks, repeats, recency, age; E(Y(t)).
+    const EXPECTED: [[f64; 9]; 10] = [
+        // The article's customer.
+        [0.243, 4.414, 0.793, 2.426, 39.0, 2.0, 30.43, 38.86, 1.226_028_174_767_144_4],
+        [0.243, 4.414, 0.793, 2.426, 0.001, 0.0, 0.0, 0.0, 5.505_019_750_267_748e-5],
+        [0.243, 4.414, 0.793, 2.426, 10_000.0, 0.0, 0.0, 0.0, 15.067_913_315_055_178],
+        [0.243, 4.414, 0.793, 2.426, 52.0, 500.0, 200.0, 201.0, 113.537_350_806_172_59],
+        [0.243, 4.414, 0.793, 2.426, 10_000.0, 500.0, 200.0, 201.0, 2_961.152_073_090_452],
+        // Where the formula divides 0 by 0: a = 1, and a + b + x = 1.
+        [1.0, 6.0, 1.0, 2.5, 52.0, 3.0, 20.0, 30.0, 2.149_030_333_851_26],
+        [0.5, 2.0, 0.3, 0.7, 52.0, 0.0, 0.0, 10.0, 1.429_419_062_377_435_4],
+        // Models at the edge of what is fitted.
+        [0.3, 0.01, 1.7, 0.4, 52.0, 1.0, 0.5, 1.0, 0.235_497_510_371_955_1],
+        [0.001, 0.05, 5_000.0, 3_000.0, 52.0, 0.0, 0.0, 1.0, 0.005_533_448_005_824_692],
+        [100.0, 50.0, 30.0, 1.5, 52.0, 7.0, 19.0, 20.0, 0.065_804_097_980_542_08],
+    ];
+
+    #[test]
+    fn expected_purchases_are_those_of_the_formula() {
+        for [r, alpha, a, b, weeks, repeats, recency, age, wanted] in EXPECTED {
+            let found = BgNbd { r, alpha, a, b }.expected_purchases(weeks, repeats as i64, recency, age);
+            assert!((found / wanted - 1.0).abs() < 1e-11, "{found} is not {wanted}");
+        }
+        // Published, with parameters that are rounded here.
+        assert!((CDNOW.expected_purchases(39.0, 2, 30.43, 38.86) - 1.226).abs() < 5e-4);
+        for (weeks, wanted) in [(1.0, 0.0532), (31.857, 1.0405), (78.0, 1.8576)] {
+            let found = CDNOW.expected_purchases_of_new(weeks);
+            assert!((found - wanted).abs() < 0.003, "{found} in {weeks} weeks, not {wanted}");
+        }
+    }
+
+    #[test]
+    fn more_time_brings_more_purchases_and_each_week_without_one_fewer() {
+        let mut dice = Dice(10);
+        for _ in 0..300 {
+            let [r, alpha, a, b] = [0.05, 0.5, 0.05, 0.2].map(|least| least * 100_f64.powf(dice.roll()));
+            let model = BgNbd { r, alpha, a, b };
+            let repeats = (dice.roll() * dice.roll() * 60.0) as i64;
+            let recency = if repeats == 0 { 0.0 } else { dice.roll() * 100.0 };
+            let mut ages = [0.0, 0.1, 1.0, 10.0, 100.0].map(|weeks| recency + weeks).into_iter();
+            let mut before = ages.next().unwrap();
+            for age in ages {
+                let alive = [before, age].map(|age| model.probability_alive(repeats, recency, age));
+                assert!((0.0..=1.0).contains(&alive[1]) && alive[1] <= alive[0], "{model:?} {repeats} {age}");
+                assert!(repeats == 0 || alive[1] < alive[0], "{model:?} {repeats} {age}");
+                let bought = [before, age].map(|age| model.expected_purchases(52.0, repeats, recency, age));
+                assert!(bought[1] < bought[0], "{model:?} {repeats} {age}: {bought:?}");
+                before = age;
+            }
+            let times = [0.0, 0.01, 1.0, 4.0, 52.0, 520.0];
+            let bought = times.map(|weeks| model.expected_purchases(weeks, repeats, recency, before));
+            assert!(
+                bought[0] == 0.0 && bought.is_sorted_by(|one, other| one < other),
+                "{model:?} {repeats}: {bought:?}"
+            );
+            // Nobody leaves and nothing is uncertain: so many as the rate says; those who leave buy less.
+            let rate = (r + repeats as f64) / (alpha + before);
+            assert!(bought.iter().zip(times).all(|(bought, weeks)| *bought <= rate * weeks * (1.0 + 1e-12)));
+        }
     }
 
     #[test]
