@@ -265,7 +265,16 @@ async fn shop_of_every_way(size: &Size) -> Shop {
 fn fitted(model: BgNbd) -> Fitted {
     let now = at("2024-01-01T00:00:00Z");
     let fit = Fit { model, log_likelihood: -1.0 };
-    Fitted { fitted_at: now, until: now, customers: 100, repeat_customers: 50, fit }
+    Fitted {
+        fitted_at: now,
+        until: now,
+        customers: 100,
+        repeat_customers: 50,
+        fit,
+        currency: "USD".to_owned(),
+        spenders: 0,
+        spending: None,
+    }
 }
 
 const FROM: &str = "2024-02-01T00:00:00Z";
@@ -379,13 +388,13 @@ pub async fn a_model_is_fitted_to_what_was_bought_before_its_end(size: Size) {
     let shop = Shop::new(&size, PLAIN);
     let store = shop.store().await;
     let (until, now) = (at("2024-06-01T00:00:00Z"), at("2024-07-01T00:00:00Z"));
-    let refused = model::fit(store, until, now).await.unwrap_err();
+    let refused = model::fit(store, "USD", until, now).await.unwrap_err();
     assert!(matches!(refused, FitError::Unfit(_)), "{refused}");
     assert_eq!(refused.to_string(), "0 customers have bought, and a model needs 100; import more purchases");
     let all = generated(&mut Dice(2005), 2_000, "2024-09-01T00:00:00Z");
     shop.import(Kind::Members, members(2_000)).await;
     shop.import(Kind::Purchases, file(&all)).await;
-    let found = model::fit(store, until, now).await.unwrap();
+    let found = model::fit(store, "USD", until, now).await.unwrap();
     let buyers = |most: usize| {
         let mut days: BTreeMap<&str, BTreeSet<i64>> = BTreeMap::new();
         for order in all.iter().filter(|order| order.at < until.timestamp_millis()) {
