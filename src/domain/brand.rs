@@ -23,6 +23,8 @@ pub struct Brand {
     /// By which providers and lines SMS go out.
     pub sms: Routes,
     pub frequency_cap: Option<FrequencyCap>,
+    /// The yearly rate, 0 to 1, by which revenue to come counts for less: a setting of `reports`.
+    pub discount: f64,
     /// For campaigns that do not say it themselves.
     pub track: Track,
     /// Its occasions come with the catalog; settings alone know none.

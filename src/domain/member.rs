@@ -110,6 +110,7 @@ pub mod samples {
             quiet_hours: None,
             sms: Routes::default(),
             frequency_cap: None,
+            discount: 0.1,
             track: Track::default(),
             almanac: Almanac::EMPTY,
         }
