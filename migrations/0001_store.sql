@@ -132,7 +132,12 @@ CREATE TABLE models (
     alpha            DOUBLE PRECISION NOT NULL,
     a                DOUBLE PRECISION NOT NULL,
     b                DOUBLE PRECISION NOT NULL,
-    log_likelihood   DOUBLE PRECISION NOT NULL
+    log_likelihood   DOUBLE PRECISION NOT NULL,
+    currency         TEXT NOT NULL,    -- the brand's, in which spending was looked at
+    spenders         BIGINT NOT NULL,  -- repeat customers with a repeat purchase in it
+    p                DOUBLE PRECISION, -- null where no model of spending was found
+    q                DOUBLE PRECISION,
+    v                DOUBLE PRECISION  -- in minor units
 );
 
 CREATE TABLE suppressions (

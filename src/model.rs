@@ -1,13 +1,12 @@
-//! `model fit`: what the customers did so far becomes the model that campaigns rest on.
+//! `model fit`: what the customers did so far becomes the models that campaigns rest on.
 
 use crate::domain::Instant;
-use crate::domain::history::utc_day;
-use crate::domain::lifetime::{Sample, Unfit};
+use crate::domain::lifetime::{PurchaseSample, SpendingSample, Unfit};
 use crate::store::models::{self, Fitted};
 use crate::store::{Store, StoreError};
 
-/// Customers read at a time.
-const PAGE: i64 = 10_000;
+/// Members read at a time.
+const PAGE: i64 = 5_000;
 
 /// Why there is no new model.
 #[derive(Debug, thiserror::Error)]
@@ -18,27 +17,33 @@ pub enum FitError {
     Unfit(#[from] Unfit),
 }
 
-/// Fits the model to the valid purchases before `until`, stores it, and gives it back. Memory grows
-/// with how many different customers there are, at three numbers each.
-pub async fn fit(store: &Store, until: Instant, now: Instant) -> Result<Fitted, FitError> {
+/// Fits the models to the valid purchases before `until`, stores them, and gives them back; spending is looked at in the
+/// brand's `currency`. Memory grows with how many different customers there are, at four numbers each.
+pub async fn fit(store: &Store, currency: &str, until: Instant, now: Instant) -> Result<Fitted, FitError> {
     // A customer's age is counted to the last day that was looked at.
-    let last_day = utc_day(until - chrono::Duration::milliseconds(1));
-    let mut sample = Sample::default();
+    let at = until - chrono::Duration::milliseconds(1);
+    let (mut purchases, mut spending) = (PurchaseSample::default(), SpendingSample::default());
     let mut after = 0;
     let mut tx = store.read().await?;
-    loop {
-        let page = models::last_orders(&mut tx, after, until, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = last.id;
-        for order in page {
-            let first_day = utc_day(order.purchased_at) - order.tenure_days;
-            sample.add(order.visits - 1, order.tenure_days, last_day - first_day);
+    while let Some(page) = models::customers(&mut tx, after, PAGE, at, currency).await? {
+        after = page.last;
+        for (_, customer) in page.customers {
+            purchases.add(customer.repeats, customer.recency_days, customer.age_days);
+            spending.add(customer.priced, customer.spent as f64);
         }
     }
     tx.commit().await?;
-    let customers = i64::try_from(sample.customers()).unwrap_or(i64::MAX);
-    let repeat_customers = i64::try_from(sample.repeat_customers()).unwrap_or(i64::MAX);
-    let fitted = Fitted { fitted_at: now, until, customers, repeat_customers, fit: sample.fit()? };
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let fitted = Fitted {
+        fitted_at: now,
+        until,
+        customers: count(purchases.customers()),
+        repeat_customers: count(purchases.repeat_customers()),
+        fit: purchases.fit()?,
+        currency: currency.to_owned(),
+        spenders: count(spending.spenders()),
+        spending: spending.fit().map(|fit| fit.model),
+    };
     let mut tx = store.begin().await?;
     models::insert(&mut tx, &fitted).await?;
     tx.commit().await?;

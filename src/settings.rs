@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 mod bounces;
 mod brand;
 mod prices;
+mod reports;
 mod servers;
 mod sms;
 mod web;
@@ -141,16 +142,7 @@ impl Settings {
 fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environment<'_>) -> Option<Settings> {
     let path = |value: Value<'_>| value.text().map(|text| below(folder, &text));
     let default_path = |text: &str| below(folder, text);
-    let store_value = table.get("store");
-    let store = match environment("REKINDLE_STORE") {
-        Some(url) => check_store(&url, Path::new(""))
-            .map_err(|problem| table.value().problem(format!("REKINDLE_STORE: {problem}")))
-            .ok(),
-        None => match store_value {
-            Some(value) => value.parse(|text| check_store(text, folder)),
-            None => check_store("sqlite://../var/rekindle.db", folder).ok(),
-        },
-    };
+    let store = decode_store(&mut table, folder, environment);
     let queue_value = table.get("queue");
     let queue = match environment("REKINDLE_QUEUE") {
         Some(text) => {
@@ -173,9 +165,10 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
         Some(value) => sms::decode_sms(value, brand.as_ref()),
         None => Some(Sms::default()),
     };
+    let discount = table.get_or("reports", reports::DISCOUNT, reports::decode);
     let brand = brand.map(|brand| {
         let sms = sms.as_ref().map(Sms::routes).unwrap_or_default();
-        Brand { sms, ..brand }
+        Brand { sms, discount: discount.unwrap_or(reports::DISCOUNT), ..brand }
     });
     let prices = table.get_or("prices", Prices::default(), |value| Prices::decode(value, brand.as_ref()));
     let redirect = table.get_or("redirect_all_to", None, |value| decode_redirect(value, brand.as_ref()));
@@ -203,6 +196,19 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
         redirect_all_to: redirect?,
         outbox: outbox?,
     })
+}
+
+fn decode_store(table: &mut Table<'_>, folder: &Path, environment: Environment<'_>) -> Option<String> {
+    let value = table.get("store");
+    match environment("REKINDLE_STORE") {
+        Some(url) => check_store(&url, Path::new(""))
+            .map_err(|problem| table.value().problem(format!("REKINDLE_STORE: {problem}")))
+            .ok(),
+        None => match value {
+            Some(value) => value.parse(|text| check_store(text, folder)),
+            None => check_store("sqlite://../var/rekindle.db", folder).ok(),
+        },
+    }
 }
 
 fn check_store(text: &str, folder: &Path) -> Result<String, String> {
@@ -381,6 +387,32 @@ mod tests {
         }
         let local = text.replace("mail.example.com", "127.0.0.1").replace("https://", "http://");
         assert!(Settings::parse(Path::new("x"), &local, &|_| None).is_ok());
+    }
+
+    #[test]
+    fn the_yearly_discount_is_a_share_in_percent() {
+        let discount = |text: &str| {
+            let settings = Settings::parse(Path::new("config/x.yaml"), &format!("{LEAST}{text}"), &|_| None);
+            settings.map(|settings| settings.brand.discount).map_err(|problems| problems.to_string())
+        };
+        for (text, expected) in [
+            ("", 0.1),
+            ("reports: {}", 0.1),
+            ("reports: { discount: 0% }", 0.0),
+            ("reports: { discount: 7.125% }", 0.07125),
+            ("reports: { discount: \"۱۲ ٪\" }", 0.12),
+            ("reports: { discount: 100% }", 1.0),
+        ] {
+            assert_eq!(discount(text), Ok(expected), "{text}");
+        }
+        for wrong in ["10", "0.1", "101%", "-1%", "much", "NaN%", "%"] {
+            let expected = format!(
+                "config/x.yaml:3:22: `{wrong}` is not a yearly discount; write it in percent, from 0% to 100%, such as 10%"
+            );
+            assert_eq!(discount(&format!("reports: {{ discount: \"{wrong}\" }}")), Err(expected));
+        }
+        let expected = "config/x.yaml:3:12: unknown key `discont`; did you mean `discount`? Valid here: `discount`";
+        assert_eq!(discount("reports: { discont: 10% }"), Err(expected.to_owned()));
     }
 
     #[test]

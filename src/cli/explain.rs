@@ -2,8 +2,9 @@
 
 use super::output::{self, Format};
 use super::{CommandError, Result, Session, instant_of};
+use crate::domain::money::decimals;
 use crate::views::ViewError;
-use crate::views::explain::{Backfill, Explained, Row, explain};
+use crate::views::explain::{Backfill, Expected, Explained, Row, explain};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Explain {
@@ -35,13 +36,16 @@ impl Explain {
         })?;
         match session.format {
             Format::Json | Format::Csv => output::json(&all),
-            Format::Table => show(&self.member, &all),
+            Format::Table => show(&self.member, &all, &app.settings.brand.currency),
         }
     }
 }
 
-fn show(member: &str, all: &[Explained]) -> Result {
+fn show(member: &str, all: &[Explained], currency: &str) -> Result {
     output::say(&format!("Member {member}"))?;
+    if let Some(explained) = all.first() {
+        show_expected(explained.expected, currency)?;
+    }
     for explained in all {
         output::say(&format!("\n{} ({}, {})", explained.campaign, explained.trigger, explained.status))?;
         output::say(&format!("  counts from {}", output::one_line(&explained.counts_from)))?;
@@ -62,6 +66,17 @@ fn show(member: &str, all: &[Explained]) -> Result {
         for row in &explained.messages {
             show_message(row)?;
         }
+    }
+    Ok(())
+}
+
+fn show_expected(expected: Expected, currency: &str) -> Result {
+    if let Some(probability) = expected.alive_probability {
+        output::say(&format!("  is still a customer with probability {probability:.2}"))?;
+    }
+    if let Some(revenue) = expected.expected_revenue {
+        let digits = decimals(currency) as usize;
+        output::say(&format!("  is expected to bring {revenue:.digits$} {currency} in the next 12 months"))?;
     }
     Ok(())
 }

@@ -25,6 +25,8 @@ pub struct Brand {
     pub frequency_cap: Option<FrequencyCap>,
     /// The share of members who get no marketing at all, 0 to 1.
     pub holdout: f64,
+    /// The yearly rate, 0 to 1, by which revenue to come counts for less: a setting of `reports`.
+    pub discount: f64,
     /// For campaigns that do not say it themselves.
     pub track: Track,
     /// Its occasions come with the catalog; settings alone know none.

@@ -111,6 +111,7 @@ pub mod samples {
             sms: Routes::default(),
             frequency_cap: None,
             holdout: 0.0,
+            discount: 0.1,
             track: Track::default(),
             almanac: Almanac::EMPTY,
         }

@@ -38,16 +38,7 @@ pub(super) fn decode(value: Value<'_>) -> Option<Brand> {
         }
         value.parse(QuietHours::parse).map(Some)
     });
-    let frequency_cap = table.get_or("frequency_cap", None, |value| {
-        if !value.is_table() {
-            return value.one_of(&[("none", None)]);
-        }
-        let mut table = value.table()?;
-        let messages = table.require("messages").and_then(|value| value.integer_in(1..=1000));
-        let per = table.require("per").and_then(|value| value.parse(duration::parse));
-        table.finish();
-        Some(Some(FrequencyCap { messages: u32::try_from(messages?).ok()?, per: per? }))
-    });
+    let frequency_cap = table.get_or("frequency_cap", None, decode_frequency_cap);
     let holdout = table.get_or("holdout", 0.0, |value| value.parse(parse_share));
     let track = table.get_or("track", Track::default(), |value| Track::decode(value, Track::default()));
     let weekend = match table.get("weekend") {
@@ -70,8 +61,20 @@ pub(super) fn decode(value: Value<'_>) -> Option<Brand> {
         holdout: holdout?,
         track: track?,
         sms: Routes::default(),
+        discount: super::reports::DISCOUNT,
         almanac: Almanac { weekend: weekend?, weekends, blackouts, ..Almanac::EMPTY },
     })
+}
+
+fn decode_frequency_cap(value: Value<'_>) -> Option<Option<FrequencyCap>> {
+    if !value.is_table() {
+        return value.one_of(&[("none", None)]);
+    }
+    let mut table = value.table()?;
+    let messages = table.require("messages").and_then(|value| value.integer_in(1..=1000));
+    let per = table.require("per").and_then(|value| value.parse(duration::parse));
+    table.finish();
+    Some(Some(FrequencyCap { messages: u32::try_from(messages?).ok()?, per: per? }))
 }
 
 fn decode_weekend(value: Value<'_>) -> Option<Vec<Weekday>> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::messages::Message;
+use super::models::{self, Fitted};
 use super::objections::{self, Objections};
 use super::{Ids, Result, Texts, Tx, query, rfm, statements, suppressions};
 use crate::domain::audience::{Audience, Known, Paid, Uses, View};
@@ -31,6 +32,7 @@ pub struct AudienceFacts {
     suppressed: HashSet<String>,
     objections: Objections,
     cuts: Option<Cuts>,
+    models: Option<Fitted>,
     /// Messages that went out, by member, of the campaigns that are asked for; absent where that is
     /// left open.
     received: Option<HashMap<i64, Vec<Sent>>>,
@@ -46,6 +48,15 @@ struct Sent {
     at: Instant,
 }
 
+/// The valid orders of members, by member.
+async fn purchases(tx: &mut Tx, members: Vec<i64>) -> Result<HashMap<i64, Vec<Paid>>> {
+    let mut all: HashMap<i64, Vec<Paid>> = HashMap::new();
+    for (member, at, amount, currency) in query!(fetch_all, (i64, i64, i64, String), tx, PURCHASES, Ids(members))? {
+        all.entry(member).or_default().push(Paid { at: instant(at), amount, currency });
+    }
+    Ok(all)
+}
+
 impl AudienceFacts {
     /// Reads what the audiences ask about the members. Without `received` it stays open what they
     /// received: a scan comes before the messages of its time.
@@ -55,7 +66,7 @@ impl AudienceFacts {
         received: bool,
     ) -> Result<Self> {
         let (mut buyers, mut addressees, mut receivers) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
-        let (mut campaigns, mut wants_cuts) = (BTreeSet::new(), false);
+        let (mut campaigns, mut wants_cuts, mut wants_models) = (BTreeSet::new(), false, false);
         // A batch has few campaigns and many members.
         let mut known: Vec<(&Audience, Uses)> = Vec::new();
         for (audience, member) in asked {
@@ -75,14 +86,11 @@ impl AudienceFacts {
                 campaigns.extend(uses.received.iter().cloned());
             }
             wants_cuts |= uses.rfm;
+            wants_models |= uses.predictions;
         }
         let mut found = Self { received: received.then(HashMap::new), ..Self::default() };
         if !buyers.is_empty() {
-            let ids = Ids(buyers.into_iter().collect());
-            for (member, at, amount, currency) in query!(fetch_all, (i64, i64, i64, String), tx, PURCHASES, ids)? {
-                let order = Paid { at: instant(at), amount, currency };
-                found.purchases.entry(member).or_default().push(order);
-            }
+            found.purchases = purchases(tx, buyers.into_iter().collect()).await?;
         }
         if !addressees.is_empty() {
             let addresses = addressees
@@ -95,6 +103,9 @@ impl AudienceFacts {
         }
         if wants_cuts {
             found.cuts = rfm::current(tx).await?.map(|fitted| fitted.cuts);
+        }
+        if wants_models {
+            found.models = models::newest(tx).await?;
         }
         if let Some(all) = found.received.as_mut().filter(|_| !receivers.is_empty()) {
             let (ids, campaigns) = (Ids(receivers.into_iter().collect()), Texts(campaigns.into_iter().collect()));
@@ -122,6 +133,7 @@ impl AudienceFacts {
             suppressed: Channel::ALL.iter().copied().filter(closed).collect(),
             received,
             cuts: self.cuts.as_ref(),
+            models: self.models.as_ref().map(|fitted| fitted.models(&brand.currency)),
         };
         View { member, brand, at, known }
     }

@@ -2,16 +2,21 @@
 
 use sqlx::AssertSqlSafe;
 
-use super::{Database, Result, Texts, Tx, query, rfm, statements};
+use super::{Database, Ids, Result, Texts, Tx, models, query, rfm, statements};
 use crate::domain::Instant;
 use crate::domain::audience::{
-    Aggregate, Audience, Comparison, Field, Operand, Operator, Received, Span, attribute, day, minor_units,
+    Aggregate, Audience, Comparison, Field, Operand, Operator, Prediction, Received, Span, attribute, day, minor_units,
 };
 use crate::domain::brand::Brand;
 use crate::domain::calendar::local_date;
 use crate::domain::experiment::sums::Sums;
+use crate::domain::lifetime::Models;
 use crate::domain::message::Channel;
 use crate::domain::rfm::{Cuts, Measure};
+
+mod pages;
+
+use pages::Predicted;
 
 statements! {
     ATTRIBUTE_VALUES = "SELECT DISTINCT m.attributes ->> CAST($1 AS TEXT) FROM members m \
@@ -21,9 +26,12 @@ statements! {
 /// A condition on a member `m`, with the values of its placeholders from `$1` on. It is true or
 /// false, never null.
 #[derive(Debug, Clone)]
-pub struct Filter {
+pub struct Filter<'a> {
     sql: String,
     binds: Vec<Bind>,
+    predicted: Vec<Predicted<'a>>,
+    brand: &'a Brand,
+    at: Instant,
 }
 
 #[derive(Debug, Clone)]
@@ -33,6 +41,7 @@ enum Bind {
     Flag(bool),
     Text(String),
     Texts(Vec<String>),
+    Ids(Vec<i64>),
 }
 
 /// A member in an audience.
@@ -44,61 +53,77 @@ pub struct Sampled {
 }
 
 /// The condition under which a member is in the audience at an instant.
-pub async fn compile(tx: &mut Tx, audience: &Audience, brand: &Brand, at: Instant) -> Result<Filter> {
-    let cuts = if audience.uses().rfm { rfm::current(tx).await?.map(|fitted| fitted.cuts) } else { None };
-    let mut compiler = Compiler { brand, at, cuts, binds: Vec::new() };
+pub async fn compile<'a>(tx: &mut Tx, audience: &'a Audience, brand: &'a Brand, at: Instant) -> Result<Filter<'a>> {
+    let uses = audience.uses();
+    let cuts = if uses.rfm { rfm::current(tx).await?.map(|fitted| fitted.cuts) } else { None };
+    let models = if uses.predictions { models::newest(tx).await? } else { None };
+    let models = models.map(|fitted| fitted.models(&brand.currency));
+    let mut compiler = Compiler { brand, at, cuts, models, binds: Vec::new(), predicted: Vec::new() };
     let sql = compiler.audience(tx, audience).await?;
-    Ok(Filter { sql, binds: compiler.binds })
+    Ok(Filter { sql, binds: compiler.binds, predicted: compiler.predicted, brand, at })
 }
 
 /// How many members it holds for.
-pub async fn count(tx: &mut Tx, filter: &Filter) -> Result<i64> {
-    let sql = format!("SELECT COUNT(*) FROM members m WHERE m.deleted_at IS NULL AND {}", filter.sql);
-    let rows: Vec<(i64,)> = fetch(tx, sql, filter.binds.clone()).await?;
-    Ok(rows.first().map_or(0, |(count,)| *count))
+pub async fn count(tx: &mut Tx, filter: &Filter<'_>) -> Result<i64> {
+    let (mut all, mut after) = (0, Some(0));
+    while let Some(page) = filter.page(tx, &mut after).await? {
+        let sql = format!("SELECT COUNT(*) FROM members m WHERE m.deleted_at IS NULL AND {}", page.sql);
+        let rows: Vec<(i64,)> = fetch(tx, sql, page.binds).await?;
+        all += rows.first().map_or(0, |(count,)| *count);
+    }
+    Ok(all)
 }
 
 /// What the members that it holds for spent from one instant, not included, up to another, by valid orders of at least an
 /// amount: buyers, and the sums by member in minor units of the currency.
 pub async fn spending(
     tx: &mut Tx,
-    filter: &Filter,
+    filter: &Filter<'_>,
     (after, until): (Instant, Instant),
     (least, currency): (i64, &str),
 ) -> Result<(i64, Sums)> {
-    let mut binds = filter.binds.clone();
-    let mut bind = |bind: Bind| {
-        binds.push(bind);
-        format!("${}", binds.len())
-    };
-    let [after, until] = [after, until].map(|at| bind(Bind::Integer(at.timestamp_millis())));
-    let (least, currency) = (bind(Bind::Integer(least)), bind(Bind::Text(currency.to_owned())));
-    let sql = format!(
-        "SELECT COUNT(*), CAST(COALESCE(SUM(CASE WHEN s.orders > 0 THEN 1 ELSE 0 END), 0) AS BIGINT), \
-         CAST(COALESCE(SUM(s.spent), 0) AS BIGINT), \
-         COALESCE(SUM(CAST(s.spent AS DOUBLE PRECISION) * CAST(s.spent AS DOUBLE PRECISION)), 0.0) \
-         FROM (SELECT m.id, COUNT(p.id) AS orders, CAST(COALESCE(SUM(p.amount), 0) AS BIGINT) AS spent FROM members m \
-         LEFT JOIN purchases p ON p.member_id = m.id AND p.status = 'paid' AND p.purchased_at > {after} \
-         AND p.purchased_at <= {until} AND p.amount >= {least} AND p.currency = {currency} \
-         WHERE m.deleted_at IS NULL AND {} GROUP BY m.id) s",
-        filter.sql
-    );
-    let rows: Vec<(i64, i64, i64, f64)> = fetch(tx, sql, binds).await?;
-    let (members, buyers, sum, squares) = rows.first().copied().unwrap_or_default();
-    Ok((buyers, Sums { n: members.unsigned_abs(), sum: i128::from(sum), squares: squares as i128 }))
+    let (mut all_buyers, mut all, mut page_after) = (0, Sums::default(), Some(0));
+    while let Some(mut page) = filter.page(tx, &mut page_after).await? {
+        let binds = [after, until].map(|at| Bind::Integer(at.timestamp_millis()));
+        let binds = binds.into_iter().chain([Bind::Integer(least), Bind::Text(currency.to_owned())]);
+        let first = page.binds.len() + 1;
+        let [after, until, least, currency] = [0, 1, 2, 3].map(|offset| format!("${}", first + offset));
+        page.binds.extend(binds);
+        let sql = format!(
+            "SELECT COUNT(*), CAST(COALESCE(SUM(CASE WHEN s.orders > 0 THEN 1 ELSE 0 END), 0) AS BIGINT), \
+             CAST(COALESCE(SUM(s.spent), 0) AS BIGINT), \
+             COALESCE(SUM(CAST(s.spent AS DOUBLE PRECISION) * CAST(s.spent AS DOUBLE PRECISION)), 0.0) \
+             FROM (SELECT m.id, COUNT(p.id) AS orders, CAST(COALESCE(SUM(p.amount), 0) AS BIGINT) AS spent FROM members m \
+             LEFT JOIN purchases p ON p.member_id = m.id AND p.status = 'paid' AND p.purchased_at > {after} \
+             AND p.purchased_at <= {until} AND p.amount >= {least} AND p.currency = {currency} \
+             WHERE m.deleted_at IS NULL AND {} GROUP BY m.id) s",
+            page.sql
+        );
+        let rows: Vec<(i64, i64, i64, f64)> = fetch(tx, sql, page.binds).await?;
+        let (members, buyers, sum, squares) = rows.first().copied().unwrap_or_default();
+        all_buyers += buyers;
+        all.merge(&Sums { n: members.unsigned_abs(), sum: i128::from(sum), squares: squares as i128 });
+    }
+    Ok((all_buyers, all))
 }
 
 /// The first `limit` members that it holds for.
-pub async fn sample(tx: &mut Tx, filter: &Filter, limit: i64) -> Result<Vec<Sampled>> {
-    let mut binds = filter.binds.clone();
-    binds.push(Bind::Integer(limit));
-    let sql = format!(
-        "SELECT m.external_id, m.first_name, m.last_name FROM members m WHERE m.id > 0 AND m.deleted_at IS NULL AND {} \
-         ORDER BY m.id LIMIT ${}",
-        filter.sql,
-        binds.len()
-    );
-    fetch(tx, sql, binds).await
+pub async fn sample(tx: &mut Tx, filter: &Filter<'_>, limit: i64) -> Result<Vec<Sampled>> {
+    let (mut all, mut after) = (Vec::new(), Some(0));
+    while let Some(mut page) = filter.page(tx, &mut after).await? {
+        page.binds.push(Bind::Integer(limit - all.len() as i64));
+        let sql = format!(
+            "SELECT m.external_id, m.first_name, m.last_name FROM members m WHERE m.id > 0 AND m.deleted_at IS NULL AND {} \
+             ORDER BY m.id LIMIT ${}",
+            page.sql,
+            page.binds.len()
+        );
+        all.extend(fetch::<Sampled>(tx, sql, page.binds).await?);
+        if all.len() as i64 >= limit {
+            break;
+        }
+    }
+    Ok(all)
 }
 
 async fn fetch<T>(tx: &mut Tx, sql: String, binds: Vec<Bind>) -> Result<Vec<T>>
@@ -119,6 +144,7 @@ where
                     Bind::Flag(value) => bound.bind(value),
                     Bind::Text(value) => bound.bind(value),
                     Bind::Texts(values) => bound.bind(Texts(values)),
+                    Bind::Ids(values) => bound.bind(Ids(values)),
                 };
             }
             bound.fetch_all(&mut **$connection).await?
@@ -147,10 +173,12 @@ struct Compiler<'a> {
     brand: &'a Brand,
     at: Instant,
     cuts: Option<Cuts>,
+    models: Option<Models>,
     binds: Vec<Bind>,
+    predicted: Vec<Predicted<'a>>,
 }
 
-impl Compiler<'_> {
+impl<'a> Compiler<'a> {
     /// A placeholder for a value.
     fn bind(&mut self, bind: Bind) -> String {
         self.binds.push(bind);
@@ -161,7 +189,7 @@ impl Compiler<'_> {
         self.bind(Bind::Integer(at.timestamp_millis()))
     }
 
-    async fn audience(&mut self, tx: &mut Tx, audience: &Audience) -> Result<String> {
+    async fn audience(&mut self, tx: &mut Tx, audience: &'a Audience) -> Result<String> {
         Ok(match audience {
             Audience::All(items) => self.joined(tx, items, " AND ", "TRUE").await?,
             Audience::Any(items) => self.joined(tx, items, " OR ", "FALSE").await?,
@@ -180,7 +208,7 @@ impl Compiler<'_> {
         })
     }
 
-    async fn joined(&mut self, tx: &mut Tx, items: &[Audience], word: &str, empty: &str) -> Result<String> {
+    async fn joined(&mut self, tx: &mut Tx, items: &'a [Audience], word: &str, empty: &str) -> Result<String> {
         let mut terms = Vec::new();
         for item in items {
             terms.push(Box::pin(self.audience(tx, item)).await?);
@@ -198,9 +226,10 @@ impl Compiler<'_> {
         )
     }
 
-    async fn comparison(&mut self, tx: &mut Tx, comparison: &Comparison) -> Result<String> {
+    async fn comparison(&mut self, tx: &mut Tx, comparison: &'a Comparison) -> Result<String> {
         let (value, kind) = match &comparison.field {
             Field::Attribute(name) => return self.attribute(tx, name, comparison).await,
+            Field::Prediction(prediction) => return Ok(self.prediction(*prediction, comparison)),
             Field::Column(name) => column(name),
             Field::Purchases(aggregate, span) => (self.aggregate(*aggregate, *span), kind_of(*aggregate)),
             Field::Rfm(measure) => (self.score(*measure), Kind::Number),
@@ -307,6 +336,15 @@ impl Compiler<'_> {
         let listed = self.bind(Bind::Texts(texts));
         let missing = if holds(None) { "IS NULL OR" } else { "IS NOT NULL AND" };
         Ok(format!("({value} {missing} {value} {{in {listed}}})"))
+    }
+
+    /// What is expected of a member is computed in memory, page by page. Without a model nobody has the field.
+    fn prediction(&mut self, prediction: Prediction, comparison: &'a Comparison) -> String {
+        let without = comparison.holds_for(None, self.brand.timezone, self.at);
+        let Some(models) = self.models else { return if without { "TRUE" } else { "FALSE" }.to_owned() };
+        self.predicted.push(Predicted { place: self.binds.len(), prediction, comparison, models });
+        let listed = self.bind(Bind::Ids(Vec::new()));
+        format!("({}m.id {{in {listed}}})", if without { "NOT " } else { "" })
     }
 
     fn aggregate(&mut self, aggregate: Aggregate, span: Span) -> String {

@@ -1,21 +1,23 @@
-//! The fitted models of all customers, what they are fitted to, and campaigns that rest on them.
+//! The fitted models of all customers, what they ask for about each, and campaigns that rest on them.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Result, Tx, execute, query, statements};
 use crate::domain::campaign::Campaign;
-use crate::domain::lifetime::{Fit, Lifetimes, Model};
+use crate::domain::lifetime::{BgNbd, Customer, Fit, GammaGamma, Lifetimes, Models};
 use crate::domain::{Instant, instant};
 
 statements! {
-    INSERT = "INSERT INTO models (id, fitted_at, until_at, customers, repeat_customers, r, alpha, a, b, log_likelihood) \
-        SELECT COALESCE(MAX(id), 0) + 1, $1, $2, $3, $4, $5, $6, $7, $8, $9 FROM models";
-    NEWEST = "SELECT fitted_at, until_at, customers, repeat_customers, r, alpha, a, b, log_likelihood \
-        FROM models ORDER BY id DESC LIMIT 1";
-    // The last valid order of each customer before an instant: it has the whole history.
-    LAST_ORDERS = "SELECT id, visits, tenure_days, purchased_at FROM purchases WHERE id > $1 AND visits IS NOT NULL \
-        AND purchased_at < $2 AND (next_at IS NULL OR next_at >= $2) ORDER BY id LIMIT $3";
+    INSERT = "INSERT INTO models (id, fitted_at, until_at, customers, repeat_customers, r, alpha, a, b, log_likelihood, \
+        currency, spenders, p, q, v) \
+        SELECT COALESCE(MAX(id), 0) + 1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 FROM models";
+    NEWEST = "SELECT fitted_at, until_at, customers, repeat_customers, r, alpha, a, b, log_likelihood, \
+        currency, spenders, p, q, v FROM models ORDER BY id DESC LIMIT 1";
+    LAST_OF_PAGE = "SELECT MAX(o.id) FROM (SELECT m.id FROM members m WHERE m.id > $1 ORDER BY m.id LIMIT $2) o";
+    // What came in another currency has no amount here.
+    ORDERS = "SELECT p.member_id, p.purchased_at, CASE WHEN p.currency = $4 THEN p.amount END FROM purchases p \
+        WHERE p.member_id > $1 AND p.member_id <= $2 AND p.status = 'paid' AND p.purchased_at <= $3 ORDER BY p.member_id";
     // From one entry of the index to the next different one, which costs as much as there are such.
     HISTORIES = "WITH RECURSIVE known (visits, tenure_days) AS ( \
         SELECT f.visits, f.tenure_days FROM (SELECT p.visits, p.tenure_days FROM purchases p \
@@ -27,54 +29,117 @@ statements! {
         SELECT visits, tenure_days FROM known";
 }
 
-/// A model and what it was fitted to.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// The models and what they were fitted to.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Fitted {
     pub fitted_at: Instant,
     /// Purchases before it were looked at.
     pub until: Instant,
     pub customers: i64,
     pub repeat_customers: i64,
-    pub fit: Fit,
+    pub fit: Fit<BgNbd>,
+    /// The brand's currency at the time of the fit.
+    pub currency: String,
+    /// Repeat customers with a repeat purchase in that currency.
+    pub spenders: i64,
+    /// In minor units; `None` where no model of spending was found.
+    pub spending: Option<GammaGamma>,
 }
 
-/// What a customer's last valid order before an instant says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LastOrder {
-    pub id: i64,
-    pub visits: i64,
-    pub tenure_days: i64,
-    pub purchased_at: Instant,
+impl Fitted {
+    /// The models for a brand with a currency: what was spent in another one says nothing about it.
+    pub fn models(&self, currency: &str) -> Models {
+        Models { purchases: self.fit.model, spending: self.spending.filter(|_| self.currency == currency) }
+    }
 }
 
-/// Adds a model, which is in use from now on.
+/// Members who have bought, among some with neighbouring keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The greatest key of the members that were looked at.
+    pub last: i64,
+    /// By the member's key.
+    pub customers: Vec<(i64, Customer)>,
+}
+
+/// Adds models, which are in use from now on.
 pub async fn insert(tx: &mut Tx, fitted: &Fitted) -> Result<()> {
-    let Fitted { fitted_at, until, customers, repeat_customers, fit } = *fitted;
-    let Model { r, alpha, a, b } = fit.model;
+    // Audiences may ask for what they say.
+    tx.policy_changes();
+    let Fitted { fitted_at, until, customers, repeat_customers, fit, currency, spenders, spending } = fitted;
+    let BgNbd { r, alpha, a, b } = fit.model;
+    let (p, q, v) = (spending.map(|model| model.p), spending.map(|model| model.q), spending.map(|model| model.v));
     let (fitted_at, until) = (fitted_at.timestamp_millis(), until.timestamp_millis());
-    execute!(tx, INSERT, fitted_at, until, customers, repeat_customers, r, alpha, a, b, fit.log_likelihood)?;
+    let (likelihood, currency) = (fit.log_likelihood, currency.as_str());
+    execute!(
+        tx,
+        INSERT,
+        fitted_at,
+        until,
+        *customers,
+        *repeat_customers,
+        r,
+        alpha,
+        a,
+        b,
+        likelihood,
+        currency,
+        *spenders,
+        p,
+        q,
+        v
+    )?;
     Ok(())
 }
 
-/// The model in use.
+/// The models in use.
 pub async fn newest(tx: &mut Tx) -> Result<Option<Fitted>> {
-    type Row = (i64, i64, i64, i64, f64, f64, f64, f64, f64);
+    #[derive(sqlx::FromRow)]
+    struct Row {
+        fitted_at: i64,
+        until_at: i64,
+        customers: i64,
+        repeat_customers: i64,
+        r: f64,
+        alpha: f64,
+        a: f64,
+        b: f64,
+        log_likelihood: f64,
+        currency: String,
+        spenders: i64,
+        p: Option<f64>,
+        q: Option<f64>,
+        v: Option<f64>,
+    }
     let row = query!(fetch_optional, Row, tx, NEWEST)?;
-    Ok(row.map(|(fitted_at, until, customers, repeat_customers, r, alpha, a, b, log_likelihood)| Fitted {
-        fitted_at: instant(fitted_at),
-        until: instant(until),
-        customers,
-        repeat_customers,
-        fit: Fit { model: Model { r, alpha, a, b }, log_likelihood },
+    Ok(row.map(|row| Fitted {
+        fitted_at: instant(row.fitted_at),
+        until: instant(row.until_at),
+        customers: row.customers,
+        repeat_customers: row.repeat_customers,
+        fit: Fit {
+            model: BgNbd { r: row.r, alpha: row.alpha, a: row.a, b: row.b },
+            log_likelihood: row.log_likelihood,
+        },
+        currency: row.currency,
+        spenders: row.spenders,
+        spending: row.p.zip(row.q).zip(row.v).map(|((p, q), v)| GammaGamma { p, q, v }),
     }))
 }
 
-/// The last orders before `until`, one a customer: up to `limit` with keys greater than `after`.
-pub async fn last_orders(tx: &mut Tx, after: i64, until: Instant, limit: i64) -> Result<Vec<LastOrder>> {
-    type Row = (i64, i64, i64, i64);
-    let rows = query!(fetch_all, Row, tx, LAST_ORDERS, after, until.timestamp_millis(), limit)?;
-    let order = |(id, visits, tenure_days, at)| LastOrder { id, visits, tenure_days, purchased_at: instant(at) };
-    Ok(rows.into_iter().map(order).collect())
+/// What the models ask for about each customer at an instant, page by page: of up to `limit` members with keys greater
+/// than `after`. Amounts are those in the brand's `currency`. `None` where there are no more members.
+pub async fn customers(tx: &mut Tx, after: i64, limit: i64, at: Instant, currency: &str) -> Result<Option<Page>> {
+    let (last,): (Option<i64>,) = query!(fetch_one, (Option<i64>,), tx, LAST_OF_PAGE, after, limit)?;
+    let Some(last) = last else { return Ok(None) };
+    type Row = (i64, i64, Option<i64>);
+    let orders = query!(fetch_all, Row, tx, ORDERS, after, last, at.timestamp_millis(), currency)?;
+    let customer = |orders: &[Row]| {
+        let made = orders.iter().map(|(_, made, amount)| (instant(*made), *amount));
+        Some((orders[0].0, Customer::at(at, made)?))
+    };
+    let customers = orders.chunk_by(|one, other| one.0 == other.0).filter_map(customer).collect();
+    Ok(Some(Page { last, customers }))
 }
 
 /// The campaign as it stands under the model in use: to be asked once for a scan or plan.

@@ -312,7 +312,7 @@ mod tests {
     use super::*;
     use crate::domain::campaign::Campaign;
     use crate::domain::instant;
-    use crate::domain::lifetime::Model;
+    use crate::domain::lifetime::BgNbd;
     use crate::domain::member::samples::{brand, member};
     use crate::domain::purchase::{OrderStatus, Purchase};
 
@@ -389,7 +389,7 @@ mod tests {
     /// The days from the order to the occasion, for an order with this history.
     fn lag(trigger: &str, model: bool, (visits, tenure_days, gap_days): (i64, i64, Option<f64>)) -> Option<f64> {
         let campaign = parse(trigger).unwrap();
-        let cdnow = Model { r: 0.243, alpha: 4.414, a: 0.793, b: 2.426 };
+        let cdnow = BgNbd { r: 0.243, alpha: 4.414, a: 0.793, b: 2.426 };
         let informed = campaign.trigger.with_lifetimes(Lifetimes { model: cdnow, histories: Vec::new() });
         let trigger = informed.filter(|_| model).unwrap_or(campaign.trigger);
         let gap_ms = gap_days.map(|days| (days * DAY_MS as f64) as i64);

@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::ViewError;
 use super::occasions::{self, Found};
 use crate::catalog::{Catalog, starts_at};
-use crate::domain::audience::Term;
+use crate::domain::audience::{Prediction, Term, predicted};
+use crate::domain::brand::Brand;
 use crate::domain::calendar::rfc3339;
 use crate::domain::campaign::{Campaign, Status};
 use crate::domain::experiment::arms::BRAND_HOLDOUT;
@@ -39,7 +40,19 @@ pub struct Explained {
     /// At the instant that is asked about.
     pub in_audience: bool,
     pub audience: Vec<Line>,
+    #[serde(flatten)]
+    pub expected: Expected,
     pub messages: Vec<Row>,
+}
+
+/// What the models expect of the member at that instant; the same for every campaign. Absent without orders, and
+/// without a model.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Expected {
+    /// The probability that the member is still a customer.
+    pub alive_probability: Option<f64>,
+    /// What the next 12 months will bring, in major units of the brand's currency.
+    pub expected_revenue: Option<f64>,
 }
 
 /// What is still to be taken up, at the campaign's first scan.
@@ -108,9 +121,11 @@ pub async fn explain(
         None => catalog.campaigns.values().collect(),
     };
     let states = configuration::states(&mut tx).await?;
+    let expected = expected(&mut tx, &catalog.brand, &member, at).await?;
     let mut all = Vec::with_capacity(campaigns.len());
     for campaign in campaigns {
-        all.push(explained(&mut tx, catalog, campaign, states.get(&campaign.name), &member, at).await?);
+        let state = states.get(&campaign.name);
+        all.push(explained(&mut tx, catalog, campaign, state, &member, expected, at).await?);
     }
     tx.commit().await?;
     Ok(all)
@@ -122,6 +137,7 @@ async fn explained(
     campaign: &Campaign,
     state: Option<&CampaignState>,
     member: &Member,
+    expected: Expected,
     at: Instant,
 ) -> Result<Explained, StoreError> {
     let messages = messages(tx, catalog, campaign, state, member, at).await?;
@@ -135,7 +151,20 @@ async fn explained(
         backfill: backfill(tx, catalog, campaign, state, member.id, at).await?,
         in_audience: campaign.audience.verdict(&view) == Some(true),
         audience: campaign.audience.terms(&view).into_iter().map(line).collect(),
+        expected,
         messages,
+    })
+}
+
+async fn expected(tx: &mut Tx, brand: &Brand, member: &Member, at: Instant) -> Result<Expected, StoreError> {
+    let models = models::newest(tx).await?.map(|fitted| fitted.models(&brand.currency));
+    // A page of this member alone.
+    let page = models::customers(tx, member.id - 1, 1, at, &brand.currency).await?;
+    let customer = page.and_then(|page| page.customers.into_iter().next()).map(|(_, customer)| customer);
+    let value = |prediction| predicted(prediction, models.as_ref()?, customer.as_ref()?, brand);
+    Ok(Expected {
+        alive_probability: value(Prediction::AliveProbability),
+        expected_revenue: value(Prediction::ExpectedRevenue),
     })
 }
 

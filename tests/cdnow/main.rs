@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "the counts are there to be quoted")]
 #![allow(clippy::disallowed_methods, reason = "only scripts/check-cdnow knows where the data are")]
 
+mod calibration;
 #[path = "../support/mod.rs"]
 mod support;
 mod year;
@@ -313,7 +314,7 @@ async fn the_combined_campaigns_are_the_same_when_orders_come_late_and_shuffled(
 async fn the_model_is_the_published_one() {
     let shop = Campaigns::samples().imported(&Size::default()).await;
     let until = at("1997-10-01T00:00:00Z");
-    let fitted = rekindle::model::fit(shop.store().await, until, at(FROM)).await.unwrap();
+    let fitted = rekindle::model::fit(shop.store().await, "USD", until, at(FROM)).await.unwrap();
     println!("{fitted:?}");
     assert_eq!((fitted.customers, fitted.repeat_customers), (2_357, 946));
     let model = fitted.fit.model;

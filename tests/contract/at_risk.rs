@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rekindle::domain::lifetime::{Fit, Model};
+use rekindle::domain::lifetime::{BgNbd, Fit};
 use rekindle::import::Kind;
 use rekindle::model::{self, FitError};
 use rekindle::store::Store;
@@ -28,7 +28,7 @@ contract! {
 const DAY: i64 = 86_400_000;
 
 /// What Fader, Hardie and Lee found for the CDNOW sample.
-const CDNOW: Model = Model { r: 0.243, alpha: 4.414, a: 0.793, b: 2.426 };
+const CDNOW: BgNbd = BgNbd { r: 0.243, alpha: 4.414, a: 0.793, b: 2.426 };
 
 const HEAD: &str = "order_id,member_external_id,purchased_at,amount,status\n";
 
@@ -262,10 +262,19 @@ async fn shop_of_every_way(size: &Size) -> Shop {
     shop
 }
 
-fn fitted(model: Model) -> Fitted {
+fn fitted(model: BgNbd) -> Fitted {
     let now = at("2024-01-01T00:00:00Z");
     let fit = Fit { model, log_likelihood: -1.0 };
-    Fitted { fitted_at: now, until: now, customers: 100, repeat_customers: 50, fit }
+    Fitted {
+        fitted_at: now,
+        until: now,
+        customers: 100,
+        repeat_customers: 50,
+        fit,
+        currency: "USD".to_owned(),
+        spenders: 0,
+        spending: None,
+    }
 }
 
 const FROM: &str = "2024-02-01T00:00:00Z";
@@ -363,7 +372,7 @@ pub async fn a_new_model_counts_for_the_scans_that_follow(size: Size) {
     assert_eq!(names, [("m1", "risk"), ("m1", "sure")]);
     assert!(planned.iter().all(|sent| (sent.4 - due).abs() <= 1), "{planned:?}, not {due}");
     // A later model, under which people stay longer: this holds for the old order as well.
-    let patient = Model { b: 4.0, ..CDNOW };
+    let patient = BgNbd { b: 4.0, ..CDNOW };
     shop.write_store(async |tx| models::insert(tx, &fitted(patient)).await.unwrap()).await;
     let later = shop.planned("2024-03-09T00:00:00Z", "2024-12-01T00:00:00Z").await;
     let names: Vec<_> = later.iter().map(|sent| (sent.0.as_str(), sent.1.as_str())).collect();
@@ -379,13 +388,13 @@ pub async fn a_model_is_fitted_to_what_was_bought_before_its_end(size: Size) {
     let shop = Shop::new(&size, PLAIN);
     let store = shop.store().await;
     let (until, now) = (at("2024-06-01T00:00:00Z"), at("2024-07-01T00:00:00Z"));
-    let refused = model::fit(store, until, now).await.unwrap_err();
+    let refused = model::fit(store, "USD", until, now).await.unwrap_err();
     assert!(matches!(refused, FitError::Unfit(_)), "{refused}");
     assert_eq!(refused.to_string(), "0 customers have bought, and a model needs 100; import more purchases");
     let all = generated(&mut Dice(2005), 2_000, "2024-09-01T00:00:00Z");
     shop.import(Kind::Members, members(2_000)).await;
     shop.import(Kind::Purchases, file(&all)).await;
-    let found = model::fit(store, until, now).await.unwrap();
+    let found = model::fit(store, "USD", until, now).await.unwrap();
     let buyers = |most: usize| {
         let mut days: BTreeMap<&str, BTreeSet<i64>> = BTreeMap::new();
         for order in all.iter().filter(|order| order.at < until.timestamp_millis()) {

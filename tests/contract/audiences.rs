@@ -10,8 +10,9 @@ use std::fmt::Write as _;
 use rekindle::domain::audience::Audience;
 use rekindle::import::Kind;
 use rekindle::store::audience_facts::AudienceFacts;
-use rekindle::store::{audience_sql, members, rfm};
+use rekindle::store::{audience_sql, members, models, rfm};
 
+use crate::lifetime_contract::cdnow;
 use crate::support::contract::contract;
 use crate::support::shop::{Dice, PLAIN, Shop, Size, assert_same, at};
 
@@ -119,7 +120,7 @@ fn filter(dice: &mut Dice, depth: u64) -> String {
         ),
         _ => format!("{{ field: {field}{span}, {}: {} }}", order(dice), dice.pick(DATES)),
     };
-    match dice.below(16) {
+    match dice.below(18) {
         0 => format!("{{ field: tier, {}: {} }}", order(dice), dice.pick(&["gold", "silver", "Ä", "a", "''"])),
         1 => format!(
             "{{ field: {}, {}: [gold, سارا, anna] }}",
@@ -174,6 +175,20 @@ fn filter(dice: &mut Dice, depth: u64) -> String {
             order(dice),
             1 + dice.below(5)
         ),
+        15 => {
+            format!("{{ field: alive_probability, {}: {} }}", order(dice), dice.pick(&["0", "0.2", "0.5", "0.8", "1"]))
+        }
+        16 => match dice.below(3) {
+            0 => format!(
+                "{{ field: {}, exists: {} }}",
+                dice.pick(&["alive_probability", "expected_revenue"]),
+                dice.once_in(2)
+            ),
+            1 => format!("{{ field: alive_probability, {}: [1, 0.5] }}", dice.pick(&["in", "not_in"])),
+            _ => {
+                format!("{{ field: expected_revenue, {}: {} }}", order(dice), dice.pick(&["0", "5", "20", "60", "1e3"]))
+            }
+        },
         _ => format!("{{ field: rfm.recency, {}: [1, 5] }}", dice.pick(&["in", "not_in"])),
     }
 }
@@ -198,6 +213,10 @@ pub async fn sql_and_memory_give_the_same_audience(size: Size) {
             let mut tx = store.begin().await.unwrap();
             assert!(rfm::fit(&mut tx, at("2024-04-01T00:00:00Z"), &brand.currency).await.unwrap().is_some());
             tx.commit().await.unwrap();
+        }
+        if round == 150 {
+            // Until then nothing is expected of anybody.
+            shop.write_store(async |tx| models::insert(tx, &cdnow("USD")).await.unwrap()).await;
         }
         let text = filter(&mut dice, 3);
         let audience = Audience::parse_segment("x.yaml", &format!("audience: {text}"), brand.timezone);
@@ -242,6 +261,7 @@ pub async fn plan_and_run_agree_on_audiences_in_depth(size: Size) {
     let mut tx = store.begin().await.unwrap();
     rfm::fit(&mut tx, at("2024-04-01T00:00:00Z"), "USD").await.unwrap();
     tx.commit().await.unwrap();
+    shop.write_store(async |tx| models::insert(tx, &cdnow("USD")).await.unwrap()).await;
     shop.write("segments/buyers.yaml", "audience: { field: purchase_count, within: 200d, gte: 1 }");
     let triggers = [
         "{ kind: post_purchase, delay: 2h }",

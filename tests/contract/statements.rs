@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use rekindle::domain::campaign::Campaign;
-use rekindle::domain::lifetime::{Lifetimes, Model};
+use rekindle::domain::lifetime::{BgNbd, Lifetimes};
 use rekindle::domain::occasion::Rows;
 use rekindle::settings::Settings;
 use rekindle::store::{Dialect, all_statements, occasions};
@@ -80,7 +80,7 @@ fn of_triggers(dialect: Dialect) -> Vec<Statement> {
         let text = format!("name: x\nchannels: [email]\ncontent: x\ntrigger: {trigger}");
         let campaign = Campaign::parse("x.yaml", &text, &settings.brand, triggers::ALL);
         let campaign = campaign.unwrap_or_else(|problems| panic!("{trigger}: {problems}"));
-        let model = Model { r: 0.24, alpha: 4.4, a: 0.8, b: 2.4 };
+        let model = BgNbd { r: 0.24, alpha: 4.4, a: 0.8, b: 2.4 };
         let informed = campaign.trigger.with_lifetimes(Lifetimes { model, histories: vec![(1, 0), (2, 30)] });
         for informed in [Some(campaign.trigger), informed].into_iter().flatten() {
             for rows in all_rows {

@@ -31,6 +31,8 @@ mod gifts_contract;
 mod hearing_contract;
 #[path = "../contract/launching.rs"]
 mod launching_contract;
+#[path = "../contract/lifetime.rs"]
+mod lifetime_contract;
 #[path = "../contract/mistakes.rs"]
 mod mistakes_contract;
 #[path = "../contract/people.rs"]

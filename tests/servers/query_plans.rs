@@ -2,7 +2,7 @@
 //! query from an index.
 
 use rekindle::domain::campaign::Campaign;
-use rekindle::domain::lifetime::{Lifetimes, Model};
+use rekindle::domain::lifetime::{BgNbd, Lifetimes};
 use rekindle::domain::occasion::{Bind, Rows};
 use rekindle::settings::Settings;
 use rekindle::store::ledger::dispatch;
@@ -56,7 +56,7 @@ async fn every_trigger_is_answered_from_an_index() {
         for text in TRIGGERS.iter().filter(|text| !FOR_EVERYBODY.iter().any(|kind| text.contains(kind))) {
             let file = format!("name: x\nchannels: [email]\ncontent: x\ntrigger: {text}");
             let campaign = Campaign::parse("x.yaml", &file, &settings.brand, triggers::ALL).unwrap();
-            let model = Model { r: 0.24, alpha: 4.4, a: 0.8, b: 2.4 };
+            let model = BgNbd { r: 0.24, alpha: 4.4, a: 0.8, b: 2.4 };
             let histories = (1..=9).flat_map(|visits| (0..700).map(move |days| (visits, days))).collect();
             let informed = campaign.trigger.with_lifetimes(Lifetimes { model, histories });
             let trigger = informed.unwrap_or(campaign.trigger);

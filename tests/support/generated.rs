@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use chrono::Duration;
-use rekindle::domain::lifetime::{Fit, Model};
+use rekindle::domain::lifetime::{BgNbd, Fit};
 use rekindle::domain::message::Purpose;
 use rekindle::import::Kind;
 use rekindle::store::members;
@@ -188,9 +188,18 @@ impl Generated {
 
 /// As if it had been fitted.
 pub async fn store_model(shop: &Shop, naive::Model { r, alpha, a, b }: naive::Model) {
-    let fit = Fit { model: Model { r, alpha, a, b }, log_likelihood: -1.0 };
+    let fit = Fit { model: BgNbd { r, alpha, a, b }, log_likelihood: -1.0 };
     let long_ago = at("1990-01-01T00:00:00Z");
-    let fitted = Fitted { fitted_at: long_ago, until: long_ago, customers: 100, repeat_customers: 50, fit };
+    let fitted = Fitted {
+        fitted_at: long_ago,
+        until: long_ago,
+        customers: 100,
+        repeat_customers: 50,
+        fit,
+        currency: "USD".to_owned(),
+        spenders: 0,
+        spending: None,
+    };
     shop.write_store(async |tx| models::insert(tx, &fitted).await.unwrap()).await;
 }
 

@@ -3,7 +3,7 @@
 use chrono_tz::Tz;
 use serde_json::Value as Json;
 
-use super::{Aggregate, Audience, Comparison, Field, Operand, Operator, Received, Segment, Span};
+use super::{Aggregate, Audience, Comparison, Field, Operand, Operator, Prediction, Received, Segment, Span};
 use crate::document::{Document, Problems, Table, Value, expected};
 use crate::domain::calendar::{Calendar, parse_date, parse_instant, parse_zone};
 use crate::domain::member::parse_attribute;
@@ -18,6 +18,8 @@ enum Type {
     Number,
     /// A number from 1 to 5.
     Score,
+    /// A number from 0 to 1.
+    Probability,
     Flag,
     Date,
     /// Attributes: the constant's type decides.
@@ -178,12 +180,17 @@ fn decode_field(value: Value<'_>, spans: Spans<'_>, zone: Tz) -> Option<(Field, 
     if let Some(Ok(measure)) = name.strip_prefix("rfm.").map(str::parse) {
         return Some((Field::Rfm(measure), name, Type::Score));
     }
+    if let Ok(prediction) = name.parse::<Prediction>() {
+        let kind = if prediction == Prediction::AliveProbability { Type::Probability } else { Type::Number };
+        return Some((Field::Prediction(prediction), name, kind));
+    }
     let scores: Vec<String> = Measure::ALL.iter().map(|measure| format!("rfm.{measure}")).collect();
     let names: Vec<&str> = COLUMNS
         .iter()
         .map(|(column, _)| *column)
         .chain(Aggregate::ALL.iter().map(|field| field.as_str()))
         .chain(scores.iter().map(String::as_str))
+        .chain(Prediction::ALL.iter().map(|field| field.as_str()))
         .chain(["attributes.*"])
         .collect();
     value.problem(format!("unknown field `{name}`; {}", expected(&name, &names)));
@@ -237,6 +244,9 @@ fn operand(value: Value<'_>, field: &str, kind: Type) -> Option<Operand> {
         (Type::Score, Json::Number(number)) => {
             number.as_f64().filter(|score| (1.0..=5.0).contains(score)).map(Operand::Number)
         }
+        (Type::Probability, Json::Number(number)) => {
+            number.as_f64().filter(|probability| (0.0..=1.0).contains(probability)).map(Operand::Number)
+        }
         (Type::Flag | Type::Any, Json::Bool(flag)) => Some(Operand::Flag(*flag)),
         (Type::Date, Json::String(text)) => parse_date(text).ok().map(Operand::Date),
         (Type::Any, Json::String(text)) => {
@@ -249,6 +259,7 @@ fn operand(value: Value<'_>, field: &str, kind: Type) -> Option<Operand> {
             Type::Text => "text",
             Type::Number => "a number",
             Type::Score => "a score from 1 to 5 (5 is best)",
+            Type::Probability => "a probability from 0 to 1, such as 0.5",
             Type::Flag => "true or false",
             Type::Date => "a date like 2026-03-21; for a length of time write older_than or newer_than",
             Type::Any => "a value",

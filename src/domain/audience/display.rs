@@ -54,6 +54,7 @@ impl Display for Field {
             Self::Column(name) => f.write_str(name),
             Self::Attribute(name) => write!(f, "attributes.{name}"),
             Self::Rfm(measure) => write!(f, "rfm.{measure}"),
+            Self::Prediction(prediction) => prediction.fmt(f),
             Self::Purchases(aggregate, Span::Within(length)) => {
                 write!(f, "{aggregate} within {}", duration::display(*length))
             }

@@ -5,11 +5,12 @@ use std::cmp::Ordering;
 use chrono::{Duration, NaiveDate};
 use chrono_tz::Tz;
 
-use super::{Aggregate, Comparison, Field, Operand, Span};
+use super::{Aggregate, Comparison, Field, Operand, Prediction, Span};
 use crate::domain::Instant;
 use crate::domain::birth_date::BirthDate;
 use crate::domain::brand::Brand;
 use crate::domain::calendar::{local_date, local_midnight, parse_life_date};
+use crate::domain::lifetime::{Customer, Models};
 use crate::domain::member::Member;
 use crate::domain::message::Channel;
 use crate::domain::money::decimals;
@@ -36,6 +37,8 @@ pub struct Known<'a> {
     /// Campaigns whose messages were sent, and when; `None` while that is not decided.
     pub received: Option<Vec<(&'a str, Instant)>>,
     pub cuts: Option<&'a Cuts>,
+    /// For the brand's currency; `None` as long as none are fitted.
+    pub models: Option<Models>,
 }
 
 /// A member as seen at an instant.
@@ -79,7 +82,16 @@ impl View<'_> {
             Field::Attribute(name) => attribute(self.member.attributes.get(name)?, comparison.operands.first()),
             Field::Purchases(aggregate, span) => self.aggregate(*aggregate, *span),
             Field::Rfm(measure) => self.score(*measure),
+            Field::Prediction(prediction) => {
+                predicted(*prediction, &self.known.models?, &self.customer()?, self.brand).map(Value::Number)
+            }
         }
+    }
+
+    /// What the models ask for about the member; `None` without orders.
+    fn customer(&self) -> Option<Customer> {
+        let amount = |order: &Paid| (order.currency == self.brand.currency).then_some(order.amount);
+        Customer::at(self.at, self.known.purchases.iter().map(|order| (order.at, amount(order))))
     }
 
     fn column(&self, name: &str) -> Option<Value> {
@@ -142,6 +154,16 @@ impl View<'_> {
     }
 }
 
+/// A customer's value of a prediction; `None` where there is no model for it.
+pub fn predicted(prediction: Prediction, models: &Models, customer: &Customer, brand: &Brand) -> Option<f64> {
+    match prediction {
+        Prediction::AliveProbability => Some(models.probability_alive(customer)),
+        Prediction::ExpectedRevenue => {
+            Some(models.expected_revenue(customer, brand.discount)? / minor_units(&brand.currency))
+        }
+    }
+}
+
 /// An attribute's text in the type of the constant that it is compared with.
 pub fn attribute(stored: &str, operand: Option<&Operand>) -> Option<Value> {
     match operand {
@@ -182,7 +204,7 @@ impl Value {
     pub fn shown(&self, view: &View<'_>) -> String {
         match self {
             Self::Text(text) | Self::Other(text) => text.clone(),
-            Self::Number(number) => number.to_string(),
+            Self::Number(number) => format!("{number:.4}").trim_end_matches('0').trim_end_matches('.').to_owned(),
             Self::Flag(flag) => flag.to_string(),
             Self::Date(date) => date.to_string(),
             Self::Instant(at) => at.with_timezone(&view.brand.timezone).format("%Y-%m-%d %H:%M").to_string(),

@@ -19,7 +19,7 @@ mod segments;
 #[cfg(test)]
 mod tests;
 
-pub use known::{Known, Paid, Value, View, attribute, day, minor_units};
+pub use known::{Known, Paid, Value, View, attribute, day, minor_units, predicted};
 pub use segments::Segments;
 
 /// A filter over members.
@@ -60,6 +60,18 @@ pub enum Field {
     Purchases(Aggregate, Span),
     /// A score from 1 to 5.
     Rfm(Measure),
+    /// What the models of all customers say of a member who has bought.
+    Prediction(Prediction),
+}
+
+words! {
+    /// What is to be expected of a member.
+    Prediction {
+        /// The probability that the member is still a customer.
+        AliveProbability = "alive_probability",
+        /// What the next 52 weeks will bring, discounted, in major units of the brand's currency.
+        ExpectedRevenue = "expected_revenue",
+    }
 }
 
 words! {
@@ -164,6 +176,7 @@ pub struct Uses {
     pub purchases: bool,
     pub suppressions: bool,
     pub rfm: bool,
+    pub predictions: bool,
     /// The campaigns whose messages are asked for.
     pub received: Vec<String>,
 }
@@ -263,11 +276,12 @@ impl Audience {
         self.visit(&mut |part| match part {
             Self::Compare(Comparison { field: Field::Purchases(..), .. }) => uses.purchases = true,
             Self::Compare(Comparison { field: Field::Rfm(_), .. }) => uses.rfm = true,
+            Self::Compare(Comparison { field: Field::Prediction(_), .. }) => uses.predictions = true,
             Self::Reachable(_) => uses.suppressions = true,
             Self::Received(asked) => uses.received.push(asked.campaign.clone()),
             _ => {}
         });
-        uses.purchases |= uses.rfm;
+        uses.purchases |= uses.rfm || uses.predictions;
         uses
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::domain::birth_date::BirthDate;
 use crate::domain::brand::Brand;
+use crate::domain::lifetime::{BgNbd, GammaGamma, Models};
 use crate::domain::member::{Member, samples};
 use crate::domain::rfm::Cuts;
 
@@ -49,6 +50,12 @@ fn read(text: &str) -> Audience {
         .unwrap_or_else(|problems| panic!("{text}: {problems}"))
 }
 
+/// The published models of the CDNOW sample.
+const CDNOW: Models = Models {
+    purchases: BgNbd { r: 0.243, alpha: 4.414, a: 0.793, b: 2.426 },
+    spending: Some(GammaGamma { p: 6.25, q: 3.74, v: 1_544.0 }),
+};
+
 /// What it comes to at noon of 20 May 2024 for a member who bought three times.
 fn verdict(text: &str) -> Option<bool> {
     let order = |at: &str, amount, currency: &str| Paid { at: utc(at), amount, currency: currency.to_owned() };
@@ -65,6 +72,7 @@ fn verdict(text: &str) -> Option<bool> {
         suppressed: vec![],
         received: Some(vec![("hello", utc("2024-05-19T12:00:00Z")), ("soon", utc("2024-05-20T12:00:01Z"))]),
         cuts: Some(&cuts),
+        models: Some(CDNOW),
     };
     let (member, brand) = (member(), brand());
     read(text).verdict(&View { member: &member, brand: &brand, at: utc("2024-05-20T12:00:00Z"), known })
@@ -110,6 +118,11 @@ fn a_filter_looks_at_what_is_known_at_the_instant() {
         "{ field: rfm.recency, eq: 5 }",
         "{ field: rfm.frequency, in: [2, 3] }",
         "{ field: rfm.monetary, gte: 5 }",
+        // Repeats on two days, of 10 and 25.50 EUR; 0.78891 and 90.096 EUR by the formulas.
+        "{ field: alive_probability, gt: 0.7889 }",
+        "{ field: alive_probability, lte: 0.78892 }",
+        "{ field: expected_revenue, gte: 90.09 }",
+        "{ field: expected_revenue, lt: 90.10 }",
         "{ all: [] }",
         "{ not: { any: [] } }",
     ] {
@@ -131,6 +144,47 @@ fn what_is_open_decides_only_where_nothing_else_does() {
     check(&format!("{{ all: [{open}, {{ field: tier, eq: silver }}] }}"), Some(false));
     check(&format!("{{ any: [{open}, {{ field: tier, eq: gold }}] }}"), Some(true));
     check(&format!("{{ any: [{open}, {{ field: tier, eq: silver }}] }}"), None);
+}
+
+#[test]
+fn numbers_are_shown_with_the_decimals_that_people_read() {
+    let (member, brand) = (member(), brand());
+    let view = View { member: &member, brand: &brand, at: utc("2024-05-20T12:00:00Z"), known: Known::default() };
+    for (number, shown) in [
+        (0.0, "0"),
+        (0.788_911_163, "0.7889"),
+        (17.75, "17.75"),
+        (100.0, "100"),
+        (-5.0, "-5"),
+        (1e15, "1000000000000000"),
+    ] {
+        assert_eq!(Value::Number(number).shown(&view), shown);
+    }
+}
+
+#[test]
+fn without_a_model_or_an_order_nothing_is_expected() {
+    let order = Paid { at: utc("2024-05-20T12:00:00Z"), amount: 1_000, currency: "USD".to_owned() };
+    let (models, purchases_alone) = (Some(CDNOW), Some(Models { spending: None, ..CDNOW }));
+    let check = |at: &str, models, field: &str, known: bool| {
+        let (member, brand) = (member(), brand());
+        let known_of = Known { purchases: std::slice::from_ref(&order), models, ..Known::default() };
+        let view = View { member: &member, brand: &brand, at: utc(at), known: known_of };
+        let holds = |rest: &str| read(&format!("{{ field: {field}, {rest} }}")).verdict(&view).unwrap();
+        assert_eq!(holds("exists: true"), known, "{field} at {at}");
+        // An absent value is neither above nor below anything.
+        assert_eq!((holds("gte: 0.5"), holds("lt: 0.5")), (known, false), "{field} at {at}");
+        assert!(holds("ne: 0.5"), "{field} at {at}");
+    };
+    let (before, then) = ("2024-05-20T11:59:59Z", "2024-05-20T12:00:00Z");
+    for field in ["alive_probability", "expected_revenue"] {
+        check(before, models, field, false);
+        check(then, None, field, false);
+        // Who has bought once is still a customer, and an average one: also in another currency.
+        check(then, models, field, true);
+    }
+    check(then, purchases_alone, "alive_probability", true);
+    check(then, purchases_alone, "expected_revenue", false);
 }
 
 #[test]
@@ -174,6 +228,26 @@ fn mistakes_are_named_with_their_place_and_what_to_write() {
         "{ field: rfm.recency, gte: 6 }",
         "6",
         "`rfm.recency` is compared with a score from 1 to 5 (5 is best), found `6`",
+    );
+    check(
+        "{ field: alive_probability, lt: 50 }",
+        "50",
+        "`alive_probability` is compared with a probability from 0 to 1, such as 0.5, found `50`",
+    );
+    check(
+        "{ field: alive_probability, lt: 50% }",
+        "50%",
+        "`alive_probability` is compared with a probability from 0 to 1, such as 0.5, found `50%`",
+    );
+    check(
+        "{ field: expected_revenue, gt: much }",
+        "much",
+        "`expected_revenue` is compared with a number, found `much`",
+    );
+    check(
+        "{ field: expected_revenues, gt: 100 }",
+        "expected",
+        "unknown field `expected_revenues`; did you mean `expected_revenue`?",
     );
     check(
         "{ reachable: mail }",
