@@ -116,7 +116,6 @@ CREATE TABLE purchases (
 -- With all that audiences ask about orders, so that they read nothing else.
 CREATE INDEX purchases_member ON purchases (member_id, purchased_at, order_id, status, currency, amount);
 CREATE INDEX purchases_purchased_at ON purchases (purchased_at);
-CREATE INDEX purchases_coupon ON purchases (coupon_code) WHERE coupon_code IS NOT NULL;
 CREATE INDEX purchases_delivered_at ON purchases (delivered_at);
 CREATE INDEX purchases_rhythm ON purchases ((gap_ms / 86400000), purchased_at);
 CREATE INDEX purchases_lifetime ON purchases (visits, tenure_days, purchased_at);
@@ -219,6 +218,7 @@ CREATE TABLE messages (
     tried            TEXT,             -- channels that failed and are not tried again, with commas
     first_due_at     BIGINT NOT NULL,
     due_at           BIGINT NOT NULL,
+    day              BIGINT NOT NULL,  -- of due_at on the brand's clock, since 1970: the day that it counts for
     next_at          BIGINT NOT NULL,
     dispatch_no      BIGINT NOT NULL DEFAULT 0,
     queued_at        BIGINT,
@@ -240,6 +240,22 @@ CREATE TABLE messages (
 );
 -- No index holds a column that changes, so that PostgreSQL updates rows in place.
 CREATE INDEX messages_campaign_due ON messages (campaign, due_at);
+
+-- How many messages of a day came to what. Empty texts stand for nothing, so that a row is found by all of them.
+CREATE TABLE daily (
+    day      BIGINT NOT NULL, -- as in messages
+    campaign TEXT NOT NULL,
+    step     TEXT NOT NULL,
+    arm      TEXT NOT NULL,
+    channel  TEXT NOT NULL,
+    locale   TEXT NOT NULL,
+    domain   TEXT NOT NULL,   -- of large receivers of mail; `other` for the rest
+    fact     TEXT NOT NULL,
+    reason   TEXT NOT NULL,
+    n        BIGINT NOT NULL,
+    amount   BIGINT NOT NULL, -- what they cost, in millionths of the major unit
+    PRIMARY KEY (campaign, day, step, arm, channel, locale, domain, fact, reason)
+);
 
 -- The messages that are not ended. Those whose state is `planned` stand in the order in which the dispatcher takes
 -- them, and a row is the right to decide about its message. Those whose state is `queued` have a number of their

@@ -146,6 +146,11 @@ pub fn local_date(zone: Tz, at: Instant) -> NaiveDate {
     at.with_timezone(&zone).date_naive()
 }
 
+/// The same in days since 1970.
+pub fn local_day(zone: Tz, at: Instant) -> i64 {
+    local_date(zone, at).signed_duration_since(NaiveDate::default()).num_days()
+}
+
 /// The earliest instant from `base` on at which the zone's clock shows `time`; each local date has
 /// one such instant.
 pub fn next_local_time(zone: Tz, base: Instant, time: NaiveTime) -> Instant {

@@ -6,12 +6,14 @@ use super::words::words;
 mod content;
 mod envelope;
 mod event;
+mod fact;
 mod reason;
 mod state;
 
 pub use content::{Content, SmsForm, SmsWords};
 pub use envelope::{ENVELOPE_VERSION, Envelope, LONGEST_MESSAGE};
 pub use event::EventKind;
+pub use fact::Fact;
 pub use reason::Reason;
 pub use state::State;
 

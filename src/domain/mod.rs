@@ -28,6 +28,7 @@ pub mod pace;
 pub mod phone;
 pub mod policy;
 pub mod purchase;
+pub mod receiver;
 pub mod reply;
 pub mod retry;
 pub mod rfm;

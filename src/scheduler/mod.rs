@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::catalog::{Catalog, starts_at};
 use crate::clock::Clock;
 use crate::domain::Instant;
-use crate::domain::calendar::next_local_time;
+use crate::domain::calendar::{local_day, next_local_time};
 use crate::domain::campaign::{Campaign, Status};
 use crate::domain::message::{Reason, State};
 use crate::domain::occasion::{Candidate, Rows};
@@ -490,6 +490,7 @@ impl Due {
                 first_due_at: self.first_due_at.timestamp_millis(),
                 due_at: self.due_at.timestamp_millis(),
                 next_at: next_at.timestamp_millis(),
+                day: local_day(brand.timezone, self.due_at),
             });
         }
     }

@@ -6,8 +6,8 @@ use metrics::counter;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::ledger::hear::{hear, hold};
-use super::{Result, Rows, Tx, Uuids, query, statements};
+use super::ledger::hear::hear;
+use super::{Result, Rows, Tx, Uuids, daily, query, statements};
 use crate::domain::message::{Channel, EventKind};
 
 statements! {
@@ -16,7 +16,7 @@ statements! {
         FROM {rows $1: key TEXT, message_id UUID, kind TEXT, at BIGINT, channel TEXT, address TEXT, detail TEXT} WHERE TRUE \
         ON CONFLICT (key) DO NOTHING RETURNING key";
     // The address of the last attempt by the channel; of one that a killed process made, nobody noted it.
-    ABOUT = "SELECT m.id, m.member_id, b.external_id, m.campaign, m.state, COALESCE($2, m.channel) AS channel, COALESCE( \
+    ABOUT = "SELECT m.id, m.member_id, b.external_id, m.campaign, m.state, m.sent_at, COALESCE($2, m.channel) AS channel, COALESCE( \
         (SELECT a.address FROM attempts a WHERE a.message_id = m.id AND a.channel = COALESCE($2, m.channel) \
         AND a.address IS NOT NULL ORDER BY a.dispatch_no DESC LIMIT 1), \
         CASE COALESCE($2, m.channel) WHEN 'email' THEN b.email WHEN 'sms' THEN b.phone END) AS address \
@@ -66,6 +66,8 @@ pub struct About {
     pub external_id: String,
     pub campaign: String,
     pub state: String,
+    /// When a server took it, in epoch milliseconds.
+    pub sent_at: Option<i64>,
     /// The one that was asked about; else the one that the message took last.
     pub channel: Option<String>,
     /// Where it was sent by it: not always where the member can be reached now.
@@ -74,8 +76,8 @@ pub struct About {
 
 /// Records events and moves their messages. Gives the keys of those that were not known.
 pub async fn record(tx: &mut Tx, events: &[Event]) -> Result<Vec<String>> {
-    let moving = events.iter().filter(|event| event.kind.parse().is_ok_and(|kind: EventKind| kind.state().is_some()));
-    hold(tx, moving.filter_map(|event| event.message_id).collect()).await?;
+    // An outcome that comes meanwhile waits and sees them, and what waits for an outcome here sees that.
+    daily::open(tx, events.iter().filter_map(|event| event.message_id)).await?;
     let new: Vec<(String,)> = query!(fetch_all, (String,), tx, INSERT, Rows(events))?;
     let new: Vec<String> = new.into_iter().map(|(key,)| key).collect();
     let heard = events.iter().filter(|event| new.contains(&event.key));

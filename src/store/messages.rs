@@ -81,6 +81,8 @@ pub struct NewMessage {
     pub first_due_at: i64,
     pub due_at: i64,
     pub next_at: i64,
+    /// The date of `due_at` on the brand's clock, in days since 1970: the day that it counts for.
+    pub day: i64,
 }
 
 /// A message as it stands in the ledger.

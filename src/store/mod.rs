@@ -21,6 +21,7 @@ pub mod audience_facts;
 pub mod audience_sql;
 pub mod configuration;
 pub mod consents;
+pub mod daily;
 pub mod dates;
 pub mod dialect;
 pub mod effect;
@@ -124,6 +125,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
         ("audience_sql", audience_sql::STATEMENTS),
         ("configuration", configuration::STATEMENTS),
         ("consents", consents::STATEMENTS),
+        ("daily", daily::STATEMENTS),
         ("dates", dates::STATEMENTS),
         ("effect", effect::STATEMENTS),
         ("erasure", erasure::STATEMENTS),
@@ -169,6 +171,7 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// place and no index hears of it; the short-lived rows are cleaned up early.
 const POSTGRES_STORAGE: &[&str] = &[
     "ALTER TABLE messages SET (fillfactor = 50)",
+    "ALTER TABLE daily SET (fillfactor = 50)",
     "ALTER TABLE pending SET (fillfactor = 60, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)",
 ];
 
@@ -308,6 +311,8 @@ pub struct Tx {
     pub database: Database,
     /// Whether it changes something that policy asks about.
     policy_changes: bool,
+    /// What it changes in the counts of messages.
+    daily: daily::Changes,
     /// Whether it only reads.
     snapshot: bool,
 }
@@ -480,7 +485,7 @@ impl Store {
 
 impl Tx {
     const fn on(database: Database) -> Self {
-        Self { database, policy_changes: false, snapshot: false }
+        Self { database, policy_changes: false, daily: daily::Changes::none(), snapshot: false }
     }
 
     /// Goes on where what was decided in it is written: after a snapshot, in a transaction of the ledger.
@@ -508,6 +513,9 @@ impl Tx {
 
     /// Makes everything in it durable and visible.
     pub async fn commit(mut self) -> Result<()> {
+        if !self.daily.is_empty() {
+            daily::settle(&mut self).await?;
+        }
         // Last of all, so that whoever holds this row waits for nobody.
         if self.policy_changes {
             configuration::number_policy(&mut self).await?;

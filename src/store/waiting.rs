@@ -3,7 +3,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Result, Rows, Texts, Tx, execute, query, statements};
+use super::{Result, Rows, Texts, Tx, daily, execute, query, statements};
 
 statements! {
     WAIT = "INSERT INTO receipts_waiting (key, sender, reference, heard_at) \
@@ -62,6 +62,7 @@ async fn adopt(tx: &mut Tx, rows: Vec<(String, Uuid)>) -> Result<Vec<Uuid>> {
         return Ok(Vec::new());
     }
     let rows: Vec<Row> = rows.into_iter().map(|(key, message_id)| Row { key, message_id }).collect();
+    daily::open(tx, rows.iter().map(|row| row.message_id)).await?;
     execute!(tx, ADOPT, Rows(&rows))?;
     execute!(tx, DONE, Texts(rows.iter().map(|row| row.key.clone()).collect()))?;
     Ok(rows.into_iter().map(|row| row.message_id).collect())

@@ -18,7 +18,7 @@ use wiremock::matchers::{path, path_regex};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::contract::contract;
-use crate::support::shop::{PLAIN, Shop, Size, at};
+use crate::support::shop::{PLAIN, Shop, Size, at, differs};
 
 contract! {
     hearing_contract:
@@ -369,6 +369,7 @@ pub async fn an_uncertain_message_is_asked_about(size: Size) {
         assert_eq!(texting.count("attempts WHERE traceable").await, 1, "the call carried our reference");
         texting.runs("UPDATE messages SET state = 'uncertain', reference = NULL, sent_at = NULL").await;
         texting.runs("UPDATE attempts SET uncertain = TRUE, reference = NULL, outcome = 'uncertain'").await;
+        texting.shop.recount().await;
         let request = texting.provider.received_requests().await.unwrap().remove(0);
         let form = String::from_utf8(request.body).unwrap();
         let reference = form.rsplit_once("localid=").unwrap().1.to_owned();
@@ -388,12 +389,14 @@ pub async fn an_uncertain_message_is_asked_about(size: Size) {
             assert_eq!(texting.shop.states().await, ["m1 hello main sent -"]);
             assert_eq!(texting.sent().await, 2);
         }
+        assert_eq!(differs(texting.shop.store().await).await, []);
         texting.runs("DELETE FROM pending WHERE dispatch_no IS NOT NULL").await;
         texting.runs("DELETE FROM pending").await;
         for table in ["events", "attempts", "messages", "campaigns", "consents", "members"] {
             texting.runs(&format!("DELETE FROM {table}")).await;
         }
         texting.runs("UPDATE leases SET expires_at = 0").await;
+        texting.shop.recount().await;
         texting.shop.close().await;
     }
 }

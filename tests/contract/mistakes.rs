@@ -179,6 +179,7 @@ pub async fn what_a_person_cancels_is_not_sent_and_what_failed_is_tried_again(si
             Store::Postgres(pool) => drop(sqlx::query(sql).execute(pool).await.unwrap()),
         }
     }
+    shop.recount().await;
     assert_eq!(
         by_hand(&shop, &["retry", "--campaign", "other"]),
         Ok(serde_json::json!({ "planned_again": 0, "left": 1 }))

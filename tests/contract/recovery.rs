@@ -68,6 +68,7 @@ async fn planned(store: &Store) -> Uuid {
         first_due_at: now,
         due_at: now,
         next_at: now,
+        day: 0,
     };
     assert_eq!(plan::insert(&mut tx, &[new]).await.unwrap(), 1);
     tx.commit().await.unwrap();

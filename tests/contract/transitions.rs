@@ -22,11 +22,12 @@ use rekindle::store::{Database, Store, Tx};
 use uuid::Uuid;
 
 use crate::support::contract::contract;
-use crate::support::shop::{PLAIN, Shop, Size, at};
+use crate::support::shop::{PLAIN, Shop, Size, at, differs};
 
 contract! {
     transitions_contract:
     every_transition_keeps_to_the_table_of_states
+    every_transition_counts
     an_outcome_and_what_is_heard_meanwhile_find_each_other
 }
 
@@ -61,6 +62,7 @@ fn new(id: Uuid, occasion: &str, state: State, reason: Option<Reason>) -> NewMes
         first_due_at: now,
         due_at: now,
         next_at: now,
+        day: 0,
     }
 }
 
@@ -362,6 +364,32 @@ pub async fn every_transition_keeps_to_the_table_of_states(size: Size) {
         let writes = sql.contains("UPDATE messages SET") || sql.contains("INSERT INTO messages");
         assert_eq!(writes, called.contains(name) && !sql.starts_with("DELETE"), "{file} {name}");
     }
+    shop.recount().await;
+    shop.close().await;
+}
+
+/// Whatever state each message comes from and goes to, the counts of its day follow.
+pub async fn every_transition_counts(size: Size) {
+    let shop = Shop::new(&size, PLAIN);
+    shop.campaign("c", &format!("trigger: {{ kind: broadcast, at: {NOW} }}\nchannels: [email]"));
+    shop.import(Kind::Members, "external_id,email,email_consent\na,a@example.com,true\n").await;
+    let store = shop.store().await;
+    for channel in [Channel::Email, Channel::Sms] {
+        for (name, _) in CALLS {
+            let mut tx = store.begin().await.unwrap();
+            for table in ["pending", "messages", "attempts", "events"] {
+                run(&mut tx, &format!("DELETE FROM {table}")).await;
+            }
+            tx.commit().await.unwrap();
+            let ledger = Ledger::fill(store, channel).await;
+            shop.recount().await;
+            let mut check = async |tx: Tx, form: String| {
+                tx.commit().await.unwrap();
+                assert_eq!(differs(store).await, [], "after {form} of {channel}");
+            };
+            call(name, store, &ledger, &mut check).await;
+        }
+    }
     shop.close().await;
 }
 
@@ -433,5 +461,6 @@ pub async fn an_outcome_and_what_is_heard_meanwhile_find_each_other(size: Size) 
         assert_eq!(state, Some(State::Delivered), "heard first: {heard_first}");
         tx.commit().await.unwrap();
     }
+    shop.recount().await;
     shop.close().await;
 }

@@ -67,7 +67,14 @@ pub async fn web(shop: &Shop, now: &str) -> Arc<Web> {
 
 /// Asks for a page as a browser would; gives its status and text.
 pub async fn ask(web: &Arc<Web>, method: Method, path: &str, body: &str) -> (StatusCode, String) {
-    let request = Request::builder().method(method).uri(path).body(Body::from(body.to_owned())).unwrap();
+    ask_as(web, BROWSER, method, path, body).await
+}
+
+const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+
+async fn ask_as(web: &Arc<Web>, agent: &str, method: Method, path: &str, body: &str) -> (StatusCode, String) {
+    let request = Request::builder().method(method).uri(path).header(header::USER_AGENT, agent);
+    let request = request.body(Body::from(body.to_owned())).unwrap();
     let response = web.public().oneshot(request).await.unwrap();
     let status = response.status();
     let location = response.headers().get(header::LOCATION).map(|value| value.to_str().unwrap().to_owned());
@@ -232,11 +239,15 @@ async fn ends_the_reminder(size: Size, unless: &str, track: &str, page: &str, ex
     let (link, web) = (link_of(&shop, message, page), web(&shop, "2024-05-01T12:00:00Z").await);
     assert_eq!(ask(&web, Method::HEAD, &link, "").await.0, expected.0);
     assert!(heard(&shop, message).await.is_empty(), "a look at the headers is nobody's");
+    // A machine gets what it asks for, and says nothing about the member.
+    assert_eq!(ask_as(&web, "Mozilla/5.0", Method::GET, &link, "").await.0, expected.0);
+    assert_eq!(heard(&shop, message).await, ["prefetched"]);
+    assert_eq!(plan().await, both);
     for _ in 0..2 {
         let (status, text) = ask(&web, Method::GET, &link, "").await;
         assert!(status == expected.0 && text.starts_with(expected.1), "{status} {text}");
     }
-    assert_eq!(heard(&shop, message).await.len(), 1, "once");
+    assert_eq!(heard(&shop, message).await.len(), 2, "once");
     assert_eq!(plan().await, [("m1".to_owned(), Some("goal_reached")), ("m2".to_owned(), None)]);
     shop.once("2024-05-02T12:00:00Z").await;
     assert_eq!(

@@ -13,7 +13,7 @@ use rekindle::domain::text::ascii_digits;
 use rekindle::import::{Import, ImportError, Imported, Kind};
 use rekindle::settings::Settings;
 use rekindle::store::messages::{self, Filter, Listed};
-use rekindle::store::{Store, configuration};
+use rekindle::store::{Store, StoreError, configuration, daily};
 use rekindle::views::plan;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -151,9 +151,21 @@ impl Shop {
         self.store.get_or_init(open).await
     }
 
+    /// Counts anew what a test has changed behind the ledger's back.
+    pub async fn recount(&self) {
+        let store = self.store().await;
+        let differs = differs(store).await;
+        let mut tx = store.begin().await.unwrap();
+        daily::mend(&mut tx, &differs);
+        tx.commit().await.unwrap();
+    }
+
+    /// Whatever a test did, the counts of its messages are those that the messages say.
     pub async fn close(&self) {
         if let Some(store) = self.store.get() {
+            let differs = differs(store).await;
             store.close().await;
+            assert!(differs.is_empty(), "counts that are not what the messages say: {differs:#?}");
         }
     }
 
@@ -401,4 +413,18 @@ impl Dice {
             list.swap(index, usize::try_from(self.below(index as u64 + 1)).unwrap());
         }
     }
+}
+
+/// The counts of a store that are not what its messages say; none where a test has made it unreadable.
+pub async fn differs(store: &Store) -> Vec<daily::Differs> {
+    let read = async {
+        let mut tx = store.read().await?;
+        let mut all = Vec::new();
+        for campaign in daily::campaigns(&mut tx).await? {
+            all.extend(daily::compare(&mut tx, &campaign, (0, 100_000)).await?);
+        }
+        tx.commit().await?;
+        Ok::<_, StoreError>(all)
+    };
+    read.await.unwrap_or_default()
 }

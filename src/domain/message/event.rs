@@ -21,6 +21,8 @@ words! {
         /// Reported as spam.
         Complained = "complained",
         Opened = "opened",
+        /// A machine loaded its picture, before any person or for many of them.
+        Prefetched = "prefetched",
         Clicked = "clicked",
         /// By link or mail.
         Unsubscribed = "unsubscribed",

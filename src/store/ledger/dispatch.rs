@@ -11,7 +11,7 @@ use crate::domain::Instant;
 use crate::domain::message::{Channel, Reason, State};
 use crate::domain::policy::end_state;
 use crate::store::messages::{Message, StoredMessage, message_columns};
-use crate::store::{Dialect, Result, Rows, Texts, Tx, Uuids, execute, query, statements};
+use crate::store::{Dialect, Result, Rows, Texts, Tx, Uuids, daily, execute, query, statements};
 
 statements! {
     // What waits for a person is taken, too, to be put out of the way of the rest.
@@ -164,6 +164,7 @@ pub async fn decide(tx: &mut Tx, rows: &[Decided]) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
+    daily::open(tx, rows.iter().map(|row| row.id)).await?;
     let decided: Vec<(Uuid, String)> = query!(fetch_all, (Uuid, String), tx, DECIDE, Rows(rows))?;
     let planned = State::Planned.as_str();
     let (waiting, ended): (Vec<_>, Vec<_>) = decided.into_iter().partition(|(_, state)| state == planned);
@@ -175,6 +176,9 @@ pub async fn decide(tx: &mut Tx, rows: &[Decided]) -> Result<()> {
 /// long as nobody else has heard of it, they go back when the process dies.
 pub async fn queue(tx: &mut Tx, rows: &[Queued], batch: Uuid, now: Instant, lease: i64, unheard: i64) -> Result<()> {
     if !rows.is_empty() {
+        // What went out before may be known by another language or domain from now on.
+        let again = rows.iter().filter(|row| row.dispatch_no > 1);
+        daily::open(tx, again.map(|row| row.id)).await?;
         execute!(tx, QUEUE, Rows(rows), now.timestamp_millis())?;
         execute!(tx, LEASE, Rows(rows), batch, lease)?;
         execute!(tx, ADD_BATCH, batch, unheard)?;

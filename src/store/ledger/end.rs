@@ -1,5 +1,7 @@
 //! `end`: what became of an attempt, of a message that policy or a person ends, and of what a dead process had begun.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -8,6 +10,7 @@ use super::pending::{ids, leave, pend};
 use super::{hear, plan};
 use crate::domain::Instant;
 use crate::domain::message::{Channel, Reason, State};
+use crate::store::daily::{self, Before, Counted, counted_columns};
 use crate::store::messages::NewMessage;
 use crate::store::{Result, Rows, Tx, Uuids, execute, query, statements};
 
@@ -22,7 +25,7 @@ statements! {
         ON CONFLICT (message_id, dispatch_no) DO UPDATE SET finished_at = excluded.finished_at, \
         outcome = excluded.outcome, reply = excluded.reply, address = excluded.address, reference = excluded.reference, \
         uncertain = attempts.uncertain OR excluded.uncertain";
-    FINISH = "UPDATE messages SET state = r.state, reason = r.reason, next_at = COALESCE(r.next_at, messages.next_at), \
+    FINISH = concat!("UPDATE messages SET state = r.state, reason = r.reason, next_at = COALESCE(r.next_at, messages.next_at), \
         reference = COALESCE(r.reference, messages.reference), price = COALESCE(r.price, messages.price), \
         sent_at = r.sent_at, detail = r.reply, \
         attempts = messages.attempts + CASE WHEN r.outcome IS NULL OR messages.state = 'uncertain' THEN 0 ELSE 1 END, \
@@ -34,8 +37,8 @@ statements! {
         WHERE messages.id = r.id AND messages.dispatch_no = r.dispatch_no AND \
         CASE messages.state WHEN 'uncertain' THEN r.state = 'sent' \
         WHEN 'queued' THEN EXISTS (SELECT 1 FROM pending p WHERE p.message_id = r.id AND p.claim = r.claim) ELSE FALSE END \
-        RETURNING messages.id, messages.state";
-    DONE = "DELETE FROM pending WHERE message_id {in_uuid $1}";
+        RETURNING ", counted_columns!());
+    DONE = "DELETE FROM pending WHERE message_id {in_uuid $1} RETURNING message_id";
     EXPIRED = "DELETE FROM pending WHERE message_id IN (SELECT p.message_id FROM pending p \
         WHERE p.dispatch_no IS NOT NULL AND p.claim IS NOT NULL AND (p.lease_until < {now} OR $1) {skip_locked p}) \
         RETURNING message_id, dispatch_no, sender, started_at, traceable";
@@ -50,8 +53,8 @@ statements! {
         occasion TEXT, step TEXT, slot TEXT, due_at BIGINT} JOIN messages m ON m.member_id = r.member_id \
         AND m.campaign = r.campaign AND m.occasion = r.occasion AND m.step = r.step AND m.slot = r.slot AND m.due_at = r.due_at \
         JOIN pending p ON p.message_id = m.id WHERE p.dispatch_no IS NULL {skip_locked p}";
-    GIVE_UP = "UPDATE messages SET state = 'cancelled', reason = 'restored' WHERE state = 'planned' AND id IN \
-        (SELECT p.message_id FROM pending p WHERE p.dispatch_no IS NULL AND p.next_at <= $1) RETURNING id";
+    GIVE_UP = concat!("UPDATE messages SET state = 'cancelled', reason = 'restored' WHERE state = 'planned' AND id IN \
+        (SELECT p.message_id FROM pending p WHERE p.dispatch_no IS NULL AND p.next_at <= $1) RETURNING ", counted_columns!());
     // One that a server may have is not taken back.
     CANCEL = "UPDATE messages SET state = 'cancelled', reason = 'by_hand', detail = NULL WHERE state IN ('planned', 'queued') \
         AND id IN (SELECT p.message_id FROM pending p WHERE p.message_id {in_uuid $1} AND p.claim IS NULL {lock}) RETURNING id";
@@ -110,17 +113,25 @@ pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<Vec
     if rows.iter().any(|row| row.outcome.is_some()) {
         execute!(tx, FINISH_ATTEMPTS, Rows(rows), at)?;
     }
-    let moved: Vec<(Uuid, String)> = query!(fetch_all, (Uuid, String), tx, FINISH, Rows(rows), at)?;
+    // What goes on to the next channel may have gone out on this one.
+    daily::open(tx, rows.iter().filter(|row| row.tried.is_some()).map(|row| row.id)).await?;
+    let moved = query!(fetch_all, Counted, tx, FINISH, Rows(rows), at)?;
     // Only what was moved just now: the rest may be in the hands of somebody else by now.
     let to = |wanted: &[State]| -> Vec<Uuid> {
-        let is_wanted = |state: &String| wanted.iter().any(|wanted| state == wanted.as_str());
-        moved.iter().filter(|(_, state)| is_wanted(state)).map(|(id, _)| *id).collect()
+        let is_wanted = |state: &str| wanted.iter().any(|wanted| state == wanted.as_str());
+        moved.iter().filter(|row| is_wanted(&row.state)).map(|row| row.id).collect()
     };
     pend(tx, to(&[State::Planned])).await?;
     let done = to(&[State::Sent, State::Uncertain]);
+    let mut late: HashSet<Uuid> = done.iter().copied().collect();
     if !done.is_empty() {
-        execute!(tx, DONE, Uuids(done))?;
+        for (id,) in query!(fetch_all, (Uuid,), tx, DONE, Uuids(done))? {
+            late.remove(&id);
+        }
     }
+    // Nobody waited for those any more: they were uncertain.
+    let before = |id| if late.contains(id) { Before::Uncertain } else { Before::Waiting };
+    moved.iter().for_each(|row| daily::shift(tx, row, before(&row.id)));
     leave(tx, to(&[State::Skipped, State::HeldOut, State::Cancelled, State::Failed])).await?;
     plan::resend(tx, to(&[State::Uncertain]), at).await?;
     // A receipt can be faster than the answer. Asked after the rows are held, so that one which was recorded while this
@@ -130,7 +141,7 @@ pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<Vec
     if !references.is_empty() {
         hear::known(tx, references).await?;
     }
-    Ok(moved.into_iter().map(|(id, _)| id).collect())
+    Ok(moved.into_iter().map(|row| row.id).collect())
 }
 
 /// Takes back what dead processes held: leases that ran out, by the database's clock, or every
@@ -154,6 +165,7 @@ pub async fn recover(tx: &mut Tx, alone: bool, now: Instant) -> Result<Recovered
     if uncertain > 0 {
         let ids: Vec<Uuid> = lost.iter().map(|row| row.id).collect();
         execute!(tx, RECORD_UNCERTAIN, Rows(&lost), at)?;
+        daily::open(tx, ids.iter().copied()).await?;
         execute!(tx, MARK_UNCERTAIN, Uuids(ids.clone()))?;
         resent = plan::resend(tx, ids, at).await?;
     }
@@ -173,14 +185,16 @@ pub async fn withdraw(tx: &mut Tx, rows: Vec<&NewMessage>) -> Result<()> {
 
 /// Ends what would go out by now, after a restored backup. Gives how many.
 pub async fn give_up(tx: &mut Tx, now: Instant) -> Result<u64> {
-    let ended = ids(query!(fetch_all, (Uuid,), tx, GIVE_UP, now.timestamp_millis())?);
+    let ended = query!(fetch_all, Counted, tx, GIVE_UP, now.timestamp_millis())?;
     let count = ended.len() as u64;
-    leave(tx, ended).await?;
+    ended.iter().for_each(|row| daily::shift(tx, row, Before::Waiting));
+    leave(tx, ended.into_iter().map(|row| row.id).collect()).await?;
     Ok(count)
 }
 
 /// Cancels messages by hand that no server may have. Gives those that are cancelled now.
 pub async fn cancel(tx: &mut Tx, messages: Vec<Uuid>) -> Result<Vec<Uuid>> {
+    daily::open(tx, messages.iter().copied()).await?;
     let ended = ids(query!(fetch_all, (Uuid,), tx, CANCEL, Uuids(messages))?);
     leave(tx, ended.clone()).await?;
     Ok(ended)

@@ -4,27 +4,17 @@ use uuid::Uuid;
 
 use super::pending::Dispatch;
 use crate::domain::message::{EventKind, State};
-use crate::store::{Dialect, Result, Texts, Tx, Uuids, execute, query, statements, waiting};
+use crate::store::{Result, Texts, Tx, Uuids, daily, execute, query, statements, waiting};
 
 statements! {
     // Only what the state machine lets follow, and what is about the channel that the message took last.
     MOVE = "UPDATE messages SET state = $2 WHERE state {in $3} AND id IN (SELECT m.id FROM messages m \
         JOIN events e ON e.message_id = m.id WHERE m.id {in_uuid $1} AND e.kind {in $4} \
         AND e.channel = m.channel)";
-    HOLD = "SELECT id FROM messages WHERE id {in_uuid $1} ORDER BY id {lock}";
     // What was heard before the outcome came.
     HEARD = "SELECT DISTINCT message_id FROM events WHERE message_id {in_uuid $1}";
     HAS_IT = "UPDATE messages SET state = 'sent', sent_at = $3, reference = COALESCE($4, reference), \
         detail = 'the provider has it' WHERE id = $1 AND dispatch_no = $2 AND state = 'uncertain'";
-}
-
-/// Holds messages of which something is to be recorded: an outcome that comes meanwhile waits and sees it, and what waits
-/// for an outcome here sees that. On SQLite nobody else writes anyway.
-pub(in crate::store) async fn hold(tx: &mut Tx, messages: Vec<Uuid>) -> Result<()> {
-    if tx.dialect() == Dialect::Postgres && !messages.is_empty() {
-        query!(fetch_all, (Uuid,), tx, HOLD, Uuids(messages))?;
-    }
-    Ok(())
 }
 
 /// Moves messages whose outcome has just come to what was heard about them before.
@@ -56,6 +46,7 @@ pub async fn hear(tx: &mut Tx, heard: Vec<Uuid>) -> Result<()> {
         return Ok(());
     }
     // In the order in which states follow, so that a receipt never undoes a complaint.
+    daily::open(tx, heard.iter().copied()).await?;
     for state in [State::Delivered, State::Bounced, State::Complained] {
         let kinds = EventKind::ALL.iter().filter(|kind| kind.state() == Some(state)).map(|kind| kind.to_string());
         let before = State::ALL.iter().filter(|before| before.may_become(state)).map(|before| before.to_string());
@@ -67,6 +58,7 @@ pub async fn hear(tx: &mut Tx, heard: Vec<Uuid>) -> Result<()> {
 
 /// The provider took an uncertain message after all, at an instant in epoch milliseconds.
 pub async fn has_it(tx: &mut Tx, dispatch: Dispatch, at: i64, reference: Option<&str>) -> Result<()> {
+    daily::open(tx, [dispatch.id]).await?;
     execute!(tx, HAS_IT, dispatch.id, dispatch.dispatch_no, at, reference)?;
     catch_up(tx, vec![dispatch.id]).await
 }

@@ -1,24 +1,28 @@
 //! `plan`: a message waits for its time. It is new, came back, was not sent after all, or is to be tried again.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::pending::{Dispatch, ids, pend};
 use crate::domain::Instant;
+use crate::store::daily::{self, Before, Counted, counted_columns};
 use crate::store::messages::NewMessage;
 use crate::store::{Result, Rows, Tx, Uuids, execute, query, statements};
 
 statements! {
     INSERT = "INSERT INTO messages (id, member_id, campaign, occasion, step, slot, purchase_id, years, priority, turn, state, \
-        reason, first_due_at, due_at, next_at) \
+        reason, first_due_at, due_at, next_at, day) \
         SELECT r.id, r.member_id, r.campaign, r.occasion, r.step, r.slot, r.purchase_id, r.years, r.priority, r.turn, r.state, \
-        r.reason, r.first_due_at, r.due_at, r.next_at \
+        r.reason, r.first_due_at, r.due_at, r.next_at, r.day \
         FROM {rows $1: id UUID, member_id BIGINT, campaign TEXT, occasion TEXT, step TEXT, slot TEXT, purchase_id BIGINT, \
-        years BIGINT, priority BIGINT, turn BIGINT, state TEXT, reason TEXT, first_due_at BIGINT, due_at BIGINT, next_at BIGINT} \
+        years BIGINT, priority BIGINT, turn BIGINT, state TEXT, reason TEXT, first_due_at BIGINT, due_at BIGINT, next_at BIGINT, day BIGINT} \
         WHERE TRUE ON CONFLICT (member_id, campaign, occasion, step, slot) \
         DO UPDATE SET state = 'planned', reason = NULL, next_at = excluded.next_at \
         WHERE messages.state = 'skipped' AND messages.reason = 'outside_audience' AND excluded.state = 'planned' \
         RETURNING id";
+    CAME_BACK = concat!("SELECT ", counted_columns!(), " FROM messages WHERE id {in_uuid $1}");
     REORDER = "UPDATE pending SET member = {utf8 e.external_id} FROM messages m JOIN members e ON e.id = m.member_id \
         WHERE pending.message_id = m.id AND pending.message_id {in_uuid $1} AND pending.dispatch_no IS NULL";
     BACK = "UPDATE messages SET state = 'planned', next_at = COALESCE(r.next_at, messages.next_at) \
@@ -82,6 +86,14 @@ impl From<Dispatch> for Back {
 pub async fn insert(tx: &mut Tx, rows: &[NewMessage]) -> Result<u64> {
     let inserted = ids(query!(fetch_all, (Uuid,), tx, INSERT, Rows(rows))?);
     let count = inserted.len() as u64;
+    let mut back: HashSet<Uuid> = inserted.iter().copied().collect();
+    for row in rows.iter().filter(|row| back.remove(&row.id)) {
+        daily::begin(tx, row);
+    }
+    if !back.is_empty() {
+        let back = query!(fetch_all, Counted, tx, CAME_BACK, Uuids(back.into_iter().collect()))?;
+        back.iter().for_each(|row| daily::shift(tx, row, Before::OutsideAudience));
+    }
     pend(tx, inserted).await?;
     Ok(count)
 }
@@ -119,6 +131,7 @@ pub(super) async fn resend(tx: &mut Tx, uncertain: Vec<Uuid>, at: i64) -> Result
     if uncertain.is_empty() {
         return Ok(0);
     }
+    daily::open(tx, uncertain.iter().copied()).await?;
     let again = ids(query!(fetch_all, (Uuid,), tx, RESEND_MAIL, Uuids(uncertain), at, RESEND_LATER, MOST_RESENDS)?);
     let count = again.len() as u64;
     pend(tx, again).await?;
@@ -127,6 +140,7 @@ pub(super) async fn resend(tx: &mut Tx, uncertain: Vec<Uuid>, at: i64) -> Result
 
 /// The provider never had an uncertain message, which it was given with this dispatch.
 pub async fn has_not(tx: &mut Tx, dispatch: Dispatch, at: i64) -> Result<()> {
+    daily::open(tx, [dispatch.id]).await?;
     if execute!(tx, HAS_NOT, dispatch.id, dispatch.dispatch_no, at)? > 0 {
         pend(tx, vec![dispatch.id]).await?;
     }
@@ -135,6 +149,7 @@ pub async fn has_not(tx: &mut Tx, dispatch: Dispatch, at: i64) -> Result<()> {
 
 /// Notes failed channels, and plans again at `now` what goes out on another one.
 pub async fn fall_back(tx: &mut Tx, rows: &[FellBack], now: Instant) -> Result<()> {
+    daily::open(tx, rows.iter().map(|row| row.id)).await?;
     execute!(tx, FALL_BACK, Rows(rows), now.timestamp_millis())?;
     pend(tx, rows.iter().filter(|row| row.again).map(|row| row.id).collect()).await
 }
@@ -142,6 +157,7 @@ pub async fn fall_back(tx: &mut Tx, rows: &[FellBack], now: Instant) -> Result<(
 /// Tries messages again by hand that failed or came back, and with `uncertain` those whose answer was lost, which may
 /// then come twice. Gives those that are planned now.
 pub async fn retry(tx: &mut Tx, messages: Vec<Uuid>, uncertain: bool) -> Result<Vec<Uuid>> {
+    daily::open(tx, messages.iter().copied()).await?;
     let again = ids(query!(fetch_all, (Uuid,), tx, RETRY, Uuids(messages), uncertain)?);
     pend(tx, again.clone()).await?;
     Ok(again)

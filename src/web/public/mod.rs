@@ -3,11 +3,12 @@
 //! page changes nothing, since mail scanners follow every link.
 
 use axum::extract::State;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+mod machines;
 pub mod pages;
 mod preferences;
 mod words;
@@ -94,7 +95,7 @@ pub(super) async fn opened(State(web): Shared, request: Request) -> Result<Respo
         return Ok(web.notice(Notice::NotFound));
     };
     if request.method() == Method::GET {
-        note(&web, message, EventKind::Opened, format!("web:{message}:opened"), None).await?;
+        note(&web, Heard { message, kind: EventKind::Opened, what: None, detail: None }, request.headers()).await?;
     }
     Ok(([(header::CONTENT_TYPE, "image/gif")], PICTURE).into_response())
 }
@@ -110,7 +111,8 @@ pub(super) async fn clicked(State(web): Shared, request: Request) -> Result<Resp
         let hash: String = Sha256::digest(target.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         // What stands behind the path may be about a person.
         let path = target.split(['?', '#']).next().unwrap_or_default().to_owned();
-        note(&web, message, EventKind::Clicked, format!("web:{message}:clicked:{hash}"), Some(path)).await?;
+        let heard = Heard { message, kind: EventKind::Clicked, what: Some(hash), detail: Some(path) };
+        note(&web, heard, request.headers()).await?;
     }
     Ok((StatusCode::FOUND, [(header::LOCATION, location)]).into_response())
 }
@@ -148,25 +150,35 @@ async fn change(
     Ok(recipient)
 }
 
-/// Records what was heard of a message that exists, once.
-async fn note(
-    web: &Web,
+/// What a request says about a message.
+struct Heard {
     message: Uuid,
     kind: EventKind,
-    key: String,
+    /// Which of several it is.
+    what: Option<String>,
     detail: Option<String>,
-) -> Result<(), StoreError> {
+}
+
+/// Records what was heard of a message that exists, once.
+async fn note(web: &Web, heard: Heard, headers: &HeaderMap) -> Result<(), StoreError> {
+    let Heard { message, .. } = heard;
+    let at = web.clock.now().timestamp_millis();
     // Most pictures are loaded again and again: that takes no writing.
     let mut tx = web.store.read().await?;
-    let unknown = events::about(&mut tx, message, None).await?.is_none();
-    let done = unknown || events::of_message(&mut tx, message).await?.iter().any(|event| event.key == key);
+    let known = events::about(&mut tx, message, None).await?;
+    let events = events::of_message(&mut tx, message).await?;
     tx.commit().await?;
-    if done {
+    let Some(about) = known else { return Ok(()) };
+    let by_machine = machines::is_machine(headers, about.sent_at.map(|sent_at| at - sent_at));
+    let (kind, what) = if by_machine { (EventKind::Prefetched, None) } else { (heard.kind, heard.what) };
+    let key = [Some("web".to_owned()), Some(message.to_string()), Some(kind.to_string()), what];
+    let key = key.into_iter().flatten().collect::<Vec<_>>().join(":");
+    if events.iter().any(|event| event.key == key) {
         return Ok(());
     }
-    let at = web.clock.now().timestamp_millis();
     // Only mails hold pictures and links that lead through us.
     let channel = Channel::Email.to_string();
+    let detail = heard.detail.filter(|_| !by_machine);
     let event = Event { key, message_id: Some(message), kind: kind.to_string(), at, channel, address: None, detail };
     let mut tx = web.store.begin().await?;
     events::record(&mut tx, &[event]).await?;

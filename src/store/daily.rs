@@ -1,0 +1,328 @@
+//! How many messages of a day came to what, kept up in the transactions that change them, so that a report costs what it
+//! shows and not what was ever sent.
+//!
+//! What a message counts for follows from its row, its events and its attempts: [`OF_MESSAGES`] and [`OF_DAYS`] say how,
+//! and there is no other definition. A transaction that changes messages [opens](open) them first, which takes off what
+//! they count for; its commit adds what they count for then. Where both are plain, for the many that are new or end as
+//! sent, [`begin`] and [`shift`] say it without a look. All of that is written at the commit, in one order and after everything
+//! else, so that whoever holds a row of it waits for nobody but the disk.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{Dialect, Result, Rows, Tx, Uuids, execute, query, statements};
+use crate::domain::message::{Channel, Fact, Reason, State};
+use crate::domain::receiver;
+use crate::store::messages::NewMessage;
+
+/// The counts of messages: one by state, one for each thing that was heard of a channel, and one for each channel
+/// that failed after its server had taken the message.
+macro_rules! counted {
+    ($messages:literal) => {
+        concat!(
+            "SELECT day, campaign, step, arm, channel, locale, domain, fact, reason, COUNT(*) AS n, \
+            CAST(SUM(amount) AS BIGINT) AS amount FROM (\
+            SELECT m.day, m.campaign, m.step, \
+            CASE WHEN m.state IN ('planned', 'queued') THEN '' ELSE COALESCE(m.arm, '') END AS arm, \
+            CASE WHEN m.state IN ('planned', 'queued') THEN '' ELSE COALESCE(m.channel, '') END AS channel, \
+            CASE WHEN m.state IN ('planned', 'queued') THEN '' ELSE COALESCE(m.locale, '') END AS locale, \
+            CASE WHEN m.state NOT IN ('planned', 'queued') AND m.channel = 'email' THEN COALESCE(m.domain, '') ELSE '' END AS domain, \
+            CASE WHEN m.state IN ('planned', 'queued') THEN 'waiting' WHEN m.state = 'uncertain' THEN 'uncertain' \
+            WHEN m.state IN ('sent', 'delivered', 'bounced', 'complained') THEN 'sent' ELSE 'not_sent' END AS fact, \
+            CASE WHEN m.state IN ('skipped', 'held_out', 'cancelled', 'failed') THEN COALESCE(m.reason, '') ELSE '' END AS reason, \
+            CASE WHEN m.state IN ('sent', 'delivered', 'bounced', 'complained') THEN COALESCE(m.price, 0) ELSE 0 END AS amount \
+            FROM messages m WHERE ", $messages,
+            " UNION ALL SELECT h.day, h.campaign, h.step, h.arm, h.channel, h.locale, h.domain, h.fact, '', 0 FROM (\
+            SELECT DISTINCT m.id, m.day, m.campaign, m.step, COALESCE(m.arm, '') AS arm, e.channel, COALESCE(m.locale, '') AS locale, \
+            CASE WHEN e.channel = 'email' THEN COALESCE(m.domain, '') ELSE '' END AS domain, \
+            CASE WHEN e.kind IN ('undelivered', 'bounced', 'soft_bounced', 'no_mail', 'blocked') THEN 'bounced' \
+            WHEN e.kind IN ('unsubscribed', 'opted_out') THEN 'unsubscribed' ELSE e.kind END AS fact \
+            FROM messages m JOIN events e ON e.message_id = m.id WHERE ", $messages,
+            " AND e.kind NOT IN ('opted_in', 'replied')) h \
+            UNION ALL SELECT f.day, f.campaign, f.step, f.arm, f.channel, f.locale, f.domain, 'fell_back', '', 0 FROM (\
+            SELECT DISTINCT m.id, m.day, m.campaign, m.step, COALESCE(m.arm, '') AS arm, a.channel, COALESCE(m.locale, '') AS locale, \
+            CASE WHEN a.channel = 'email' THEN COALESCE(m.domain, '') ELSE '' END AS domain \
+            FROM messages m JOIN attempts a ON a.message_id = m.id AND a.outcome = 'sent' WHERE ", $messages,
+            " AND m.tried LIKE '%' || a.channel || '%') f) counted \
+            GROUP BY day, campaign, step, arm, channel, locale, domain, fact, reason"
+        )
+    };
+}
+
+statements! {
+    OF_MESSAGES = counted!("m.id {in_uuid $1}");
+    OF_DAYS = counted!("m.campaign = $1 AND m.due_at >= $2 AND m.due_at < $3 AND m.day >= $4 AND m.day < $5");
+    HOLD = "SELECT id FROM messages WHERE id {in_uuid $1} ORDER BY id {lock}";
+    ADD = "INSERT INTO daily (day, campaign, step, arm, channel, locale, domain, fact, reason, n, amount) \
+        SELECT r.day, r.campaign, r.step, r.arm, r.channel, r.locale, r.domain, r.fact, r.reason, r.n, r.amount \
+        FROM {rows $1: day BIGINT, campaign TEXT, step TEXT, arm TEXT, channel TEXT, locale TEXT, domain TEXT, fact TEXT, \
+        reason TEXT, n BIGINT, amount BIGINT} WHERE TRUE \
+        ON CONFLICT (campaign, day, step, arm, channel, locale, domain, fact, reason) \
+        DO UPDATE SET n = daily.n + excluded.n, amount = daily.amount + excluded.amount";
+    STORED = "SELECT d.day, d.campaign, d.step, d.arm, d.channel, d.locale, d.domain, d.fact, d.reason, d.n, d.amount FROM daily d \
+        WHERE d.campaign = $1 AND d.day >= $2 AND d.day < $3";
+    CAMPAIGNS = "SELECT name FROM campaigns UNION SELECT campaign FROM daily ORDER BY name";
+    FIRST_DUE = "SELECT MIN(due_at), MAX(due_at) FROM messages WHERE campaign = $1";
+}
+
+/// What is counted apart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, sqlx::FromRow)]
+pub struct Key {
+    /// Of the due instant on the brand's clock, in days since 1970.
+    pub day: i64,
+    pub campaign: String,
+    pub step: String,
+    /// Empty like the ones below where there is none, or it is not known yet.
+    pub arm: String,
+    pub channel: String,
+    pub locale: String,
+    /// Of the mail's recipient, as [`receiver`] puts them together.
+    pub domain: String,
+    /// A [`Fact`].
+    pub fact: String,
+    /// Why it was not sent.
+    pub reason: String,
+}
+
+/// So many messages, and what they cost in millionths of the major unit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct Count {
+    pub n: i64,
+    pub amount: i64,
+}
+
+/// Counts of a day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct Row {
+    #[sqlx(flatten)]
+    #[serde(flatten)]
+    pub key: Key,
+    #[sqlx(flatten)]
+    #[serde(flatten)]
+    pub count: Count,
+}
+
+/// What a message is counted by, as an update gives it back.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(super) struct Counted {
+    pub id: Uuid,
+    pub state: String,
+    pub reason: Option<String>,
+    pub price: Option<i64>,
+    pub day: i64,
+    pub campaign: String,
+    pub step: String,
+    pub arm: Option<String>,
+    pub channel: Option<String>,
+    pub locale: Option<String>,
+    pub domain: Option<String>,
+}
+
+/// The columns of [`Counted`].
+macro_rules! counted_columns {
+    () => {
+        "messages.id, messages.state, messages.reason, messages.price, messages.day, messages.campaign, messages.step, \
+         messages.arm, messages.channel, messages.locale, messages.domain"
+    };
+}
+pub(super) use counted_columns;
+
+/// What a transaction has changed.
+#[derive(Debug)]
+pub(super) struct Changes {
+    counts: BTreeMap<Key, Count>,
+    open: BTreeSet<Uuid>,
+}
+
+impl Changes {
+    pub const fn none() -> Self {
+        Self { counts: BTreeMap::new(), open: BTreeSet::new() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty() && self.open.is_empty()
+    }
+
+    fn add(&mut self, key: Key, count: Count, sign: i64) {
+        let entry = self.counts.entry(key).or_default();
+        entry.n += sign * count.n;
+        entry.amount += sign * count.amount;
+    }
+}
+
+/// Before messages are changed, or something is heard of them: they are held, and what they count for is taken off.
+pub(super) async fn open(tx: &mut Tx, messages: impl IntoIterator<Item = Uuid>) -> Result<()> {
+    let new: Vec<Uuid> = messages.into_iter().filter(|id| tx.daily.open.insert(*id)).collect();
+    if new.is_empty() {
+        return Ok(());
+    }
+    // On SQLite nobody else writes anyway.
+    if tx.dialect() == Dialect::Postgres {
+        query!(fetch_all, (Uuid,), tx, HOLD, Uuids(new.clone()))?;
+    }
+    add_messages(tx, new, -1).await
+}
+
+async fn add_messages(tx: &mut Tx, messages: Vec<Uuid>, sign: i64) -> Result<()> {
+    for Row { key, count } in query!(fetch_all, Row, tx, OF_MESSAGES, Uuids(messages))? {
+        let key = Key { domain: receiver::of(&key.domain).to_owned(), ..key };
+        tx.daily.add(key, count, sign);
+    }
+    Ok(())
+}
+
+/// What a message counted for before it was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    Waiting,
+    Uncertain,
+    OutsideAudience,
+}
+
+/// A message is new.
+pub(super) fn begin(tx: &mut Tx, message: &NewMessage) {
+    let (fact, reason) =
+        if message.state == State::Planned { (Fact::Waiting, None) } else { (Fact::NotSent, message.reason) };
+    let reason = reason.map_or("", Reason::as_str);
+    tx.daily.add(Key::of(message.day, (&message.campaign, &message.step), fact, reason), ONE, 1);
+}
+
+/// A message was changed of which it is known what it counted for, and of which nothing was heard by another arm,
+/// language or domain.
+pub(super) fn shift(tx: &mut Tx, message: &Counted, before: Before) {
+    if tx.daily.open.contains(&message.id) {
+        return;
+    }
+    let (key, amount) = message.counts_for();
+    let was = match before {
+        Before::Waiting => message.waiting(),
+        Before::Uncertain => message.by_what_it_is(Fact::Uncertain, ""),
+        Before::OutsideAudience => message.by_what_it_is(Fact::NotSent, Reason::OutsideAudience.as_str()),
+    };
+    tx.daily.add(was, ONE, -1);
+    tx.daily.add(key, Count { n: 1, amount }, 1);
+}
+
+const ONE: Count = Count { n: 1, amount: 0 };
+
+impl Key {
+    /// Of messages of which nothing else is known yet.
+    fn of(day: i64, (campaign, step): (&str, &str), fact: Fact, reason: &str) -> Self {
+        Self {
+            day,
+            campaign: campaign.to_owned(),
+            step: step.to_owned(),
+            arm: String::new(),
+            channel: String::new(),
+            locale: String::new(),
+            domain: String::new(),
+            fact: fact.to_string(),
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+impl Counted {
+    fn waiting(&self) -> Key {
+        Key::of(self.day, (&self.campaign, &self.step), Fact::Waiting, "")
+    }
+
+    fn by_what_it_is(&self, fact: Fact, reason: &str) -> Key {
+        let by_mail = self.channel.as_deref() == Some(Channel::Email.as_str());
+        let domain = if by_mail { receiver::of(self.domain.as_deref().unwrap_or_default()) } else { "" };
+        Key {
+            arm: self.arm.clone().unwrap_or_default(),
+            channel: self.channel.clone().unwrap_or_default(),
+            locale: self.locale.clone().unwrap_or_default(),
+            domain: domain.to_owned(),
+            ..Key::of(self.day, (&self.campaign, &self.step), fact, reason)
+        }
+    }
+
+    /// The same as [`OF_MESSAGES`] has it, and the amount.
+    fn counts_for(&self) -> (Key, i64) {
+        use State::*;
+        match self.state.parse() {
+            Ok(Planned | Queued) => (self.waiting(), 0),
+            Ok(Uncertain) => (self.by_what_it_is(Fact::Uncertain, ""), 0),
+            Ok(Sent | Delivered | Bounced | Complained) => {
+                (self.by_what_it_is(Fact::Sent, ""), self.price.unwrap_or_default())
+            }
+            _ => (self.by_what_it_is(Fact::NotSent, self.reason.as_deref().unwrap_or_default()), 0),
+        }
+    }
+}
+
+/// Writes what has changed. Nothing but the commit comes after it.
+pub(super) async fn settle(tx: &mut Tx) -> Result<()> {
+    let open = std::mem::take(&mut tx.daily.open);
+    if !open.is_empty() {
+        add_messages(tx, open.into_iter().collect(), 1).await?;
+    }
+    add(tx).await
+}
+
+async fn add(tx: &mut Tx) -> Result<()> {
+    let counts = std::mem::take(&mut tx.daily.counts);
+    let changed = counts.into_iter().filter(|(_, count)| *count != Count::default());
+    let rows: Vec<Row> = changed.map(|(key, count)| Row { key, count }).collect();
+    if !rows.is_empty() {
+        execute!(tx, ADD, Rows(&rows))?;
+    }
+    Ok(())
+}
+
+/// A day on which a count is not what the messages say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Differs {
+    #[serde(flatten)]
+    pub key: Key,
+    pub counted: Count,
+    pub found: Count,
+}
+
+/// Counts the messages of a campaign anew, by their days from one up to another, in a transaction of one snapshot. Gives
+/// what differs.
+pub async fn compare(tx: &mut Tx, campaign: &str, (from, to): (i64, i64)) -> Result<Vec<Differs>> {
+    // No clock is further from UTC than this.
+    const ZONE: i64 = 15 * 3_600_000;
+    let (after, until) = (from * DAY - ZONE, to * DAY + ZONE);
+    let mut all: HashMap<Key, [Count; 2]> = HashMap::new();
+    for Row { key, count } in query!(fetch_all, Row, tx, STORED, campaign, from, to)? {
+        all.entry(key).or_default()[0] = count;
+    }
+    for Row { key, count } in query!(fetch_all, Row, tx, OF_DAYS, campaign, after, until, from, to)? {
+        let key = Key { domain: receiver::of(&key.domain).to_owned(), ..key };
+        let found = &mut all.entry(key).or_default()[1];
+        *found = Count { n: found.n + count.n, amount: found.amount + count.amount };
+    }
+    let differ = all.into_iter().filter(|(_, [counted, found])| counted != found);
+    let mut differ: Vec<Differs> = differ.map(|(key, [counted, found])| Differs { key, counted, found }).collect();
+    differ.sort_by(|a, b| a.key.cmp(&b.key));
+    Ok(differ)
+}
+
+/// Mends what differs. What has been counted since it was compared stays.
+pub fn mend(tx: &mut Tx, differs: &[Differs]) {
+    for Differs { key, counted, found } in differs {
+        tx.daily.add(key.clone(), *found, 1);
+        tx.daily.add(key.clone(), *counted, -1);
+    }
+}
+
+/// The days on which messages of a campaign were due, the first and the last one, by UTC.
+pub async fn span(tx: &mut Tx, campaign: &str) -> Result<Option<(i64, i64)>> {
+    let (first, last): (Option<i64>, Option<i64>) =
+        query!(fetch_one, (Option<i64>, Option<i64>), tx, FIRST_DUE, campaign)?;
+    Ok(first.zip(last).map(|(first, last)| (first.div_euclid(DAY), last.div_euclid(DAY))))
+}
+
+/// The campaigns that were ever applied, or of which something is counted.
+pub async fn campaigns(tx: &mut Tx) -> Result<Vec<String>> {
+    Ok(query!(fetch_all, (String,), tx, CAMPAIGNS)?.into_iter().map(|(name,)| name).collect())
+}
+
+/// In milliseconds.
+const DAY: i64 = 86_400_000;
