@@ -111,11 +111,13 @@ CREATE TABLE purchases (
     visits       BIGINT,  -- days with an order
     tenure_days  BIGINT,  -- from the first to the last of them
     gap_ms       BIGINT,  -- the median time between visits, from the third on
-    next_at      BIGINT   -- when the next order was made
+    next_at      BIGINT,  -- when the next order was made
+    credited_to  UUID     -- the message that was clicked last before it, or whose code was used in it
 );
 -- With all that audiences ask about orders, so that they read nothing else.
 CREATE INDEX purchases_member ON purchases (member_id, purchased_at, order_id, status, currency, amount);
 CREATE INDEX purchases_purchased_at ON purchases (purchased_at);
+CREATE INDEX purchases_credited ON purchases (credited_to) WHERE credited_to IS NOT NULL;
 CREATE INDEX purchases_delivered_at ON purchases (delivered_at);
 CREATE INDEX purchases_rhythm ON purchases ((gap_ms / 86400000), purchased_at);
 CREATE INDEX purchases_lifetime ON purchases (visits, tenure_days, purchased_at);
@@ -161,7 +163,8 @@ CREATE TABLE configurations (
     applied_at BIGINT NOT NULL
 );
 
--- Single facts: `configuration` (the current hash), `paused` (everything is silent), `token_key` (signs links).
+-- Single facts: `configuration` (the current hash), `paused` (everything is silent), `token_key` (signs links),
+-- `credited` (up to where orders are credited), `nightly` (when the night's work ended last).
 CREATE TABLE controls (
     name  TEXT PRIMARY KEY,
     value TEXT NOT NULL
@@ -253,7 +256,7 @@ CREATE TABLE daily (
     fact     TEXT NOT NULL,
     reason   TEXT NOT NULL,
     n        BIGINT NOT NULL,
-    amount   BIGINT NOT NULL, -- what they cost, in millionths of the major unit
+    amount   BIGINT NOT NULL, -- what they cost, in millionths of the major unit; what orders came to, in minor units
     PRIMARY KEY (campaign, day, step, arm, channel, locale, domain, fact, reason)
 );
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::document::Problems;
 use crate::domain::Instant;
+use crate::domain::audience::Audience;
 use crate::domain::brand::Brand;
 use crate::domain::campaign::{Campaign, Status, Step};
 use crate::domain::message::{Channel, Content};
@@ -39,6 +40,8 @@ pub struct Catalog {
     /// The mailbox to which mail comes back.
     pub return_path: Option<String>,
     pub campaigns: BTreeMap<String, Arc<Campaign>>,
+    /// Filters in files of their own, with those that they name filled in.
+    pub segments: BTreeMap<String, Arc<Audience>>,
     pub renderer: Renderer,
     pub providers: BTreeMap<String, Provider>,
     /// How many segments the SMS of each content and language takes for a sample member.

@@ -13,6 +13,7 @@ mod web;
 
 pub use bounces::{Bounces, Imap, Then};
 pub use prices::Prices;
+pub use reports::Reports;
 pub use servers::{Dkim, DomainRule, DomainRules, Encryption, Smtp};
 pub use sms::{Replies, Sms, SmsProvider, Uncertain};
 pub use web::{MetricsListen, Web};
@@ -44,6 +45,7 @@ pub struct Settings {
     pub web: Web,
     pub bounces: Bounces,
     pub prices: Prices,
+    pub reports: Reports,
     pub redirect_all_to: Option<Redirect>,
     /// Where capture writes.
     pub outbox: PathBuf,
@@ -165,10 +167,10 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
         Some(value) => sms::decode_sms(value, brand.as_ref()),
         None => Some(Sms::default()),
     };
-    let discount = table.get_or("reports", reports::DISCOUNT, reports::decode);
+    let reports = table.get_or("reports", Reports::default(), reports::decode);
     let brand = brand.map(|brand| {
         let sms = sms.as_ref().map(Sms::routes).unwrap_or_default();
-        Brand { sms, discount: discount.unwrap_or(reports::DISCOUNT), ..brand }
+        Brand { sms, discount: reports.unwrap_or_default().discount, ..brand }
     });
     let prices = table.get_or("prices", Prices::default(), |value| Prices::decode(value, brand.as_ref()));
     let redirect = table.get_or("redirect_all_to", None, |value| decode_redirect(value, brand.as_ref()));
@@ -193,6 +195,7 @@ fn decode(mut table: Table<'_>, file: &Path, folder: &Path, environment: Environ
         web: web?,
         bounces: bounces?,
         prices: prices?,
+        reports: reports?,
         redirect_all_to: redirect?,
         outbox: outbox?,
     })
@@ -411,7 +414,7 @@ mod tests {
             );
             assert_eq!(discount(&format!("reports: {{ discount: \"{wrong}\" }}")), Err(expected));
         }
-        let expected = "config/x.yaml:3:12: unknown key `discont`; did you mean `discount`? Valid here: `discount`";
+        let expected = "config/x.yaml:3:12: unknown key `discont`; did you mean `discount`? Valid here: `discount`, `active_within`";
         assert_eq!(discount("reports: { discont: 10% }"), Err(expected.to_owned()));
     }
 

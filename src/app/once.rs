@@ -8,10 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{App, AppError, IDLE, Pulse, RECOVERY};
 use crate::catalog::Catalog;
+use crate::credit;
 use crate::dispatcher::{Dispatcher, IN_QUEUE};
 use crate::domain::Instant;
 use crate::domain::policy::LONGEST_REST;
 use crate::fallback;
+use crate::nightly;
 use crate::queue::Queue;
 use crate::scheduler;
 use crate::store::{configuration, messages, replies};
@@ -53,7 +55,9 @@ impl App {
             work.passed.planned += self.unless_stopped(scan).await?;
             self.unless_stopped(async { Ok(fallback::pass(&self.store, &catalog, now).await?) }).await?;
             told(&work.passed);
-            work.drain(self, &catalog, None, told).await
+            work.drain(self, &catalog, None, told).await?;
+            self.unless_stopped(async { Ok(nightly::keep_up(&self.store, &catalog, now).await?) }).await?;
+            Ok(())
         })
         .await;
         work.stop(self, result).await
@@ -80,7 +84,9 @@ impl App {
                 start = end;
             }
             // What quiet hours and days of rest moved beyond the window still belongs to it.
-            work.step_through(self, &catalog, to + LONGEST_REST, to, told).await
+            work.step_through(self, &catalog, to + LONGEST_REST, to, told).await?;
+            credit::pass(&self.store, &catalog, self.clock.now()).await?;
+            Ok(())
         })
         .await;
         work.stop(self, result).await

@@ -17,6 +17,7 @@ use crate::inbound::bounces::mailbox::Watcher;
 use crate::inbound::bounces::maildir;
 use crate::inbound::poll::Poller;
 use crate::inbound::webhook::{Answer, Hooks};
+use crate::nightly;
 use crate::queue::Queue;
 use crate::scheduler;
 use crate::settings::QueueSetting;
@@ -35,6 +36,8 @@ const BACKOFF: Duration = Duration::from_secs(1);
 
 /// How often what failed after it was sent goes on to the next channel.
 const FALLBACK: Duration = Duration::from_secs(20);
+/// How often orders are credited, and the night is looked for.
+const COUNTING: Duration = Duration::from_secs(60);
 /// How often a Maildir without new mails is looked at.
 const MAILDIR: Duration = Duration::from_secs(2);
 
@@ -157,16 +160,29 @@ impl App {
         let mut last: HashMap<String, Instant> = HashMap::new();
         let mut alerts = Alerts::default();
         let mut looked_at: Option<tokio::time::Instant> = None;
+        let mut counted_at: Option<tokio::time::Instant> = None;
         let mut trouble = Trouble::new("scanning");
         while !shutdown.is_cancelled() {
-            match self.scan_what_is_due(&holder, &mut known, &mut last).await {
+            let leads = match self.scan_what_is_due(&holder, &mut known, &mut last).await {
                 Ok(leads) => {
                     trouble.over();
                     if !leads {
                         last.clear();
                     }
+                    leads
                 }
-                Err(error) => trouble.met(&error),
+                Err(error) => {
+                    trouble.met(&error);
+                    false
+                }
+            };
+            if leads && counted_at.is_none_or(|at| at.elapsed() > COUNTING) {
+                if let Some(catalog) = &known
+                    && let Err(error) = nightly::keep_up(&self.store, catalog, self.clock.now()).await
+                {
+                    tracing::error!(%error, "cannot credit orders, or do the night's work");
+                }
+                counted_at = Some(tokio::time::Instant::now());
             }
             // A process that does not lead looks, too: the one that leads may be stuck.
             if looked_at.is_none_or(|at| at.elapsed() > alerts::EVERY)

@@ -81,6 +81,7 @@ impl Catalog {
             from: settings.email.from.clone(),
             return_path: settings.email.return_path.clone(),
             campaigns,
+            segments: segments.into_filters(),
             renderer,
             providers,
             sms_sizes,

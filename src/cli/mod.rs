@@ -33,6 +33,7 @@ mod messages;
 mod migrate;
 mod model;
 mod names;
+mod nightly;
 mod once;
 mod output;
 mod plan;
@@ -109,6 +110,8 @@ enum Command {
     /// What was earned, and whether it was the campaign that did it.
     #[command(subcommand)]
     Report(report::Report),
+    /// What is done once a night, now: counts are checked, orders credited, scores and models fitted anew.
+    Nightly,
     /// One full pass: scan, dispatch and send until nothing is due.
     Once(once::Once),
     /// The service. Stops gracefully on SIGTERM and Ctrl-C.
@@ -292,6 +295,7 @@ async fn answer(command: Command, session: &Session) -> Result {
         Command::Replies(command) => command.execute(session).await,
         Command::Messages(command) => command.execute(session).await,
         Command::Status => status::execute(session).await,
+        Command::Nightly => nightly::execute(session).await,
     }
 }
 

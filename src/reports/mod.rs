@@ -1,4 +1,7 @@
 //! Numbers that people decide by: read from the ledger, each with what it counts.
 
 pub mod effect;
+pub mod loyalty;
 pub mod power;
+pub mod programme;
+pub mod sheet;

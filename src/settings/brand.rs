@@ -61,7 +61,7 @@ pub(super) fn decode(value: Value<'_>) -> Option<Brand> {
         holdout: holdout?,
         track: track?,
         sms: Routes::default(),
-        discount: super::reports::DISCOUNT,
+        discount: super::Reports::default().discount,
         almanac: Almanac { weekend: weekend?, weekends, blackouts, ..Almanac::EMPTY },
     })
 }

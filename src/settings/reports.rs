@@ -1,17 +1,42 @@
 //! The keys of `reports`: how what is to come is counted.
 
+use chrono::Duration;
+
 use crate::document::Value;
+use crate::domain::duration;
 use crate::domain::text::ascii_digits;
 
-/// The yearly discount where none is written.
-pub(super) const DISCOUNT: f64 = 0.1;
+/// How reports count.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reports {
+    /// The yearly discount, 0 to 1.
+    pub discount: f64,
+    /// Who bought so recently is a customer.
+    pub active_within: Duration,
+}
 
-/// The yearly discount, 0 to 1.
-pub(super) fn decode(value: Value<'_>) -> Option<f64> {
+impl Default for Reports {
+    fn default() -> Self {
+        Self { discount: 0.1, active_within: Duration::days(365) }
+    }
+}
+
+pub(super) fn decode(value: Value<'_>) -> Option<Reports> {
+    let default = Reports::default();
     let mut table = value.table()?;
-    let discount = table.get_or("discount", DISCOUNT, |value| value.parse(parse_discount));
+    let discount = table.get_or("discount", default.discount, |value| value.parse(parse_discount));
+    let active_within = table.get_or("active_within", default.active_within, |value| value.parse(parse_active));
     table.finish();
-    discount
+    Some(Reports { discount: discount?, active_within: active_within? })
+}
+
+fn parse_active(text: &str) -> Result<Duration, String> {
+    let length = duration::parse(text)?;
+    if length >= Duration::days(1) {
+        Ok(length)
+    } else {
+        Err(format!("`{text}` is less than a day; customers do not buy so often"))
+    }
 }
 
 fn parse_discount(text: &str) -> Result<f64, String> {

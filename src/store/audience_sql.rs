@@ -35,7 +35,7 @@ pub struct Filter<'a> {
 }
 
 #[derive(Debug, Clone)]
-enum Bind {
+pub(super) enum Bind {
     Integer(i64),
     Number(f64),
     Flag(bool),
@@ -126,7 +126,8 @@ pub async fn sample(tx: &mut Tx, filter: &Filter<'_>, limit: i64) -> Result<Vec<
     Ok(all)
 }
 
-async fn fetch<T>(tx: &mut Tx, sql: String, binds: Vec<Bind>) -> Result<Vec<T>>
+/// The rows of a statement that was built for a filter.
+pub(super) async fn fetch<T>(tx: &mut Tx, sql: String, binds: Vec<Bind>) -> Result<Vec<T>>
 where
     T: Send
         + Unpin

@@ -125,7 +125,18 @@ pub async fn apply(tx: &mut Tx, hash: &str, document: &str, campaigns: &[Applied
 
 /// The hash of the current configuration.
 pub async fn current_hash(tx: &mut Tx) -> Result<Option<String>> {
-    Ok(query!(fetch_optional, (String,), tx, CONTROL, "configuration")?.map(|(hash,)| hash))
+    noted(tx, "configuration").await
+}
+
+/// What stands under a name among the single facts.
+pub async fn noted(tx: &mut Tx, name: &str) -> Result<Option<String>> {
+    Ok(query!(fetch_optional, (String,), tx, CONTROL, name)?.map(|(value,)| value))
+}
+
+/// Writes a single fact.
+pub async fn note(tx: &mut Tx, name: &str, value: &str) -> Result<()> {
+    execute!(tx, SET_CONTROL, name, value)?;
+    Ok(())
 }
 
 /// A stored configuration.

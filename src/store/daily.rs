@@ -17,8 +17,8 @@ use crate::domain::message::{Channel, Fact, Reason, State};
 use crate::domain::receiver;
 use crate::store::messages::NewMessage;
 
-/// The counts of messages: one by state, one for each thing that was heard of a channel, and one for each channel
-/// that failed after its server had taken the message.
+/// The counts of messages: one by state, one for each thing that was heard of a channel, one for each channel that failed
+/// after its server had taken the message, and one for each valid order that is credited to it.
 macro_rules! counted {
     ($messages:literal) => {
         concat!(
@@ -45,7 +45,15 @@ macro_rules! counted {
             SELECT DISTINCT m.id, m.day, m.campaign, m.step, COALESCE(m.arm, '') AS arm, a.channel, COALESCE(m.locale, '') AS locale, \
             CASE WHEN a.channel = 'email' THEN COALESCE(m.domain, '') ELSE '' END AS domain \
             FROM messages m JOIN attempts a ON a.message_id = m.id AND a.outcome = 'sent' WHERE ", $messages,
-            " AND m.tried LIKE '%' || a.channel || '%') f) counted \
+            " AND m.tried LIKE '%' || a.channel || '%') f \
+            UNION ALL SELECT m.day, m.campaign, m.step, COALESCE(m.arm, ''), COALESCE(m.channel, ''), COALESCE(m.locale, ''), \
+            CASE WHEN m.channel = 'email' THEN COALESCE(m.domain, '') ELSE '' END, 'bought', '', p.amount \
+            FROM messages m JOIN purchases p ON p.credited_to = m.id AND p.status = 'paid' WHERE ", $messages,
+            " UNION ALL SELECT m.day, m.campaign, m.step, COALESCE(m.arm, ''), COALESCE(m.channel, ''), COALESCE(m.locale, ''), \
+            CASE WHEN m.channel = 'email' THEN COALESCE(m.domain, '') ELSE '' END, 'code_used', '', COALESCE(g.cost, 0) \
+            FROM messages m JOIN purchases p ON p.credited_to = m.id AND p.status = 'paid' \
+            JOIN gifts g ON g.code = p.coupon_code WHERE ", $messages,
+            ") counted \
             GROUP BY day, campaign, step, arm, channel, locale, domain, fact, reason"
         )
     };
@@ -86,7 +94,8 @@ pub struct Key {
     pub reason: String,
 }
 
-/// So many messages, and what they cost in millionths of the major unit.
+/// So many messages or orders, and an amount where the [`Fact`] has one: what sent messages cost, in millionths of the
+/// major unit; what orders came to and their gifts cost, in minor units.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, sqlx::FromRow)]
 pub struct Count {
     pub n: i64,

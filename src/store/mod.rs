@@ -21,6 +21,7 @@ pub mod audience_facts;
 pub mod audience_sql;
 pub mod configuration;
 pub mod consents;
+pub mod credits;
 pub mod daily;
 pub mod dates;
 pub mod dialect;
@@ -32,6 +33,7 @@ pub mod gauges;
 pub mod gifts;
 pub mod leases;
 pub mod ledger;
+pub mod loyalty;
 mod measure;
 pub mod member_rows;
 pub mod members;
@@ -43,6 +45,7 @@ mod nodelay;
 pub mod objections;
 pub mod occasions;
 pub mod paces;
+pub mod programme;
 pub mod purchases;
 pub mod receipts;
 pub mod replies;
@@ -125,6 +128,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
         ("audience_sql", audience_sql::STATEMENTS),
         ("configuration", configuration::STATEMENTS),
         ("consents", consents::STATEMENTS),
+        ("credits", credits::STATEMENTS),
         ("daily", daily::STATEMENTS),
         ("dates", dates::STATEMENTS),
         ("effect", effect::STATEMENTS),
@@ -142,6 +146,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
         ("moving", moving::STATEMENTS),
         ("objections", objections::STATEMENTS),
         ("paces", paces::STATEMENTS),
+        ("programme", programme::STATEMENTS),
         ("purchases", purchases::STATEMENTS),
         ("receipts", receipts::STATEMENTS),
         ("replies", replies::STATEMENTS),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::members::{Upserted, next_change, take_numbers, touch};
 use super::moving::{Moved, move_messages};
-use super::{Ids, Result, Rows, StoreError, Texts, Tx, dates, execute, query, statements};
+use super::{Ids, Result, Rows, StoreError, Texts, Tx, credits, dates, execute, query, statements};
 use crate::domain::history::{History, histories};
 use crate::domain::purchase::Purchase;
 use crate::domain::{Instant, instant};
@@ -59,6 +59,7 @@ pub async fn upsert(tx: &mut Tx, rows: &mut [PurchaseRow], columns: &[&str]) -> 
         .into_iter()
         .map(|(order, member, id)| (order, (member, id)))
         .collect();
+    credits::open(tx, Texts(rows.iter().map(|row| row.order_id.clone()).collect())).await?;
     let sql = upsert_sql(columns);
     let changed = query!(fetch_all, (String, i64), tx, &sql, Rows(rows))?;
     let mut members = BTreeSet::new();

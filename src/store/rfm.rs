@@ -40,6 +40,7 @@ pub async fn fit(tx: &mut Tx, at: Instant, currency: &str) -> Result<Option<Fitt
     let cuts = Cuts { recency: of(|row| row.1), frequency: of(|row| row.2), monetary: of(|row| row.3) };
     let text = serde_json::to_string(&cuts).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
     execute!(tx, STORE, at.timestamp_millis(), first.0, text)?;
+    tx.policy_changes();
     Ok(Some(Fitted { fitted_at: at, members: first.0, cuts }))
 }
 

@@ -30,6 +30,11 @@ impl Segments {
         self.read.values().map(|(file, audience)| (file.as_str(), audience))
     }
 
+    /// Every filter, by name.
+    pub fn into_filters(self) -> BTreeMap<String, Arc<Audience>> {
+        self.filled
+    }
+
     /// Puts the segments that a filter names in their places.
     pub fn fill(&self, audience: &mut Audience, file: &str, problems: &mut Vec<Problem>) {
         audience.segments(&mut |segment| {

@@ -26,5 +26,9 @@ words! {
         Clicked = "clicked",
         /// By link, mail or word.
         Unsubscribed = "unsubscribed",
+        /// An order that is credited to it: the amount is what it came to, in minor units.
+        Bought = "bought",
+        /// Its gift's code was used in such an order: the amount is what the gift cost, in minor units.
+        CodeUsed = "code_used",
     }
 }

@@ -20,7 +20,7 @@ pub(super) struct Predicted<'a> {
 }
 
 /// The condition on the members of a page, ready to run.
-pub(super) struct Page {
+pub(in crate::store) struct Page {
     pub sql: String,
     pub binds: Vec<Bind>,
 }
@@ -28,7 +28,7 @@ pub(super) struct Page {
 impl Filter<'_> {
     /// The next page, of members with keys greater than `after`; all of them are one where SQL decides everything.
     /// `None` behind the last.
-    pub(super) async fn page(&self, tx: &mut Tx, after: &mut Option<i64>) -> Result<Option<Page>> {
+    pub(in crate::store) async fn page(&self, tx: &mut Tx, after: &mut Option<i64>) -> Result<Option<Page>> {
         let Some(first) = *after else { return Ok(None) };
         let (mut sql, mut binds) = (self.sql.clone(), self.binds.clone());
         if self.predicted.is_empty() {

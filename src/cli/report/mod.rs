@@ -1,0 +1,156 @@
+//! `report`: numbers that people decide by. Each is computed in `reports`, and shown here as a table, JSON or CSV.
+
+use chrono::{Days, NaiveDate};
+use clap::{Args, Subcommand};
+
+use super::output::{self, Format};
+use super::{CommandError, Result, Session};
+use crate::app::App;
+use crate::domain::Instant;
+use crate::domain::calendar::{Calendar, local_date, local_midnight, parse_date};
+use crate::domain::money::rounded;
+use crate::domain::period::{Periods, Unit, week_begins};
+use crate::reports::sheet::{Cell, Sheet};
+
+mod effect;
+mod loyalty;
+mod power;
+mod programme;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Report {
+    /// What became of the messages of today, by campaign.
+    Today(programme::Today),
+    /// What became of the messages of a time, by campaign or otherwise.
+    Campaigns(programme::Campaigns),
+    /// The same of one campaign, by step or otherwise.
+    Campaign(programme::Campaign),
+    /// How well mail gets through, by its receivers: bounces and complaints against what they allow.
+    Deliverability(programme::Deliverability),
+    /// What a campaign earned, or all marketing: who got messages against who was held out.
+    Effect(effect::EffectArguments),
+    /// How many members it takes to find an effect of a campaign, before it begins, and how long until they have come.
+    Power(power::PowerArguments),
+    /// Who buys, comes back and stays: retention, repeat rate, average order, days between orders.
+    Loyalty(loyalty::Loyalty),
+    /// What came back of members by the time of their first order: how many, and their revenue.
+    Cohorts(loyalty::Cohorts),
+    /// Members by how recently and how often they bought, and who moved.
+    Rfm(loyalty::Rfm),
+    /// What customers are expected to bring in the next 12 months.
+    Cltv(loyalty::Cltv),
+}
+
+impl Report {
+    pub(super) async fn execute(self, session: &Session) -> Result {
+        match self {
+            Self::Today(arguments) => arguments.execute(session).await,
+            Self::Campaigns(arguments) => arguments.execute(session).await,
+            Self::Campaign(arguments) => arguments.execute(session).await,
+            Self::Deliverability(arguments) => arguments.execute(session).await,
+            Self::Effect(arguments) => arguments.execute(session).await,
+            Self::Power(arguments) => arguments.execute(session).await,
+            Self::Loyalty(arguments) => arguments.execute(session).await,
+            Self::Cohorts(arguments) => arguments.execute(session).await,
+            Self::Rfm(arguments) => arguments.execute(session).await,
+            Self::Cltv(arguments) => arguments.execute(session).await,
+        }
+    }
+}
+
+/// Of which days a report is.
+#[derive(Debug, Args)]
+struct Window {
+    /// The first day, on the brand's clock [default: 28 days before --to].
+    #[arg(long, value_name = "DATE")]
+    from: Option<String>,
+    /// The day behind the last one [default: tomorrow].
+    #[arg(long, value_name = "DATE")]
+    to: Option<String>,
+    /// The calendar of months, quarters and years [default: the brand's].
+    #[arg(long, value_name = "CALENDAR", value_parser = calendar)]
+    calendar: Option<Calendar>,
+}
+
+fn calendar(text: &str) -> std::result::Result<Calendar, String> {
+    text.parse()
+}
+
+impl Window {
+    /// The days, where `days` of them come before the last one if nothing is said.
+    fn days(&self, app: &App, days: u64) -> Result<(NaiveDate, NaiveDate)> {
+        let date = |text: &Option<String>, name: &str| {
+            let parsed = text.as_deref().map(parse_date).transpose();
+            parsed.map_err(|error| CommandError::Other(format!("{name}: {error}")))
+        };
+        let tomorrow = local_date(app.settings.brand.timezone, app.clock.now()) + Days::new(1);
+        let to = date(&self.to, "--to")?.unwrap_or(tomorrow);
+        let from = date(&self.from, "--from")?.unwrap_or(to - Days::new(days));
+        if from >= to {
+            return Err(CommandError::Other(format!("--from {from} is not before --to {to}, which is not included")));
+        }
+        Ok((from, to))
+    }
+
+    /// The same as instants.
+    fn span(&self, app: &App, days: u64) -> Result<(Instant, Instant)> {
+        let (from, to) = self.days(app, days)?;
+        Ok((local_midnight(app.settings.brand.timezone, from), local_midnight(app.settings.brand.timezone, to)))
+    }
+
+    /// Periods of this length by the calendar.
+    fn periods(&self, app: &App, unit: Unit) -> Periods {
+        let brand = &app.settings.brand;
+        Periods { unit, calendar: self.calendar.unwrap_or(brand.calendar), week_begins: week_begins(&brand.locale) }
+    }
+}
+
+/// Shows a report. JSON is the report itself, CSV its first table.
+fn show<T: serde::Serialize>(session: &Session, report: &T, sheet: &Sheet) -> Result {
+    match session.format {
+        Format::Json => output::json(report),
+        Format::Csv => {
+            let Some(first) = sheet.tables.first() else { return Ok(()) };
+            let rows: Vec<Vec<String>> = first.rows.iter().map(|row| row.iter().map(Cell::exact).collect()).collect();
+            output::rows(Format::Csv, &rows, &first.columns, Clone::clone)
+        }
+        Format::Table => in_lines(sheet),
+    }
+}
+
+fn in_lines(sheet: &Sheet) -> Result {
+    output::say(&format!("{}\n{}", sheet.title, sheet.about.join(" ")))?;
+    for table in sheet.tables.iter().filter(|table| !table.rows.is_empty()) {
+        // A column that says nothing is left out.
+        let says = |place: usize| {
+            let nothing = |cell: &Cell| matches!(cell, Cell::Nothing | Cell::Count(0)) || *cell == Cell::Money(0.0);
+            place == 0
+                || table.rows.len() == 1
+                || table.rows.iter().any(|row| row.get(place).is_some_and(|cell| !nothing(cell)))
+        };
+        let shown: Vec<usize> = (0..table.columns.len()).filter(|place| says(*place)).collect();
+        let cells = |row: &Vec<Cell>| {
+            shown.iter().filter_map(|place| row.get(*place)).map(|cell| text(cell, &sheet.currency)).collect()
+        };
+        let columns: Vec<&str> = shown.iter().map(|place| table.columns[*place]).collect();
+        output::say("")?;
+        output::table(&columns, &table.rows.iter().map(cells).collect::<Vec<_>>())?;
+    }
+    if !sheet.notes.is_empty() {
+        output::say(&format!("\n{}", sheet.notes.join("\n")))?;
+    }
+    Ok(())
+}
+
+fn text(cell: &Cell, currency: &str) -> String {
+    match cell {
+        Cell::Name(text) | Cell::Word(text) => text.clone(),
+        Cell::Count(count) if *count < 0 => format!("-{}", output::grouped(count.unsigned_abs())),
+        Cell::Count(count) => output::grouped(count.unsigned_abs()),
+        Cell::Money(amount) => rounded(*amount, currency),
+        Cell::Share(share) if *share != 0.0 && share.abs() < 0.01 => format!("{:.2} %", share * 100.0),
+        Cell::Share(share) => format!("{:.1} %", share * 100.0),
+        Cell::Number(number) => format!("{number:.1}"),
+        Cell::Nothing => "-".to_owned(),
+    }
+}
