@@ -7,7 +7,7 @@ use chrono::{Days, NaiveDate};
 use serde::Serialize;
 
 use super::sheet::{Cell, Chart, Sheet, Table, ratio};
-use crate::domain::message::Fact;
+use crate::domain::message::{Channel, Fact};
 use crate::domain::money::decimals;
 use crate::domain::period::Periods;
 use crate::domain::words::words;
@@ -35,6 +35,8 @@ pub struct Asked<'a> {
     /// Not included.
     pub to: NaiveDate,
     pub by: By,
+    /// Of messages that went or were to go by it; absent: of all.
+    pub channel: Option<Channel>,
     pub periods: Periods,
     pub currency: &'a str,
 }
@@ -130,7 +132,7 @@ impl Programme {
     pub async fn read(tx: &mut Tx, asked: &Asked<'_>) -> Result<Self, StoreError> {
         let days = [asked.from, asked.to].map(|date| date.signed_duration_since(NaiveDate::default()).num_days());
         let by = if asked.by == By::Period { "day" } else { asked.by.as_str() };
-        let counts = programme::counts(tx, asked.campaigns.clone(), days.into(), by).await?;
+        let counts = programme::counts(tx, asked.campaigns.clone(), days.into(), by, asked.channel).await?;
         let unit = 10_f64.powi(decimals(asked.currency).try_into().unwrap_or(2));
         let (mut parts, mut total, mut counts_read) = (BTreeMap::new(), Funnel::default(), 0);
         if asked.by == By::Period {

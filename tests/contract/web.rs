@@ -216,7 +216,7 @@ fn reminder(unless: &str, track: &str) -> String {
 }
 
 /// Where the captured mail's links of one kind lead: `/c/`, `/o/`.
-fn link_of(shop: &Shop, message: Uuid, page: &str) -> String {
+pub fn link_of(shop: &Shop, message: Uuid, page: &str) -> String {
     let mail = shop.mails().remove(&message.to_string()).unwrap();
     let parsed = mail_parser::MessageParser::default().parse(mail.as_bytes()).unwrap();
     let html = parsed.body_html(0).unwrap().into_owned();

@@ -45,6 +45,8 @@ mod queue_contract;
 mod reasons_contract;
 #[path = "../contract/recovery.rs"]
 mod recovery_contract;
+#[path = "../contract/reports.rs"]
+mod reports_contract;
 #[path = "../contract/statements.rs"]
 mod statements_contract;
 #[path = "../support/mod.rs"]

@@ -7,8 +7,10 @@ use super::{Window, show};
 use crate::app::App;
 use crate::cli::{Result, Session};
 use crate::domain::calendar::local_date;
-use crate::domain::period::Unit;
+use crate::domain::message::Channel;
+use crate::domain::period::{Periods, Unit};
 use crate::reports::programme::{Asked, By, Programme};
+use crate::store::daily;
 use crate::views;
 
 #[derive(Debug, Args)]
@@ -71,8 +73,9 @@ async fn read(
     app: &App,
     window: &Window,
     campaign: Option<&str>,
+    channel: Option<Channel>,
     split: Split,
-) -> Result<(Programme, crate::domain::period::Periods)> {
+) -> Result<(Programme, Periods)> {
     let (by, unit) = match split {
         Split::Part(by) => (by, Unit::Day),
         Split::Period(unit) => (By::Period, unit),
@@ -82,9 +85,9 @@ async fn read(
     let mut tx = app.store.read().await?;
     let campaigns = match campaign {
         Some(name) => vec![name.to_owned()],
-        None => crate::store::daily::campaigns(&mut tx).await?,
+        None => daily::campaigns(&mut tx).await?,
     };
-    let asked = Asked { campaigns, from, to, by, periods, currency: &app.settings.brand.currency };
+    let asked = Asked { campaigns, from, to, by, channel, periods, currency: &app.settings.brand.currency };
     let programme = Programme::read(&mut tx, &asked).await?;
     tx.commit().await?;
     Ok((programme, periods))
@@ -96,7 +99,7 @@ impl Today {
         let today = local_date(app.settings.brand.timezone, app.clock.now());
         let window =
             Window { from: Some(today.to_string()), to: Some((today + Days::new(1)).to_string()), calendar: None };
-        let (programme, periods) = read(&app, &window, None, Split::Part(By::Campaign)).await?;
+        let (programme, periods) = read(&app, &window, None, None, Split::Part(By::Campaign)).await?;
         show(session, &programme, &programme.sheet("Today".to_owned(), periods))
     }
 }
@@ -104,7 +107,7 @@ impl Today {
 impl Campaigns {
     pub(super) async fn execute(self, session: &Session) -> Result {
         let app = session.open().await?;
-        let (programme, periods) = read(&app, &self.window, None, self.by).await?;
+        let (programme, periods) = read(&app, &self.window, None, None, self.by).await?;
         show(session, &programme, &programme.sheet("All campaigns".to_owned(), periods))
     }
 }
@@ -112,7 +115,7 @@ impl Campaigns {
 impl Campaign {
     pub(super) async fn execute(self, session: &Session) -> Result {
         let app = session.open().await?;
-        let (programme, periods) = read(&app, &self.window, Some(&self.name), self.by).await?;
+        let (programme, periods) = read(&app, &self.window, Some(&self.name), None, self.by).await?;
         if programme.total.due == 0 {
             // One that is not there is no campaign without messages.
             views::campaign(app.catalog().await?.as_ref(), &self.name)?;
@@ -124,7 +127,7 @@ impl Campaign {
 impl Deliverability {
     pub(super) async fn execute(self, session: &Session) -> Result {
         let app = session.open().await?;
-        let (programme, periods) = read(&app, &self.window, None, self.by).await?;
+        let (programme, periods) = read(&app, &self.window, None, Some(Channel::Email), self.by).await?;
         show(session, &programme, &programme.deliverability(periods))
     }
 }
