@@ -41,7 +41,7 @@ CREATE INDEX members_birth_persian ON members (birth_persian);
 CREATE INDEX members_joined_gregorian ON members (joined_gregorian);
 CREATE INDEX members_joined_persian ON members (joined_persian);
 CREATE INDEX members_joined_at ON members (joined_at);
-CREATE INDEX members_changed ON members (changed);
+CREATE INDEX members_changed ON members (changed, id);
 CREATE INDEX members_email ON members (LOWER(email)); -- who shares an address counts for its frequency cap
 CREATE INDEX members_phone ON members (phone);
 CREATE INDEX members_timezone ON members (timezone);

@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod cli;
 pub mod clock;
 pub mod credit;
+pub mod deciding;
 pub mod delivery;
 pub mod dispatcher;
 pub mod document;

@@ -1,11 +1,12 @@
-//! What is done once a night: counts are compared with the messages, and what is fitted to all customers is fitted
-//! anew. The scheduler does it from 03:00 of the brand's clock on, so does `once`, and `rekindle nightly` at any time.
+//! What is done once a night: counts are compared with the messages, experiments whose time has come are decided, and what
+//! is fitted to all customers is fitted anew. The scheduler does it from 03:00 of the brand's clock on, so does `once`, and `rekindle nightly` at any time.
 
 use chrono::NaiveTime;
 use serde::Serialize;
 
 use crate::catalog::Catalog;
 use crate::credit;
+use crate::deciding::{self, Decision};
 use crate::domain::brand::Brand;
 use crate::domain::calendar::{local_date, local_instant};
 use crate::domain::{Instant, instant};
@@ -20,6 +21,8 @@ pub struct Night {
     pub days_recounted: i64,
     /// Counts that were not what the messages say; they are now.
     pub differs: Vec<Differs>,
+    /// Experiments whose time had come.
+    pub decided: Vec<Decision>,
     /// Orders that are credited otherwise than before.
     pub credited: u64,
     /// Members with purchases, by whom RFM scores are cut; absent where nobody has bought.
@@ -109,6 +112,7 @@ pub async fn work(
         );
     }
     metrics::counter!("rekindle_recount_differs_total").increment(differs.len() as u64);
+    let decided = deciding::pass(store, catalog, now).await?;
     let mut tx = store.begin().await?;
     let rfm = rfm::fit(&mut tx, now, &catalog.brand.currency).await?;
     tx.commit().await?;
@@ -124,7 +128,7 @@ pub async fn work(
     configuration::note(&mut tx, ENDED, &now.timestamp_millis().to_string()).await?;
     tx.commit().await?;
     let rfm_members = rfm.map(|fitted| fitted.members);
-    Ok(Night { days_recounted, differs, credited, rfm_members, model_customers: model })
+    Ok(Night { days_recounted, differs, decided, credited, rfm_members, model_customers: model })
 }
 
 async fn recount(store: &Store, campaign: &str, days: (i64, i64)) -> Result<Vec<Differs>, StoreError> {

@@ -2,8 +2,22 @@
 
 use super::output::{self, Format, Progress};
 use super::{Result, Session};
+use crate::deciding::Decision;
 use crate::nightly;
 use crate::store::daily;
+
+/// A decision in a sentence.
+pub(super) fn decided(decision: &Decision) -> String {
+    let Decision { campaign, run, winner, by, .. } = decision;
+    match winner {
+        Some(variant) => {
+            format!("`{variant}` of the campaign {campaign} won run {run} by {by}: all who are not held out get it.")
+        }
+        None => format!(
+            "Run {run} of the campaign {campaign}: no variant is better than every other by {by}; nothing changes."
+        ),
+    }
+}
 
 pub(super) async fn execute(session: &Session) -> Result {
     let app = session.open().await?;
@@ -34,6 +48,9 @@ pub(super) async fn execute(session: &Session) -> Result {
         };
         let rows: Vec<Vec<String>> = night.differs.iter().map(row).collect();
         output::table(&["day", "campaign", "step", "what", "counted", "found"], &rows)?;
+    }
+    for decision in &night.decided {
+        output::say(&decided(decision))?;
     }
     let orders = output::counted(usize::try_from(night.credited).unwrap_or_default(), "order");
     output::say(&format!("{orders} credited otherwise than before."))?;

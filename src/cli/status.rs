@@ -105,6 +105,12 @@ fn show_pools_and_servers(status: &Status) -> Result {
 }
 
 fn show_uncertain(status: &Status) -> Result {
+    if let Some(ended) = &status.nightly_ended_at {
+        output::say(&format!("nightly work  ended last at {ended}"))?;
+    }
+    for decision in &status.decisions {
+        output::say(&format!("decided       {}", super::nightly::decided(decision)))?;
+    }
     output::say(&format!("uncertain     {} attempts, ever", number(status.uncertain_attempts)))?;
     for uncertain in &status.latest_uncertain {
         output::say(&format!(

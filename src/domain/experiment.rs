@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 pub mod always_valid;
 pub mod arms;
+pub mod decide;
 mod distribution;
 pub mod goal;
 pub mod holm;

@@ -9,8 +9,9 @@ use super::{Ids, Result, Rows, Tx, daily, execute, query, statements};
 use crate::domain::credit::{Click, credited};
 
 statements! {
-    // Whoever got a message, and whose orders or details have changed since.
-    CHANGED = "SELECT b.id, b.changed FROM members b WHERE (b.changed > $1 OR b.changed = $1 AND b.id > $2) \
+    // Whoever bought and got a message, and whose orders or details have changed since.
+    CHANGED = "SELECT b.id, b.changed FROM members b WHERE (b.changed, b.id) > ($1, $2) \
+        AND EXISTS (SELECT 1 FROM purchases p WHERE p.member_id = b.id) \
         AND EXISTS (SELECT 1 FROM messages m WHERE m.member_id = b.id) ORDER BY b.changed, b.id LIMIT $3";
     LATEST_CHANGE = "SELECT value FROM counters WHERE name = 'change'";
     CLICKED = "SELECT DISTINCT m.member_id FROM events e JOIN messages m ON m.id = e.message_id \

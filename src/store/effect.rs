@@ -1,9 +1,9 @@
 //! What the arms of an experiment came to, added up by the database.
 
 use super::{Result, StoreError, Texts, Tx, query, statements};
-use crate::domain::Instant;
 use crate::domain::experiment::sums::Sums;
 use crate::domain::money::decimals;
+use crate::domain::{Instant, instant};
 
 /// A unit (a member, or an address where the campaign divides those) counts once, in the arm and with the due instant of
 /// its first message that came to the question of its arm; what its members bought is one sum. Who could still buy is
@@ -55,6 +55,7 @@ statements! {
     // Every marketing campaign's messages since the brand's holdout was last changed.
     OF_BRAND = measured!("CAST(m.member_id AS TEXT)", "CASE WHEN m.arm = 'brand_holdout' THEN m.arm ELSE 'treated' END",
         "m.campaign {in $1}", " AND m.assigned_at >= $2 AND m.assigned_at < $10");
+    FIRST_ASSIGNED = "SELECT MIN(m.assigned_at) FROM messages m WHERE m.campaign = $1 AND m.run = $2 AND m.arm IS NOT NULL";
     UNASSIGNED = "SELECT COUNT(*) FROM messages m WHERE m.campaign = $1 AND m.assigned_at IS NOT NULL AND m.arm IS NULL \
         AND m.due_at >= $2 AND m.due_at < $3";
 }
@@ -178,6 +179,12 @@ impl Row {
             other_currencies: self.others,
         }
     }
+}
+
+/// When the first message of a run came to the question of its arm.
+pub async fn first_assigned(tx: &mut Tx, campaign: &str, run: i64) -> Result<Option<Instant>> {
+    let (first,): (Option<i64>,) = query!(fetch_one, (Option<i64>,), tx, FIRST_ASSIGNED, campaign, run)?;
+    Ok(first.map(instant))
 }
 
 /// Messages that came to the question of their arm while the campaign had no experiment, by their due instants.

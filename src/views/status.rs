@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::catalog::Catalog;
+use crate::deciding::{self, Decision};
 use crate::domain::calendar::rfc3339;
 use crate::domain::campaign::Campaign;
 use crate::domain::message::{Channel, State};
 use crate::domain::{Instant, instant};
+use crate::nightly;
 use crate::queue::Queue;
 use crate::scheduler;
 use crate::store::messages::{Count, UncertainAttempt};
@@ -54,6 +56,10 @@ pub struct Status {
     /// Servers and recipients' domains to which nothing goes at the moment, in any process, and mailboxes
     /// from which no bounces come.
     pub resting: Vec<Resting>,
+    /// When the night's work ended last.
+    pub nightly_ended_at: Option<String>,
+    /// What was decided last of the experiments that decide by themselves.
+    pub decisions: Vec<Decision>,
     /// Attempts whose answer was lost, ever.
     pub uncertain_attempts: i64,
     pub latest_uncertain: Vec<Uncertain>,
@@ -104,7 +110,13 @@ pub async fn status(store: &Store, catalog: Option<&Catalog>, now: Instant) -> R
     let paused_because = configuration::paused_because(&mut tx).await?;
     let pools = gifts::pools(&mut tx, in_use, now).await?;
     let counted = Counted::of(messages::counts(&mut tx).await?);
+    let decisions = match catalog {
+        Some(catalog) => deciding::latest(&mut tx, catalog).await?,
+        None => Vec::new(),
+    };
     let status = Status {
+        nightly_ended_at: nightly::last_ended(&mut tx).await?.map(rfc3339),
+        decisions,
         members: members::count(&mut tx).await?,
         purchases,
         latest_purchase_at: latest.map(|at| rfc3339(instant(at))),

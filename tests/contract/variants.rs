@@ -15,6 +15,7 @@ use rekindle::store::configuration;
 use rekindle::store::messages::Listed;
 use rekindle::views::explain::explain;
 use rekindle::views::preview::{self, Wanted, preview};
+use rekindle::{deciding, nightly};
 
 use crate::support::contract::contract;
 use crate::support::shop::{PLAIN, Shop, Size, at};
@@ -25,6 +26,12 @@ contract! {
     a_choice_begins_a_run_and_leaves_the_arms_of_before
     those_who_share_an_address_are_in_one_arm_and_count_once
     the_brand_holds_members_out_of_all_marketing
+    the_better_variant_is_chosen_when_its_time_has_come
+}
+
+/// The same day of May 2024.
+fn day(day: u32, time: &str) -> String {
+    format!("2024-05-{day:02}T{time}Z")
 }
 
 const NOON: &str = "2024-05-02T12:00:00Z";
@@ -266,5 +273,69 @@ pub async fn the_brand_holds_members_out_of_all_marketing(size: Size) {
     let held = out.len() as i64;
     assert_eq!(counts, [("brand_holdout", held, bought(true)), ("treated", 300 - held, bought(false))]);
     assert_eq!((all.campaign, all.run, all.comparisons.len()), (None, Some(1), 1));
+    shop.close().await;
+}
+
+/// 1,200 members welcomed in two variants, of which one brings four orders where the other brings one.
+pub async fn the_better_variant_is_chosen_when_its_time_has_come(size: Size) {
+    let shop = shop(&size, 0).await;
+    let text = |decide: &str| {
+        format!(
+            "trigger: {{ kind: welcome }}\nchannels: [email]\ncontent: plain\nlimits: {{ ceiling: 100000 }}\nexperiment:\n  \
+             goal: {{ event: purchase, within: 3d }}\n  variants: [{{ name: plain }}, {{ name: warm, content: warm }}]\n  {decide}"
+        )
+    };
+    shop.campaign("letter", "trigger: { kind: welcome }\nchannels: [email]\ncontent: plain\nstatus: draft");
+    shop.campaign("hello", &text("decide: { after: 10d, by: buyers }"));
+    let joined = |names: std::ops::Range<usize>, at: &str| {
+        let mut file = "external_id,email,email_consent,joined_at\n".to_owned();
+        for n in names {
+            writeln!(file, "m{n},m{n}@example.com,true,{at}").unwrap();
+        }
+        file
+    };
+    shop.import(Kind::Members, joined(0..1_200, &day(2, "09:00:00"))).await;
+    shop.once(&day(2, "09:10:00")).await;
+    let ledger = shop.ledger().await;
+    let arms = by_arm(&ledger);
+    assert!(arms["plain"].len() > 500 && arms["warm"].len() > 500);
+    let mut orders = "order_id,member_external_id,purchased_at,amount,currency\n".to_owned();
+    for (arm, one_of) in [("plain", 12), ("warm", 3)] {
+        for row in arms[arm].iter().step_by(one_of) {
+            writeln!(orders, "o-{0},{0},{1},100000,USD", row.member, day(3, "10:00:00")).unwrap();
+        }
+    }
+    shop.import_at(Kind::Purchases, orders, &day(12, "00:00:00")).await.unwrap();
+    let decide = async |now: &str| {
+        let app = shop.app(at(now)).await;
+        let found = deciding::pass(&app.store, app.applied(None).await.unwrap().as_ref(), at(now)).await.unwrap();
+        app.store.close().await;
+        found.into_iter().map(|one| (one.campaign, one.run, one.winner)).collect::<Vec<_>>()
+    };
+    assert_eq!(decide(&day(12, "09:09:00")).await, [], "ten days from the first assignment on");
+    // By itself in the night after, once; the same by `status`.
+    let app = shop.app(at(&day(13, "03:00:00"))).await;
+    let catalog = app.applied(None).await.unwrap();
+    let night = nightly::work(&app.store, &catalog, app.clock.now(), &mut |_| {}).await.unwrap();
+    assert_eq!(night.decided.len(), 1);
+    assert_eq!(night.decided[0].winner.as_deref(), Some("warm"));
+    let mut tx = app.store.read().await.unwrap();
+    assert_eq!(deciding::latest(&mut tx, &catalog).await.unwrap(), night.decided);
+    tx.commit().await.unwrap();
+    app.store.close().await;
+    drop(app);
+    assert_eq!(decide(&day(14, "03:00:00")).await, [], "it is decided");
+    shop.import(Kind::Members, joined(2_000..2_040, &day(14, "09:00:00"))).await;
+    shop.once(&day(14, "09:10:00")).await;
+    let later = shop.ledger().await.into_iter().filter(|row| row.member.starts_with("m20") && row.member.len() == 5);
+    let later: BTreeSet<_> = later.map(|row| (row.arm, row.run)).collect();
+    assert_eq!(later, BTreeSet::from([(Some("warm".to_owned()), Some(2))]));
+    // Where no one is better than the other, nothing changes, and that is said each night.
+    shop.campaign("hello", &text("decide: { after: 10d, by: revenue }").replace("name: plain", "name: first"));
+    shop.import(Kind::Members, joined(3_000..3_400, &day(15, "09:00:00"))).await;
+    shop.once(&day(15, "09:10:00")).await;
+    for now in [day(26, "03:00:00"), day(27, "03:00:00")] {
+        assert_eq!(decide(&now).await, [("hello".to_owned(), 3, None)]);
+    }
     shop.close().await;
 }

@@ -7,6 +7,7 @@ use super::super::calendar::parse_time;
 use super::super::experiment::arms::{
     Assignment, BRAND_HOLDOUT, HOLDOUT, TREATED, is_held_out_by_brand, parse_share, variant_of,
 };
+use super::super::experiment::decide::Decide;
 use super::super::experiment::goal::Goal;
 use super::super::experiment::position;
 use super::super::gift::GiftRule;
@@ -37,6 +38,8 @@ pub struct Experiment {
     /// Of the first step; none: those who are not held out get the step as it is.
     pub variants: Vec<Variant>,
     pub goal: Goal,
+    /// When the better variant is chosen by itself.
+    pub decide: Option<Decide>,
 }
 
 /// A first step that differs from the campaign's own.
@@ -70,7 +73,7 @@ pub(super) struct Decoded {
 
 impl Default for Experiment {
     fn default() -> Self {
-        Self { holdout: 0.0, holdout_by: HoldoutBy::Member, variants: Vec::new(), goal: Goal::default() }
+        Self { holdout: 0.0, holdout_by: HoldoutBy::Member, variants: Vec::new(), goal: Goal::default(), decide: None }
     }
 }
 
@@ -106,9 +109,22 @@ impl Experiment {
         let holdout_by = table.get_or("holdout_by", HoldoutBy::Member, |value| value.one_of(HoldoutBy::WORDS));
         let goal = table.get_or("goal", Goal::default(), |value| Goal::decode(value, brand));
         let written = table.get_or("variants", Vec::new(), |value| decode_variants(value, brand));
-        table.not_yet(&["decide"]);
+        let decide = table.get_or("decide", None, |value| {
+            let decide = Decide::decode(value.clone())?;
+            if decide.is_some() && written.as_ref().is_some_and(Vec::is_empty) {
+                value.problem("there is nothing to decide: the experiment has no `variants`");
+                return None;
+            }
+            Some(decide)
+        });
         table.finish();
-        let experiment = Experiment { holdout: holdout?, holdout_by: holdout_by?, variants: Vec::new(), goal: goal? };
+        let experiment = Experiment {
+            holdout: holdout?,
+            holdout_by: holdout_by?,
+            variants: Vec::new(),
+            goal: goal?,
+            decide: decide?,
+        };
         Some(Decoded { experiment, written: written? })
     }
 }
@@ -277,6 +293,9 @@ mod tests {
             ("{ variants: [{ name: a, share: 60% }, { name: b }] }", "some have none"),
             ("{ variants: [{ name: a, share: 60% }, { name: b, share: 50% }] }", "make 110 %"),
             ("{ variants: [{ name: holdout }, { name: b }] }", "choose another name"),
+            ("{ holdout: 10%, decide: { after: 10d } }", "nothing to decide"),
+            ("{ variants: [{ name: a }, { name: b }], decide: { by: revenue } }", "after"),
+            ("{ variants: [{ name: a }, { name: b }], decide: soon }", "none"),
             ("{ variants: [{ name: a, contnet: x }, { name: b }] }", "did you mean `content`"),
             ("{ variants: [{ name: a, channels: [sms] }, { name: b }] }", "not in this version"),
             ("{ holdout: 100% }", "below 100%"),
