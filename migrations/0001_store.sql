@@ -184,6 +184,8 @@ CREATE TABLE campaigns (
     backfilled     BOOLEAN NOT NULL DEFAULT FALSE, -- the occasions from before it began are in the ledger
     experiment     TEXT,                      -- as it is applied, and how often it was another one before
     run            BIGINT NOT NULL DEFAULT 1,
+    audience       TEXT,                      -- as it is applied, in full
+    audience_since BIGINT,                    -- when it was applied, if there was another one before
     chosen         TEXT                       -- the variant that all get who are not held out
 );
 

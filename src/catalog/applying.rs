@@ -34,6 +34,7 @@ impl Catalog {
                 live: campaign.status == Status::Live,
                 experiment: json!({ "by": campaign.experiment.holdout_by.as_str(), "arms": arms }).to_string(),
                 arms: json!(arms).to_string(),
+                audience: campaign.audience.in_full(),
             }
         };
         let campaigns: Vec<Applied> = catalog.campaigns.values().map(applied).collect();

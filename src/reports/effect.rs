@@ -3,7 +3,6 @@
 
 use serde::Serialize;
 
-use crate::domain::Instant;
 use crate::domain::brand::Brand;
 use crate::domain::campaign::Campaign;
 use crate::domain::experiment::arms::{BRAND_HOLDOUT, HOLDOUT};
@@ -15,11 +14,15 @@ use crate::domain::experiment::sample_ratio::{self, SampleRatio};
 use crate::domain::experiment::shares::{Share, Shares};
 use crate::domain::experiment::verdict::{Evidence, Size, Verdict, more_members_until_enough};
 use crate::domain::money::{decimals, rounded};
+use crate::domain::{Instant, instant};
 use crate::store::effect::{self, Asked, Of, Run};
 use crate::store::{StoreError, Tx};
 
 /// Of a major unit: what messages cost, and so net.
 const MILLIONTHS: f64 = 1_000_000.0;
+
+/// One of so many members in other experiments as well is worth a warning.
+const MUCH: i64 = 10;
 
 /// A day in milliseconds.
 const DAY: f64 = 86_400_000.0;
@@ -228,9 +231,35 @@ impl Effect {
             warnings: Vec::new(),
         };
         if let Some(run) = chosen {
+            found.warn(tx, whose, &run, first).await?;
             found.compare(&run, arms, unit);
         }
         Ok(found)
+    }
+
+    /// What else may have made a difference: another audience on the way, other experiments with the same members.
+    async fn warn(&mut self, tx: &mut Tx, whose: Whose<'_>, run: &Run, from: Instant) -> Result<(), StoreError> {
+        let Whose::Campaign(campaign) = whose else { return Ok(()) };
+        let goal = campaign.experiment.goal;
+        let asked = Asked {
+            of: Of::Campaign(&campaign.name, run.run),
+            from,
+            to: self.to,
+            at: self.at,
+            within: goal.within,
+            min_amount: goal.min_amount,
+            currency: &self.currency,
+        };
+        let began = instant(run.started_at).max(from);
+        let changed = effect::audience_since(tx, &campaign.name).await?;
+        if changed.is_some_and(|changed| changed > began && changed < self.to) {
+            self.warnings.push("audience_changed");
+        }
+        let (members, in_others) = effect::overlap(tx, &campaign.name, run.run, &asked).await?;
+        if in_others * MUCH >= members && in_others > 0 {
+            self.warnings.push("overlap");
+        }
+        Ok(())
     }
 
     fn compare(&mut self, run: &Run, mut arms: Vec<effect::Arm>, unit: f64) {

@@ -16,6 +16,8 @@ statements! {
     // A run ends with its experiment, and so does a choice.
     EXPERIMENT = "UPDATE campaigns SET run = CASE WHEN experiment IS NULL THEN run ELSE run + 1 END, experiment = $2, chosen = NULL \
         WHERE name = $1 AND (experiment IS NULL OR experiment <> $2)";
+    AUDIENCE = "UPDATE campaigns SET audience = $2, audience_since = CASE WHEN audience IS NOT NULL THEN $3 END \
+        WHERE name = $1 AND (audience IS NULL OR audience <> $2)";
     CHOOSE = "UPDATE campaigns SET run = run + 1, chosen = $2 WHERE name = $1 AND (chosen IS NULL OR chosen <> $2)";
     ADD_RUN = "INSERT INTO runs (campaign, run, arms, started_at) SELECT name, run, $2, $3 FROM campaigns \
         WHERE name = $1 ON CONFLICT (campaign, run) DO NOTHING";
@@ -83,6 +85,8 @@ pub struct Applied {
     pub experiment: String,
     /// The arms of that, as JSON: names and shares.
     pub arms: String,
+    /// Its audience, in full.
+    pub audience: String,
 }
 
 /// A variant is what all get from now on who are not held out: `arms`, as JSON, are those of the run that begins. False
@@ -112,10 +116,11 @@ pub async fn apply(tx: &mut Tx, hash: &str, document: &str, campaigns: &[Applied
     tx.policy_changes();
     execute!(tx, SAVE, hash, document, at)?;
     execute!(tx, SET_CONTROL, "configuration", hash)?;
-    for Applied { name, live, experiment, arms } in campaigns {
+    for Applied { name, live, experiment, arms, audience } in campaigns {
         execute!(tx, ADD_CAMPAIGN, name)?;
         execute!(tx, EXPERIMENT, name, experiment)?;
         execute!(tx, ADD_RUN, name, arms, at)?;
+        execute!(tx, AUDIENCE, name, audience, at)?;
         if *live {
             execute!(tx, FIRST_LIVE, name, at)?;
         }

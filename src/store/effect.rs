@@ -56,6 +56,13 @@ statements! {
     OF_BRAND = measured!("CAST(m.member_id AS TEXT)", "CASE WHEN m.arm = 'brand_holdout' THEN m.arm ELSE 'treated' END",
         "m.campaign {in $1}", " AND m.assigned_at >= $2 AND m.assigned_at < $10");
     FIRST_ASSIGNED = "SELECT MIN(m.assigned_at) FROM messages m WHERE m.campaign = $1 AND m.run = $2 AND m.arm IS NOT NULL";
+    // Members of a run, and those of them who were in another campaign's experiment while their orders counted.
+    OVERLAP = "SELECT COUNT(DISTINCT m.member_id), COUNT(DISTINCT CASE WHEN EXISTS (SELECT 1 FROM messages o \
+        WHERE o.member_id = m.member_id AND o.campaign <> m.campaign AND o.arm IS NOT NULL AND o.arm <> 'brand_holdout' \
+        AND o.due_at > m.due_at - $6 AND o.due_at <= m.due_at + $6) THEN m.member_id END) FROM messages m \
+        WHERE m.campaign = $1 AND m.run = $2 AND m.arm IS NOT NULL AND m.arm <> 'brand_holdout' AND m.due_at >= $3 AND m.due_at < $4 \
+        AND m.assigned_at <= $5";
+    AUDIENCE_SINCE = "SELECT audience_since FROM campaigns WHERE name = $1";
     UNASSIGNED = "SELECT COUNT(*) FROM messages m WHERE m.campaign = $1 AND m.assigned_at IS NOT NULL AND m.arm IS NULL \
         AND m.due_at >= $2 AND m.due_at < $3";
 }
@@ -179,6 +186,20 @@ impl Row {
             other_currencies: self.others,
         }
     }
+}
+
+/// How many members were assigned in a run, and how many of them in another campaign's experiment as well, at most as long
+/// before or after as orders count.
+pub async fn overlap(tx: &mut Tx, campaign: &str, run: i64, asked: &Asked<'_>) -> Result<(i64, i64)> {
+    let [from, to, at] = [asked.from, asked.to, asked.at].map(|instant| instant.timestamp_millis());
+    let within = asked.within.num_milliseconds();
+    Ok(query!(fetch_one, (i64, i64), tx, OVERLAP, campaign, run, from, to, at, within)?)
+}
+
+/// When a campaign's audience became what it is, if it was another one before.
+pub async fn audience_since(tx: &mut Tx, campaign: &str) -> Result<Option<Instant>> {
+    let found: Option<(Option<i64>,)> = query!(fetch_optional, (Option<i64>,), tx, AUDIENCE_SINCE, campaign)?;
+    Ok(found.and_then(|(since,)| since).map(instant))
 }
 
 /// When the first message of a run came to the question of its arm.

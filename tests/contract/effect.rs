@@ -23,6 +23,7 @@ contract! {
     a_run_is_compared_by_itself
     what_gifts_and_messages_cost_is_taken_off
     how_many_members_it_takes_follows_from_what_the_audience_spends
+    what_else_may_have_made_a_difference_is_said
 }
 
 const BRAND: &str = "{ name: Shop, timezone: UTC, locale: en, currency: USD, base_url: \"https://shop.example\" }";
@@ -355,5 +356,53 @@ pub async fn how_many_members_it_takes_follows_from_what_the_audience_spends(siz
         near(one.weeks.unwrap(), found / 15.0);
     }
     app.store.close().await;
+    shop.close().await;
+}
+
+pub async fn what_else_may_have_made_a_difference_is_said(size: Size) {
+    let shop = Shop::new(&size, BRAND);
+    shop.campaign("hello", &campaign("30%"));
+    let mut members = "external_id,email,email_consent,joined_at\n".to_owned();
+    for member in 0..100 {
+        writeln!(members, "m{member},m{member}@example.com,true,2024-05-01T09:00:00Z").unwrap();
+    }
+    shop.import(Kind::Members, members).await;
+    shop.once_between("2024-05-01T00:00:00Z", "2024-05-02T00:00:00Z").await;
+    let warnings = async |from: Option<&str>, to: &str| effect(&shop, from, to, to, None).await.warnings;
+    assert_eq!(warnings(None, "2024-05-20T00:00:00Z").await, [""; 0]);
+    // Another experiment, for nine of a hundred; then for ten of them.
+    let second = |tier: &str| {
+        format!(
+            "trigger: {{ kind: broadcast, at: 2024-05-07T09:00:00Z }}\nchannels: [email]\nexperiment: {{ holdout: 50% }}\n\
+             audience: {{ field: tier, eq: {tier} }}"
+        )
+    };
+    let tiers = |count: usize, tier: &str| {
+        let mut file = "external_id,tier\n".to_owned();
+        (0..count).for_each(|member| writeln!(file, "m{member},{tier}").unwrap());
+        file
+    };
+    shop.import_at(Kind::Members, tiers(9, "gold"), "2024-05-06T00:00:00Z").await.unwrap();
+    shop.campaign("second", &second("gold"));
+    shop.once_between("2024-05-07T00:00:00Z", "2024-05-08T00:00:00Z").await;
+    assert_eq!(warnings(None, "2024-05-20T00:00:00Z").await, [""; 0]);
+    shop.import_at(Kind::Members, tiers(1, "silver"), "2024-05-07T10:00:00Z").await.unwrap();
+    shop.import_at(Kind::Members, "external_id,tier\nm50,silver\n", "2024-05-07T10:00:00Z").await.unwrap();
+    shop.campaign("third", &second("silver").replace("05-07T09", "05-07T20"));
+    shop.once_between("2024-05-07T19:00:00Z", "2024-05-08T00:00:00Z").await;
+    assert_eq!(warnings(None, "2024-05-20T00:00:00Z").await, ["overlap"]);
+    // The same audience in other words changes nothing; another one does, for whoever looks at members of before.
+    shop.campaign("hello", &format!("# anew\n{}", campaign("30%")));
+    shop.once("2024-05-09T00:00:00Z").await;
+    assert_eq!(warnings(None, "2024-05-20T00:00:00Z").await, ["overlap"]);
+    shop.campaign("hello", &format!("{}\naudience: {{ field: tier, exists: false }}", campaign("30%")));
+    shop.once("2024-05-10T00:00:00Z").await;
+    assert_eq!(warnings(None, "2024-05-20T00:00:00Z").await, ["audience_changed", "overlap"]);
+    assert_eq!(warnings(None, "2024-05-09T00:00:00Z").await, ["overlap"], "not by then");
+    assert_eq!(
+        warnings(Some("2024-05-11T00:00:00Z"), "2024-05-20T00:00:00Z").await,
+        [""; 0],
+        "all are of one audience"
+    );
     shop.close().await;
 }

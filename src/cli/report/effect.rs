@@ -140,9 +140,14 @@ fn table(effect: &Effect) -> Result {
         output::say(&difference(&one.net_per_member, currency))?;
     }
     for warning in &effect.warnings {
-        if *warning == "sample_ratio" {
-            output::say("\nWarning: the arms do not have the sizes that they should have; something sorts members.")?;
-        }
+        let said = match *warning {
+            "sample_ratio" => "the arms do not have the sizes that they should have; something sorts members",
+            "audience_changed" => {
+                "the campaign's audience became another one on the way; `--from` takes the members since"
+            }
+            _ => "a tenth of the members or more were in another campaign's experiment at the same time",
+        };
+        output::say(&format!("\nWarning: {said}."))?;
     }
     let others: i64 = effect.arms.iter().map(|arm| arm.other_currencies).sum();
     if others > 0 {

@@ -295,6 +295,16 @@ impl Audience {
         });
     }
 
+    /// All that it says, with the segments that it names: where that is the same, so is the audience.
+    pub fn in_full(&self) -> String {
+        let mut all = String::new();
+        self.visit(&mut |part| {
+            all += &part.to_string();
+            all.push('\n');
+        });
+        all
+    }
+
     /// Shows every part that stands in its own file to `see`.
     pub fn visit_own<'a>(&'a self, see: &mut dyn FnMut(&'a Self)) {
         see(self);
