@@ -8,12 +8,13 @@
 //! else, so that whoever holds a row of it waits for nobody but the disk.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write;
 
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Dialect, Result, Rows, Tx, Uuids, execute, query, statements};
-use crate::domain::message::{Channel, Fact, Reason, State};
+use crate::domain::message::{Fact, Reason, State};
 use crate::domain::receiver;
 use crate::store::messages::NewMessage;
 
@@ -113,51 +114,91 @@ pub struct Row {
     pub count: Count,
 }
 
-/// What a message is counted by, as an update gives it back.
+/// A message as an update gives it back, with what it is counted by.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(super) struct Counted {
     pub id: Uuid,
     pub state: String,
-    pub reason: Option<String>,
-    pub price: Option<i64>,
-    pub day: i64,
-    pub campaign: String,
-    pub step: String,
-    pub arm: Option<String>,
-    pub channel: Option<String>,
-    pub locale: Option<String>,
-    pub domain: Option<String>,
+    reason: Option<String>,
+    price: Option<i64>,
+    /// The first parts of its [`Key`], each with [`END`] behind it: one text for all, since every message that is sent
+    /// comes by here.
+    place: String,
 }
+
+/// Behind each part of a key that is one text. No part has it: names are words, and a domain or language has no control.
+const END: char = '\u{1f}';
 
 /// The columns of [`Counted`].
 macro_rules! counted_columns {
     () => {
-        "messages.id, messages.state, messages.reason, messages.price, messages.day, messages.campaign, messages.step, \
-         messages.arm, messages.channel, messages.locale, messages.domain"
+        "messages.id, messages.state, messages.reason, messages.price, \
+         messages.day || '\u{1f}' || messages.campaign || '\u{1f}' || messages.step || '\u{1f}' || COALESCE(messages.arm, '') || '\u{1f}' \
+         || COALESCE(messages.channel, '') || '\u{1f}' || COALESCE(messages.locale, '') || '\u{1f}' \
+         || CASE WHEN messages.channel = 'email' THEN COALESCE(messages.domain, '') ELSE '' END || '\u{1f}' AS place"
     };
 }
 pub(super) use counted_columns;
 
 /// What a transaction has changed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Changes {
-    counts: BTreeMap<Key, Count>,
+    /// By keys as one text.
+    counts: HashMap<String, Count>,
     open: BTreeSet<Uuid>,
+    /// Where a key is put together.
+    key: String,
 }
 
 impl Changes {
-    pub const fn none() -> Self {
-        Self { counts: BTreeMap::new(), open: BTreeSet::new() }
-    }
-
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty() && self.open.is_empty()
     }
 
-    fn add(&mut self, key: Key, count: Count, sign: i64) {
-        let entry = self.counts.entry(key).or_default();
-        entry.n += sign * count.n;
-        entry.amount += sign * count.amount;
+    /// Adds to the count of a place, for a fact and a reason.
+    fn add(&mut self, place: &str, fact: &str, reason: &str, n: i64, amount: i64) {
+        self.key.clear();
+        self.key.push_str(place);
+        self.key.push_str(fact);
+        self.key.push(END);
+        self.key.push_str(reason);
+        // Most counts are there already: only a new one takes the text.
+        match self.counts.get_mut(self.key.as_str()) {
+            Some(count) => *count = Count { n: count.n + n, amount: count.amount + amount },
+            None => drop(self.counts.insert(self.key.clone(), Count { n, amount })),
+        }
+    }
+
+    fn add_key(&mut self, key: &Key, count: Count, sign: i64) {
+        let Key { day, campaign, step, arm, channel, locale, domain, fact, reason } = key;
+        let day = day.to_string();
+        let parts = [&day, campaign, step, arm, channel, locale, domain];
+        let place: String = parts.into_iter().flat_map(|part| [part.as_str(), "\u{1f}"]).collect();
+        self.add(&place, fact, reason, sign * count.n, sign * count.amount);
+    }
+
+    /// What differs from before, in the order of the keys.
+    fn take(&mut self) -> Vec<Row> {
+        let mut rows: BTreeMap<Key, Count> = BTreeMap::new();
+        for (text, count) in self.counts.drain() {
+            let mut parts = text.split(END);
+            let mut part = || parts.next().unwrap_or_default().to_owned();
+            let key = Key {
+                day: part().parse().unwrap_or_default(),
+                campaign: part(),
+                step: part(),
+                arm: part(),
+                channel: part(),
+                locale: part(),
+                domain: receiver::of(&part()).to_owned(),
+                fact: part(),
+                reason: part(),
+            };
+            let row = rows.entry(key).or_default();
+            *row = Count { n: row.n + count.n, amount: row.amount + count.amount };
+        }
+        let changed = rows.into_iter().filter(|(_, count)| *count != Count::default());
+        changed.map(|(key, count)| Row { key, count }).collect()
     }
 }
 
@@ -176,8 +217,7 @@ pub(super) async fn open(tx: &mut Tx, messages: impl IntoIterator<Item = Uuid>) 
 
 async fn add_messages(tx: &mut Tx, messages: Vec<Uuid>, sign: i64) -> Result<()> {
     for Row { key, count } in query!(fetch_all, Row, tx, OF_MESSAGES, Uuids(messages))? {
-        let key = Key { domain: receiver::of(&key.domain).to_owned(), ..key };
-        tx.daily.add(key, count, sign);
+        tx.daily.add_key(&key, count, sign);
     }
     Ok(())
 }
@@ -190,12 +230,19 @@ pub(super) enum Before {
     OutsideAudience,
 }
 
-/// A message is new.
-pub(super) fn begin(tx: &mut Tx, message: &NewMessage) {
-    let (fact, reason) =
-        if message.state == State::Planned { (Fact::Waiting, None) } else { (Fact::NotSent, message.reason) };
-    let reason = reason.map_or("", Reason::as_str);
-    tx.daily.add(Key::of(message.day, (&message.campaign, &message.step), fact, reason), ONE, 1);
+/// Messages are new.
+pub(super) fn begin<'a>(tx: &mut Tx, messages: impl Iterator<Item = &'a NewMessage>) {
+    let mut place = String::new();
+    for message in messages {
+        place.clear();
+        // Nothing else is known of them yet.
+        let NewMessage { day, campaign, step, .. } = message;
+        let _ = write!(place, "{day}{END}{campaign}{END}{step}{END}{END}{END}{END}{END}");
+        match message.state {
+            State::Planned => tx.daily.add(&place, Fact::Waiting.as_str(), "", 1, 0),
+            _ => tx.daily.add(&place, Fact::NotSent.as_str(), message.reason.map_or("", Reason::as_str), 1, 0),
+        }
+    }
 }
 
 /// A message was changed of which it is known what it counted for, and of which nothing was heard by another arm,
@@ -204,63 +251,30 @@ pub(super) fn shift(tx: &mut Tx, message: &Counted, before: Before) {
     if tx.daily.open.contains(&message.id) {
         return;
     }
-    let (key, amount) = message.counts_for();
-    let was = match before {
-        Before::Waiting => message.waiting(),
-        Before::Uncertain => message.by_what_it_is(Fact::Uncertain, ""),
-        Before::OutsideAudience => message.by_what_it_is(Fact::NotSent, Reason::OutsideAudience.as_str()),
+    let Counted { state, reason, price, place, .. } = message;
+    let waiting = |changes: &mut Changes, n| {
+        // Day, campaign and step.
+        let known = place.match_indices(END).nth(2).map_or(place.len(), |(at, end)| at + end.len());
+        let unknown = "\u{1f}\u{1f}\u{1f}\u{1f}";
+        let place = [&place[..known], unknown].concat();
+        changes.add(&place, Fact::Waiting.as_str(), "", n, 0);
     };
-    tx.daily.add(was, ONE, -1);
-    tx.daily.add(key, Count { n: 1, amount }, 1);
-}
-
-const ONE: Count = Count { n: 1, amount: 0 };
-
-impl Key {
-    /// Of messages of which nothing else is known yet.
-    fn of(day: i64, (campaign, step): (&str, &str), fact: Fact, reason: &str) -> Self {
-        Self {
-            day,
-            campaign: campaign.to_owned(),
-            step: step.to_owned(),
-            arm: String::new(),
-            channel: String::new(),
-            locale: String::new(),
-            domain: String::new(),
-            fact: fact.to_string(),
-            reason: reason.to_owned(),
+    let changes = &mut tx.daily;
+    match before {
+        Before::Waiting => waiting(changes, -1),
+        Before::Uncertain => changes.add(place, Fact::Uncertain.as_str(), "", -1, 0),
+        Before::OutsideAudience => {
+            changes.add(place, Fact::NotSent.as_str(), Reason::OutsideAudience.as_str(), -1, 0);
         }
     }
-}
-
-impl Counted {
-    fn waiting(&self) -> Key {
-        Key::of(self.day, (&self.campaign, &self.step), Fact::Waiting, "")
-    }
-
-    fn by_what_it_is(&self, fact: Fact, reason: &str) -> Key {
-        let by_mail = self.channel.as_deref() == Some(Channel::Email.as_str());
-        let domain = if by_mail { receiver::of(self.domain.as_deref().unwrap_or_default()) } else { "" };
-        Key {
-            arm: self.arm.clone().unwrap_or_default(),
-            channel: self.channel.clone().unwrap_or_default(),
-            locale: self.locale.clone().unwrap_or_default(),
-            domain: domain.to_owned(),
-            ..Key::of(self.day, (&self.campaign, &self.step), fact, reason)
+    // The same as `OF_MESSAGES` has it.
+    match state.parse() {
+        Ok(State::Planned | State::Queued) => waiting(changes, 1),
+        Ok(State::Uncertain) => changes.add(place, Fact::Uncertain.as_str(), "", 1, 0),
+        Ok(State::Sent | State::Delivered | State::Bounced | State::Complained) => {
+            changes.add(place, Fact::Sent.as_str(), "", 1, price.unwrap_or_default());
         }
-    }
-
-    /// The same as [`OF_MESSAGES`] has it, and the amount.
-    fn counts_for(&self) -> (Key, i64) {
-        use State::*;
-        match self.state.parse() {
-            Ok(Planned | Queued) => (self.waiting(), 0),
-            Ok(Uncertain) => (self.by_what_it_is(Fact::Uncertain, ""), 0),
-            Ok(Sent | Delivered | Bounced | Complained) => {
-                (self.by_what_it_is(Fact::Sent, ""), self.price.unwrap_or_default())
-            }
-            _ => (self.by_what_it_is(Fact::NotSent, self.reason.as_deref().unwrap_or_default()), 0),
-        }
+        _ => changes.add(place, Fact::NotSent.as_str(), reason.as_deref().unwrap_or_default(), 1, 0),
     }
 }
 
@@ -274,9 +288,7 @@ pub(super) async fn settle(tx: &mut Tx) -> Result<()> {
 }
 
 async fn add(tx: &mut Tx) -> Result<()> {
-    let counts = std::mem::take(&mut tx.daily.counts);
-    let changed = counts.into_iter().filter(|(_, count)| *count != Count::default());
-    let rows: Vec<Row> = changed.map(|(key, count)| Row { key, count }).collect();
+    let rows = tx.daily.take();
     if !rows.is_empty() {
         execute!(tx, ADD, Rows(&rows))?;
     }
@@ -316,8 +328,8 @@ pub async fn compare(tx: &mut Tx, campaign: &str, (from, to): (i64, i64)) -> Res
 /// Mends what differs. What has been counted since it was compared stays.
 pub fn mend(tx: &mut Tx, differs: &[Differs]) {
     for Differs { key, counted, found } in differs {
-        tx.daily.add(key.clone(), *found, 1);
-        tx.daily.add(key.clone(), *counted, -1);
+        tx.daily.add_key(key, *found, 1);
+        tx.daily.add_key(key, *counted, -1);
     }
 }
 

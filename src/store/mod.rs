@@ -489,8 +489,8 @@ impl Store {
 }
 
 impl Tx {
-    const fn on(database: Database) -> Self {
-        Self { database, policy_changes: false, daily: daily::Changes::none(), snapshot: false }
+    fn on(database: Database) -> Self {
+        Self { database, policy_changes: false, daily: daily::Changes::default(), snapshot: false }
     }
 
     /// Goes on where what was decided in it is written: after a snapshot, in a transaction of the ledger.

@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "only scripts/check-cdnow knows where the data are")]
 
 mod calibration;
+mod reports;
 #[path = "../support/mod.rs"]
 mod support;
 mod year;

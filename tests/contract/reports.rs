@@ -13,7 +13,7 @@ use rekindle::domain::audience::Audience;
 use rekindle::domain::calendar::Calendar;
 use rekindle::domain::period::{Periods, Unit, week_begins};
 use rekindle::import::Kind;
-use rekindle::reports::loyalty::{By as Told, Cohorts, Kept, Loyalty, Rfm};
+use rekindle::reports::loyalty::{By as Told, Cohorts, Loyalty, Rfm};
 use rekindle::reports::programme::{Asked, By, Funnel, Programme};
 use rekindle::store::events::{self, Event};
 use rekindle::store::loyalty::Parts;
@@ -21,6 +21,7 @@ use rekindle::store::{audience_sql, daily, rfm};
 use rekindle::{credit, nightly};
 
 use crate::support::contract::contract;
+use crate::support::customers::{Order, assert_same, by_member, looked_over};
 use crate::support::shop::{Shop, Size, at, differs};
 use crate::web_contract::{ask, link_of, web};
 
@@ -254,16 +255,6 @@ pub async fn the_night_finds_what_differs(size: Size) {
     shop.close().await;
 }
 
-/// An order as the lists know it.
-#[derive(Debug, Clone)]
-struct Order {
-    member: usize,
-    at: Instant,
-    cents: i64,
-    currency: &'static str,
-    paid: bool,
-}
-
 const MEMBERS: usize = 300;
 const FROM: &str = "2024-01-01T00:00:00Z";
 const TO: &str = "2024-07-01T00:00:00Z";
@@ -334,64 +325,6 @@ async fn bought(size: &Size) -> (Shop, Vec<Order>) {
     (shop, orders)
 }
 
-/// What the members of a list did between two instants, by looping over it.
-fn looked_over(orders: &[Order], members: &[usize], (from, to): (Instant, Instant), part: &str) -> Kept {
-    let active = Duration::days(90);
-    let mut kept = Kept { part: part.to_owned(), members: members.len() as i64, ..Kept::default() };
-    let (mut stayed, mut priced, mut gaps, mut cents) = (0, 0, Vec::new(), 0);
-    for member in members {
-        let mut own: Vec<&Order> = orders.iter().filter(|order| order.member == *member && order.paid).collect();
-        own.sort_by_key(|order| order.at);
-        let customer = |at: Instant| own.iter().any(|order| order.at > at - active && order.at <= at);
-        let within: Vec<&&Order> = own.iter().filter(|order| order.at >= from && order.at < to).collect();
-        kept.points += *member as i64 * 10;
-        kept.customers_at_start += i64::from(customer(from));
-        kept.customers_at_end += i64::from(customer(to));
-        stayed += i64::from(customer(from) && customer(to));
-        kept.buyers += i64::from(!within.is_empty());
-        kept.repeat_buyers += i64::from(within.len() > 1);
-        kept.orders += within.len() as i64;
-        for order in within {
-            if order.currency == "USD" {
-                priced += 1;
-                cents += order.cents;
-            }
-        }
-        for pair in own.windows(2).filter(|pair| pair[1].at >= from && pair[1].at < to) {
-            gaps.push((pair[1].at - pair[0].at).num_milliseconds());
-        }
-    }
-    kept.revenue = cents as f64 / 100.0;
-    kept.new_customers = kept.customers_at_end - stayed;
-    let share = |part: i64, whole: i64| if whole == 0 { None } else { Some(part as f64 / whole as f64) };
-    kept.retention = share(stayed, kept.customers_at_start);
-    kept.churn = kept.retention.map(|kept| 1.0 - kept);
-    kept.repeat_rate = share(kept.repeat_buyers, kept.buyers);
-    kept.orders_per_buyer = share(kept.orders, kept.buyers);
-    kept.average_order = if priced == 0 { None } else { Some(kept.revenue / priced as f64) };
-    kept.other_currencies = kept.orders - priced;
-    gaps.sort_unstable();
-    let middle = |place: usize| gaps[place] as f64 / 86_400_000.0;
-    kept.days_between_orders = match gaps.len() {
-        0 => None,
-        odd if odd % 2 == 1 => Some(middle(odd / 2)),
-        even => Some((middle(even / 2 - 1) + middle(even / 2)) / 2.0),
-    };
-    kept
-}
-
-/// Equal, but for the last digits of what was divided.
-fn assert_same(found: &Kept, expected: &Kept) {
-    let close = |one: Option<f64>, other: Option<f64>| match (one, other) {
-        (Some(one), Some(other)) => (one - other).abs() <= 1e-9 * other.abs().max(1.0),
-        (one, other) => one == other,
-    };
-    assert!(close(found.days_between_orders, expected.days_between_orders), "{found:?}\n{expected:?}");
-    assert!(close(found.average_order, expected.average_order), "{found:?}\n{expected:?}");
-    let plain = |kept: &Kept| Kept { days_between_orders: None, average_order: None, ..kept.clone() };
-    assert_eq!(plain(found), plain(expected));
-}
-
 pub async fn loyalty_is_what_a_list_of_orders_says(size: Size) {
     let (shop, orders) = bought(&size).await;
     let (settings, everybody) = (shop.settings(), Audience::everybody());
@@ -400,18 +333,23 @@ pub async fn loyalty_is_what_a_list_of_orders_says(size: Size) {
     let active = settings.reports.active_within;
     let span = (at(FROM), at(TO));
     let all: Vec<usize> = (0..MEMBERS).collect();
+    let own = by_member(orders);
+    let looked_over = |members: &[usize], span, part: &str| {
+        let points = members.iter().map(|member| *member as i64 * 10).sum();
+        looked_over(&own, members, span, (part, points), active)
+    };
     let mut read = async |by: Told<'_>, span| {
         Loyalty::read(&mut tx, &filter, (&by, "by"), span, &settings.brand, active).await.unwrap().parts
     };
     let found = read(Told::Parts(Parts::All), span).await;
     assert_eq!(found.len(), 1);
-    assert_same(&found[0], &looked_over(&orders, &all, span, ""));
+    assert_same(&found[0], &looked_over(&all, span, ""));
     assert!(found[0].retention.unwrap() > 0.2 && found[0].days_between_orders.is_some());
     let found = read(Told::Parts(Parts::Tier), span).await;
     assert_eq!(found.len(), 3);
     for kept in &found {
         let members: Vec<usize> = all.iter().copied().filter(|member| tier(*member) == kept.part).collect();
-        assert_same(kept, &looked_over(&orders, &members, span, &kept.part));
+        assert_same(kept, &looked_over(&members, span, &kept.part));
     }
     let found = read(Told::Parts(Parts::Attribute("city".to_owned())), span).await;
     let cities: BTreeSet<&str> = found.iter().map(|kept| kept.part.as_str()).collect();
@@ -432,12 +370,12 @@ pub async fn loyalty_is_what_a_list_of_orders_says(size: Size) {
     for (kept, pair) in found.iter().zip(starts.windows(2)) {
         let edge = |text: &str| at(&format!("{text}T00:00:00Z"));
         let span = (edge(pair[0]).max(span.0), edge(pair[1]).min(span.1));
-        assert_same(kept, &looked_over(&orders, &all, span, pair[0]));
+        assert_same(kept, &looked_over(&all, span, pair[0]));
     }
     // Nothing to divide by is nothing, and no error.
     let empty = (at("2030-01-01T00:00:00Z"), at("2030-02-01T00:00:00Z"));
     let found = read(Told::Parts(Parts::All), empty).await;
-    assert_same(&found[0], &looked_over(&orders, &all, empty, ""));
+    assert_same(&found[0], &looked_over(&all, empty, ""));
     assert_eq!((found[0].retention, found[0].repeat_rate, found[0].average_order), (None, None, None));
     tx.commit().await.unwrap();
     shop.close().await;

@@ -6,6 +6,7 @@
 
 pub mod bouncing;
 pub mod contract;
+pub mod customers;
 pub mod dovecot;
 pub mod fates;
 pub mod features;

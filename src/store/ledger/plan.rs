@@ -87,9 +87,7 @@ pub async fn insert(tx: &mut Tx, rows: &[NewMessage]) -> Result<u64> {
     let inserted = ids(query!(fetch_all, (Uuid,), tx, INSERT, Rows(rows))?);
     let count = inserted.len() as u64;
     let mut back: HashSet<Uuid> = inserted.iter().copied().collect();
-    for row in rows.iter().filter(|row| back.remove(&row.id)) {
-        daily::begin(tx, row);
-    }
+    daily::begin(tx, rows.iter().filter(|row| back.remove(&row.id)));
     if !back.is_empty() {
         let back = query!(fetch_all, Counted, tx, CAME_BACK, Uuids(back.into_iter().collect()))?;
         back.iter().for_each(|row| daily::shift(tx, row, Before::OutsideAudience));
