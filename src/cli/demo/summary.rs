@@ -14,6 +14,9 @@ use crate::rendering::Variables;
 use crate::store::messages::{self, Filter, Listed};
 use crate::store::{gifts, purchases};
 
+/// The states of a message that went out, whatever was heard of it since.
+const SENT: [State; 4] = [State::Sent, State::Delivered, State::Bounced, State::Complained];
+
 /// What was sent, by campaign and channel, and what was not, and why.
 pub(super) async fn sent(app: &App) -> Result {
     let mut tx = app.store.read().await?;
@@ -23,7 +26,7 @@ pub(super) async fn sent(app: &App) -> Result {
     let mut reasons: BTreeMap<&str, i64> = BTreeMap::new();
     for count in &counts {
         let row = sent.entry(&count.campaign).or_default();
-        if count.state == State::Sent.as_str() {
+        if SENT.iter().any(|state| count.state == state.as_str()) {
             row[usize::from(count.channel == Channel::Sms.as_str())] += count.messages.unsigned_abs();
         } else if !count.reason.is_empty() {
             *reasons.entry(&count.reason).or_default() += count.messages;
