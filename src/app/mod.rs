@@ -2,6 +2,7 @@
 
 mod alerts;
 mod once;
+mod pages;
 mod rehearsal;
 mod restored;
 mod run;
@@ -36,6 +37,7 @@ use crate::transports::smtp::SmtpError;
 use crate::web::BindError;
 
 pub use once::Passed;
+pub use pages::Pages;
 pub use rehearsal::Rehearsed;
 pub use run::Role;
 pub use transports::{factories, signers};

@@ -64,7 +64,7 @@ impl App {
     }
 
     /// The same for every instant in [from, to) at which something falls due, in order, on a
-    /// simulated clock.
+    /// simulated clock. What quiet hours and days of rest move beyond `to` still belongs to it.
     pub async fn once_between(
         &self,
         from: Instant,
@@ -77,10 +77,7 @@ impl App {
             let mut start = from;
             while start < to && !self.stop.is_cancelled() {
                 let end = (start + chrono::Duration::days(1)).min(to);
-                self.clock.set(start);
-                let scan = scheduler::scan_window(&self.store, &catalog, &self.clock, start, end);
-                work.passed.planned += self.unless_stopped(async { Ok(scan.await?.inserted) }).await?;
-                work.step_through(self, &catalog, end, to, told).await?;
+                self.day(&mut work, &catalog, (start, end), to, told).await?;
                 start = end;
             }
             // What quiet hours and days of rest moved beyond the window still belongs to it.
@@ -90,6 +87,50 @@ impl App {
         })
         .await;
         work.stop(self, result).await
+    }
+
+    /// The same day by day, each with `after` at its end, which hears the day and changes the store as the world
+    /// does meanwhile. The clock goes no further than each day's end: what waits longer belongs to the next one.
+    pub async fn once_daily<E: From<AppError>>(
+        &self,
+        from: Instant,
+        to: Instant,
+        mut after: impl AsyncFnMut(Instant, Instant) -> Result<(), E>,
+    ) -> Result<Passed, E> {
+        let mut work = Work::start(self).await?;
+        let mut failed = None;
+        let result = Box::pin(async {
+            let catalog = self.applied(None).await?;
+            let mut start = from;
+            while start < to && !self.stop.is_cancelled() {
+                let end = (start + chrono::Duration::days(1)).min(to);
+                self.day(&mut work, &catalog, (start, end), end, &|_, _| ()).await?;
+                if let Err(error) = after(start, end).await {
+                    failed = Some(error);
+                    break;
+                }
+                start = end;
+            }
+            Ok(())
+        })
+        .await;
+        let passed = work.stop(self, result).await?;
+        failed.map_or(Ok(passed), Err)
+    }
+
+    /// Scans what falls due in a day and works it off, as far as it was due before `due_before`.
+    async fn day(
+        &self,
+        work: &mut Work,
+        catalog: &Catalog,
+        (start, end): (Instant, Instant),
+        due_before: Instant,
+        told: &(dyn Fn(&Passed, Instant) + Sync),
+    ) -> Result<(), AppError> {
+        self.clock.set(start);
+        let scan = scheduler::scan_window(&self.store, catalog, &self.clock, start, end);
+        work.passed.planned += self.unless_stopped(async { Ok(scan.await?.inserted) }).await?;
+        work.step_through(self, catalog, end, due_before, told).await
     }
 
     /// Works until it is done or somebody stops the pass. For what a killed process may leave as well, and the

@@ -22,6 +22,7 @@ use crate::queue::Queue;
 use crate::settings::{MetricsListen, Settings};
 use crate::store::{Store, StoreError, configuration};
 
+mod asked;
 pub mod hooks;
 mod limit;
 pub mod operations;

@@ -62,6 +62,7 @@ mod audiences;
 mod bounces;
 mod connections;
 mod damaged_files;
+mod demo;
 mod faults;
 mod gifts;
 mod hooks;
