@@ -24,7 +24,7 @@ pub(super) const BEHAVIOURS: [Behaviour; 3] = [
 ];
 
 /// How many of the members are held out of each of them.
-pub(super) const HOLDOUT: f64 = 0.3;
+pub(super) const HOLDOUT: f64 = 0.4;
 
 /// What a birthday's code costs the shop once it is used, in rials.
 pub(super) const CODE_COSTS: u32 = 200_000;

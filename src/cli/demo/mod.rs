@@ -35,11 +35,11 @@ const DAY: (i32, u32, u32) = (2026, 4, 22);
 
 /// How many members the shop has, where nobody says it: of one day, and of more.
 const MEMBERS: u32 = 3_000;
-const MEMBERS_OF_A_YEAR: u32 = 2_500;
+const MEMBERS_OF_A_YEAR: u32 = 2_000;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Demo {
-    /// How many members the shop has [default: 3000; 2500 with --days].
+    /// How many members the shop has [default: 3000; 2000 with --days].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(10..=200_000))]
     members: Option<u32>,
     /// So many days, in which members open, click, buy because of messages, and complain: 365 for a year that

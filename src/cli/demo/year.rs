@@ -19,8 +19,9 @@ use crate::import::{Import, Kind};
 use crate::store::gifts;
 use crate::store::messages::{self, Filter, Listed};
 
-/// How long a message may have waited since it fell due: a night, days of rest.
-const LONGEST_WAIT: i64 = 14 * 86_400_000;
+/// How long a message may have waited since it fell due, in milliseconds: a night, days of rest. After three days it is
+/// too late for all of the project's campaigns.
+const LONGEST_WAIT: i64 = 4 * 86_400_000;
 
 /// The columns of the orders of one day.
 const ORDERS_OF_A_DAY: &str = "status,coupon_code";
