@@ -27,6 +27,8 @@ mod fallback_contract;
 mod gifts_contract;
 #[path = "../contract/hearing.rs"]
 mod hearing_contract;
+#[path = "../contract/known_effects.rs"]
+mod known_effects_contract;
 #[path = "../contract/launching.rs"]
 mod launching_contract;
 #[path = "../contract/lifetime.rs"]
@@ -60,6 +62,7 @@ mod audiences;
 mod bounces;
 mod connections;
 mod damaged_files;
+mod experiments;
 mod faults;
 mod gifts;
 mod hooks;
