@@ -32,7 +32,7 @@ pub struct Surroundings {
     pub members: HashMap<i64, Member>,
     pub orders: HashMap<i64, Purchase>,
     /// Valid orders' instants by member, in order.
-    purchases: HashMap<i64, Vec<Instant>>,
+    pub purchases: HashMap<i64, Vec<Instant>>,
     /// Messages that went out, by member.
     counted: HashMap<i64, Vec<Counted>>,
     sharing: Sharing,

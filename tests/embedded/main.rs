@@ -27,6 +27,8 @@ mod fallback_contract;
 mod gifts_contract;
 #[path = "../contract/hearing.rs"]
 mod hearing_contract;
+#[path = "../contract/known_effects.rs"]
+mod known_effects_contract;
 #[path = "../contract/launching.rs"]
 mod launching_contract;
 #[path = "../contract/lifetime.rs"]
@@ -63,6 +65,7 @@ mod bounces;
 mod connections;
 mod damaged_files;
 mod demo;
+mod experiments;
 mod faults;
 mod gifts;
 mod hooks;

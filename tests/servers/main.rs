@@ -29,6 +29,8 @@ mod fallback_contract;
 mod gifts_contract;
 #[path = "../contract/hearing.rs"]
 mod hearing_contract;
+#[path = "../contract/known_effects.rs"]
+mod known_effects_contract;
 #[path = "../contract/launching.rs"]
 mod launching_contract;
 #[path = "../contract/lifetime.rs"]

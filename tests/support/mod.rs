@@ -12,6 +12,7 @@ pub mod fates;
 pub mod features;
 pub mod gateway;
 pub mod generated;
+pub mod known;
 pub mod mail_server;
 pub mod naive;
 pub mod nodes;
