@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::Asked;
+use super::{Asked, page};
 use crate::cli::output::{self, Format};
 use crate::cli::{CommandError, Result, instant_of};
 use crate::domain::Instant;
@@ -68,6 +68,7 @@ impl EffectArguments {
             return Err(CommandError::Other(format!("{name} has no run {run} with an experiment; known: {known}")));
         }
         match asked.session.format {
+            _ if asked.session.is_page => page(asked, &catalog.brand, &effect.sheet(&catalog.brand)),
             Format::Json => output::json(&effect),
             Format::Csv => output::rows(asked.session.format, &effect.arms, CSV, cells),
             Format::Table => table(&effect),
