@@ -46,7 +46,7 @@ mod segments;
 mod status;
 mod stop;
 
-use output::Format;
+use output::{Format, Printed};
 use stop::Stop;
 
 /// Rekindle brings a shop's customers back: it finds the moments that matter, sends each member one
@@ -60,9 +60,9 @@ struct Arguments {
     /// The settings file.
     #[arg(long, global = true, value_name = "FILE", default_value = "config/rekindle.yaml")]
     config: PathBuf,
-    /// How data is printed.
-    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    /// How data is printed; html is for reports.
+    #[arg(long, global = true, value_enum, default_value_t = Printed::Table)]
+    format: Printed,
     /// Log more: once for what happens, twice for everything.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -108,8 +108,7 @@ enum Command {
     /// Show a campaign's message as one member would get it.
     Preview(preview::Preview),
     /// What was earned, and whether it was the campaign that did it.
-    #[command(subcommand)]
-    Report(report::Report),
+    Report(report::Reports),
     /// What is done once a night, now: counts are checked, orders credited, scores and models fitted anew.
     Nightly,
     /// One full pass: scan, dispatch and send until nothing is due.
@@ -164,6 +163,8 @@ type Result<T = ()> = std::result::Result<T, CommandError>;
 struct Session {
     config: PathBuf,
     format: Format,
+    /// Whether a page is printed instead, which only reports are.
+    is_page: bool,
     stop: Stop,
 }
 
@@ -265,8 +266,13 @@ impl Command {
 }
 
 async fn execute(arguments: Arguments, stop: Stop) -> Result {
+    let is_page = arguments.format == Printed::Html;
+    if is_page && !matches!(arguments.command, Command::Report(_)) {
+        return Err(CommandError::Other("--format html is for reports: `rekindle report … --format html`".to_owned()));
+    }
     let by_itself = arguments.command.stops_by_itself();
-    let session = Session { config: arguments.config, format: arguments.format, stop: stop.clone() };
+    let format = arguments.format.format().unwrap_or(Format::Table);
+    let session = Session { config: arguments.config, format, is_page, stop: stop.clone() };
     let command = Box::pin(answer(arguments.command, &session));
     if by_itself { command.await } else { stop.or(command).await }
 }

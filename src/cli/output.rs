@@ -12,16 +12,44 @@ use super::Result;
 use crate::domain::text::{guarded, is_direction};
 
 /// How data is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Table,
     Json,
     Csv,
 }
 
+/// What `--format` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Printed {
+    Table,
+    Json,
+    Csv,
+    /// Reports alone: a page that needs nothing else.
+    Html,
+}
+
+impl Printed {
+    /// As data; a page has none.
+    pub(super) const fn format(self) -> Option<Format> {
+        match self {
+            Self::Table => Some(Format::Table),
+            Self::Json => Some(Format::Json),
+            Self::Csv => Some(Format::Csv),
+            Self::Html => None,
+        }
+    }
+}
+
 /// Prints lines for people.
 pub(super) fn say(text: &str) -> Result {
     writeln!(std::io::stdout().lock(), "{}", lines(text))?;
+    Ok(())
+}
+
+/// Prints a page, which has written out by itself what would harm.
+pub(super) fn page(markup: &str) -> Result {
+    writeln!(std::io::stdout().lock(), "{markup}")?;
     Ok(())
 }
 
@@ -128,15 +156,7 @@ pub(super) fn table(columns: &[&str], rows: &[Vec<String>]) -> Result {
 
 /// Digits in groups of three.
 pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
+    crate::domain::number::grouped(&number.to_string())
 }
 
 /// A number with the word for what is counted: `1 provider`, `2,000 messages`.

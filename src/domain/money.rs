@@ -66,13 +66,7 @@ pub fn rounded(amount: f64, currency: &str) -> String {
     let digits = if amount.abs() < 1_000.0 { decimals(currency) as usize } else { 0 };
     let plain = format!("{:.digits$}", amount.abs());
     let (whole, fraction) = plain.split_once('.').map_or((plain.as_str(), None), |(whole, part)| (whole, Some(part)));
-    let mut grouped = String::new();
-    for (place, digit) in whole.chars().enumerate() {
-        if place > 0 && (whole.len() - place) % 3 == 0 {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
+    let grouped = number::grouped(whole);
     let is_zero = plain.bytes().all(|byte| matches!(byte, b'0' | b'.'));
     let sign = if amount < 0.0 && !is_zero { "-" } else { "" };
     fraction.map_or_else(|| format!("{sign}{grouped}"), |part| format!("{sign}{grouped}.{part}"))

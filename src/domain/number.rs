@@ -66,6 +66,18 @@ pub fn parse_whole(text: &str) -> Result<i64, String> {
     if fraction.is_empty() { format!("{sign}{whole}").parse().map_err(|_| wrong()) } else { Err(wrong()) }
 }
 
+/// Digits in groups of three: `1,250,000`.
+pub fn grouped(digits: &str) -> String {
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 /// A text as a number to compare, where it is one.
 pub fn value(text: &str) -> Option<f64> {
     let Number { is_negative, whole, fraction } = parse(text, 0).ok()?;

@@ -1,19 +1,23 @@
 //! What a campaign earned, or all marketing together: those who got messages against those who were held out, and one
 //! variant against another, by intention to treat.
 
+use chrono::Duration;
 use serde::Serialize;
 
+use super::sheet::{Cell, Chart, Sheet, Table, Text, ratio};
+use super::words::Language;
 use crate::domain::brand::Brand;
+use crate::domain::calendar::local_date;
 use crate::domain::campaign::Campaign;
-use crate::domain::experiment::arms::{BRAND_HOLDOUT, HOLDOUT};
+use crate::domain::experiment::arms::{self, BRAND_HOLDOUT, HOLDOUT};
 use crate::domain::experiment::goal::Goal;
 use crate::domain::experiment::holm;
 use crate::domain::experiment::interval::Interval;
 use crate::domain::experiment::means::{Estimate, Means};
 use crate::domain::experiment::sample_ratio::{self, SampleRatio};
 use crate::domain::experiment::shares::{Share, Shares};
-use crate::domain::experiment::verdict::{Evidence, Size, Verdict, more_members_until_enough};
-use crate::domain::money::{decimals, rounded};
+use crate::domain::experiment::verdict::{Because, Evidence, Size, Verdict};
+use crate::domain::money::decimals;
 use crate::domain::{Instant, instant};
 use crate::store::effect::{self, Asked, Of, Run};
 use crate::store::{StoreError, Tx};
@@ -103,8 +107,9 @@ pub struct Comparison {
     pub net_per_member: Mean,
     pub buyers_share: Part,
     pub verdict: &'static str,
-    /// The verdict in a sentence, with its reason.
+    /// The verdict in an English sentence, with its reason.
     pub because: String,
+    pub reason: Because,
 }
 
 /// A difference of means per member: Student's test with the variance pooled.
@@ -304,12 +309,13 @@ impl Effect {
             fixed: net.pooled.map(|test| test.interval),
             is_sample_ratio_wrong,
         };
-        let verdict = Verdict::of(&evidence);
+        let reason = Because::of(&evidence, net.smallest_detectable);
         Comparison {
             arm: arm.name.clone(),
             against: against.name.clone(),
-            because: self.because(verdict, &net, &evidence, &than(&against.name)),
-            verdict: verdict.as_str(),
+            because: Language::English.text(&because(reason, &against.name), &self.currency),
+            reason,
+            verdict: Verdict::of(&evidence).as_str(),
             revenue_per_member: revenue.into(),
             net_per_member: net.into(),
             buyers_share: Part {
@@ -338,55 +344,201 @@ impl Effect {
         }
     }
 
-    /// The verdict for people.
-    fn because(&self, verdict: Verdict, means: &Means, evidence: &Evidence, than: &str) -> String {
-        let money = |amount: f64| format!("{} {}", rounded(amount, &self.currency), self.currency);
-        let between = |interval: Option<Interval>| match interval {
-            Some(Interval { low, high }) => format!("between {} and {}", money(low), money(high)),
-            None => "unknown".to_owned(),
+    /// As it is looked at.
+    pub fn sheet(&self, brand: &Brand) -> Sheet {
+        let campaign = self.campaign.as_ref().map(|name| Cell::Name(name.clone()));
+        let title = campaign
+            .clone()
+            .map_or_else(|| "What all marketing earned".into(), |name| Text::new("What {0} earned", [name]));
+        let Some(run) = self.run else {
+            let about = campaign.map_or_else(
+                || "Marketing has no experiment: nobody is held out, so nothing says what would have been bought without it. Write `holdout: 5%` under `brand` in the settings.".into(),
+                |name| Text::new("{0} has no experiment: nobody is held out, so nothing says what would have been bought without it. Write `experiment: { holdout: 10% }` in its file.", [name]),
+            );
+            return Sheet { title, about: vec![about], tables: vec![], notes: vec![], currency: self.currency.clone() };
         };
-        let less =
-            |interval: Option<Interval>| interval.map(|Interval { low, high }| Interval { low: -high, high: -low });
-        match verdict {
-            Verdict::TooFew => match more_members_until_enough(&[evidence.arm, evidence.against]) {
-                Some(more) => format!(
-                    "Too few to tell: each group needs 100 members and 10 buyers; about {more} more members in all, if they buy as these did."
-                ),
-                None => {
-                    "Too few to tell: each group needs 100 members and 10 buyers, and one has no buyers yet.".to_owned()
-                }
-            },
-            Verdict::Works => format!(
-                "It works: a member brings {} more than {than}. That holds however often one looks.",
-                between(means.always_valid)
-            ),
-            Verdict::Harms => format!(
-                "It harms: a member brings {} less than {than}. That holds however often one looks.",
-                between(less(means.always_valid))
-            ),
-            Verdict::Promising if evidence.always_valid.is_some_and(|interval| interval.is_above_zero()) => {
-                "Promising, but the groups are not as large as their shares say, by more than chance: find out why \
-                 before believing it."
-                    .to_owned()
-            }
-            Verdict::Promising => format!(
-                "Promising: a member brings {} more than {than}, for who looks once. Who looks every day should wait.",
-                between(evidence.fixed)
-            ),
-            Verdict::Worrying => format!(
-                "Worrying: a member brings {} less than {than}, for who looks once. Who looks every day should wait.",
-                between(less(evidence.fixed))
-            ),
-            Verdict::NoDifference => match (evidence.fixed, means.smallest_detectable) {
-                (Some(interval), Some(smallest)) => format!(
-                    "No difference seen: what a member brings more than {than} lies {}. So many members would show a difference of \
-                     {} in four of five cases.",
-                    between(Some(interval)),
-                    money(smallest)
-                ),
-                _ => "No difference: all members brought the same.".to_owned(),
-            },
+        let mut about = vec![self.about(run, brand)];
+        about.extend(
+            self.comparisons
+                .iter()
+                .map(|one| Text::new("{0}: {1}", [one.cell(), Cell::Word(because(one.reason, &one.against))])),
+        );
+        Sheet {
+            title,
+            about,
+            tables: vec![self.compared(), self.divided()],
+            notes: self.notes(),
+            currency: self.currency.clone(),
         }
+    }
+
+    fn about(&self, run: i64, brand: &Brand) -> Text {
+        let date = |at| Cell::Date(local_date(brand.timezone, at));
+        let last = date(self.to - Duration::milliseconds(1));
+        let rest = [last, Cell::Length(self.within_days), date(self.at), Cell::Count(run)];
+        match self.from {
+            Some(from) => Text::new(
+                "Members whose first message was due from {4} to {0}, and what they bought within {1} days, as known at {2}; run {3}.",
+                [&rest[..], &[date(from)]].concat(),
+            ),
+            None => Text::new(
+                "Members whose first message was due by {0}, and what they bought within {1} days, as known at {2}; run {3}.",
+                rest,
+            ),
+        }
+    }
+
+    /// The comparisons, by what a member brought more after all costs.
+    fn compared(&self) -> Table {
+        let row = |one: &Comparison| {
+            let Mean { difference, low, high, p_holm, always_valid, smallest_detectable, .. } = &one.net_per_member;
+            let p = |p: Option<f64>| p.map_or(Cell::Nothing, Cell::P);
+            vec![
+                one.cell(),
+                Cell::word(word(one.verdict)),
+                Cell::change(*difference),
+                Cell::change(*low),
+                Cell::change(*high),
+                p(one.net_per_member.p),
+                p(*p_holm),
+                Cell::change(always_valid.map(|ends| ends.low)),
+                Cell::change(always_valid.map(|ends| ends.high)),
+                Cell::money(*smallest_detectable),
+            ]
+        };
+        Table {
+            name: "what it caused, a member",
+            columns: vec![
+                "comparison",
+                "verdict",
+                "caused",
+                "at least (95 %)",
+                "at most (95 %)",
+                "p",
+                "p, corrected",
+                "at least (looking daily)",
+                "at most (looking daily)",
+                "would be found",
+            ],
+            rows: self.comparisons.iter().map(row).collect(),
+            chart: Some(Chart::Intervals { label: 0, estimate: 2, low: 3, high: 4 }),
+        }
+    }
+
+    fn divided(&self) -> Table {
+        let row = |arm: &Arm| {
+            let cost = arm.gift_cost + arm.message_cost;
+            let net = (arm.members > 0).then(|| (arm.revenue - cost) / arm.members as f64);
+            vec![
+                named(&arm.arm),
+                Cell::Count(arm.members),
+                Cell::Count(arm.buyers),
+                Cell::share(ratio(arm.buyers, arm.members)),
+                Cell::Count(arm.orders),
+                Cell::Money(arm.revenue),
+                Cell::Money(cost),
+                Cell::money(net),
+                Cell::Count(arm.not_yet),
+            ]
+        };
+        Table {
+            name: "the arms",
+            columns: vec![
+                "arm",
+                "members",
+                "buyers",
+                "share that bought",
+                "orders",
+                "revenue",
+                "cost",
+                "net a member",
+                "not yet over",
+            ],
+            rows: self.arms.iter().map(row).collect(),
+            chart: Some(Chart::Bars { label: 0, values: vec![3] }),
+        }
+    }
+
+    fn notes(&self) -> Vec<Text> {
+        let mut notes = Vec::new();
+        if !self.warnings.is_empty() {
+            notes
+                .push("Warning: the arms do not have the sizes that they should have; something sorts members.".into());
+        }
+        let others: i64 = self.arms.iter().map(|arm| arm.other_currencies).sum();
+        if others > 0 {
+            notes.push(Text::new("{0} orders in other currencies are in no amount.", [Cell::Count(others)]));
+        }
+        if !self.other_runs.is_empty() {
+            let runs = Cell::Count(self.other_runs.len() as i64);
+            notes.push(Text::new("Not in here: {0} other runs, with other shares; `--run N` shows one.", [runs]));
+        }
+        notes
+    }
+}
+
+impl Comparison {
+    fn cell(&self) -> Cell {
+        Cell::Word(Text::new("{0} against {1}", [named(&self.arm), named(&self.against)]))
+    }
+}
+
+fn named(arm: &str) -> Cell {
+    arms::named(arm).map_or_else(|| Cell::Name(arm.to_owned()), Cell::word)
+}
+
+/// A verdict as people read it.
+fn word(verdict: &'static str) -> &'static str {
+    match verdict {
+        "too_few" => "too few",
+        "no_difference" => "no difference",
+        _ => verdict,
+    }
+}
+
+/// A verdict with its reason for people, of a comparison with this arm.
+fn because(reason: Because, against: &str) -> Text {
+    let between =
+        |english, low, high| Text::new(english, [Cell::Amount(low), Cell::Amount(high), Cell::Word(than(against))]);
+    match reason {
+        Because::TooFew { more_members } => Text::new(
+            "Too few to tell: each group needs 100 members and 10 buyers; about {0} more members in all, if they buy as these did.",
+            [Cell::Count(i64::try_from(more_members).unwrap_or(i64::MAX))],
+        ),
+        Because::NoBuyers => {
+            "Too few to tell: each group needs 100 members and 10 buyers, and one has no buyers yet.".into()
+        }
+        Because::Works { low, high } => between(
+            "It works: a member brings between {0} and {1} more than {2}. That holds however often one looks.",
+            low,
+            high,
+        ),
+        Because::Harms { low, high } => between(
+            "It harms: a member brings between {0} and {1} less than {2}. That holds however often one looks.",
+            low,
+            high,
+        ),
+        Because::WrongSizes => {
+            "Promising, but the groups are not as large as their shares say, by more than chance: find out why before believing it.".into()
+        }
+        Because::Promising { low, high } => between(
+            "Promising: a member brings between {0} and {1} more than {2}, for who looks once. Who looks every day should wait.",
+            low,
+            high,
+        ),
+        Because::Worrying { low, high } => between(
+            "Worrying: a member brings between {0} and {1} less than {2}, for who looks once. Who looks every day should wait.",
+            low,
+            high,
+        ),
+        Because::NoDifference { low, high, detectable } => {
+            let values = [Cell::Amount(low), Cell::Amount(high), Cell::Word(than(against)), Cell::Amount(detectable)];
+            Text::new(
+                "No difference seen: what a member brings more than {2} lies between {0} and {1}. So many members would show a difference of {3} in four of five cases.",
+                values,
+            )
+        }
+        Because::Same => "No difference: all members brought the same.".into(),
     }
 }
 
@@ -395,11 +547,11 @@ fn is_held_out(arm: &str) -> bool {
 }
 
 /// What an arm is compared with, in a sentence.
-fn than(against: &str) -> String {
+fn than(against: &str) -> Text {
     match against {
-        HOLDOUT => "without it".to_owned(),
-        BRAND_HOLDOUT => "without any marketing".to_owned(),
-        variant => format!("with `{variant}`"),
+        HOLDOUT => "without it".into(),
+        BRAND_HOLDOUT => "without any marketing".into(),
+        variant => Text::new("with `{0}`", [Cell::Name(variant.to_owned())]),
     }
 }
 

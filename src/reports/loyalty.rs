@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{Duration, NaiveDate};
 use serde::Serialize;
 
-use super::sheet::{Cell, Chart, Sheet, Table, ratio};
+use super::sheet::{Cell, Chart, Sheet, Table, Text, ratio};
 use crate::domain::Instant;
 use crate::domain::brand::Brand;
 use crate::domain::calendar::{local_date, local_midnight};
@@ -198,10 +198,11 @@ impl Loyalty {
     pub fn sheet(&self, brand: &Brand, periods: Option<Periods>) -> Sheet {
         let name = |kept: &Kept| match periods {
             Some(periods) => {
-                Cell::Name(kept.part.parse().map_or_else(|_| kept.part.clone(), |start| periods.name(start)))
+                let period = |start| Cell::Period(periods, start);
+                kept.part.parse().map_or_else(|_| Cell::Name(kept.part.clone()), period)
             }
-            None if self.by.is_empty() => Cell::Word("all".to_owned()),
-            None if kept.part.is_empty() => Cell::Word("none".to_owned()),
+            None if self.by.is_empty() => Cell::word("all"),
+            None if kept.part.is_empty() => Cell::word("none"),
             None => Cell::Name(kept.part.clone()),
         };
         let row = |kept: &Kept| {
@@ -245,13 +246,16 @@ impl Loyalty {
         let others: i64 = self.parts.iter().map(|kept| kept.other_currencies).sum();
         let mut notes = Vec::new();
         if others > 0 {
-            notes.push(format!("{others} orders in other currencies are in no amount."));
+            notes.push(Text::new("{0} orders in other currencies are in no amount.", [Cell::Count(others)]));
         }
         Sheet {
-            title: "How loyal customers are".to_owned(),
+            title: "How loyal customers are".into(),
             about: vec![
-                format!("{}.", between(brand, (self.from, self.to))),
-                format!("A customer is who has a valid order in the {} days before.", self.active_within_days),
+                between(brand, (self.from, self.to)),
+                Text::new(
+                    "A customer is who has a valid order in the {0} days before.",
+                    [Cell::Length(self.active_within_days)],
+                ),
             ],
             tables: vec![Table {
                 name: "customers",
@@ -266,10 +270,9 @@ impl Loyalty {
 }
 
 /// A time in words, by the brand's dates.
-fn between(brand: &Brand, (from, to): Span) -> String {
+fn between(brand: &Brand, (from, to): Span) -> Text {
     let last = to - Duration::milliseconds(1);
-    let [from, last] = [from, last].map(|at| local_date(brand.timezone, at));
-    format!("From {from} to {last}")
+    Text::new("From {0} to {1}.", [from, last].map(|at| Cell::Date(local_date(brand.timezone, at))))
 }
 
 /// The periods that a time touches, each from its first day on and within the time.
@@ -360,7 +363,7 @@ impl Cohorts {
         let table = |name, cell: fn(&CohortPeriod) -> Cell| {
             let row = |cohort: &Cohort| {
                 let after = (0..shown).map(|after| cohort.periods.get(after).map_or(Cell::Nothing, cell));
-                let head = [Cell::Name(periods.name(cohort.start)), Cell::Count(cohort.members)];
+                let head = [Cell::Period(periods, cohort.start), Cell::Count(cohort.members)];
                 head.into_iter().chain(after).collect()
             };
             let values = (2..2 + shown).collect();
@@ -368,12 +371,12 @@ impl Cohorts {
             Table { name, columns: columns.clone(), rows, chart: Some(Chart::Heat { values }) }
         };
         Sheet {
-            title: "What comes back of each cohort".to_owned(),
+            title: "What comes back of each cohort".into(),
             about: vec![
-                format!("{}.", between(brand, (self.from, self.to))),
-                format!(
-                    "Members by the {} of their first order, and what they did so many of them later.",
-                    periods.unit
+                between(brand, (self.from, self.to)),
+                Text::new(
+                    "Members by the {0} of their first order, and what they did so many of them later.",
+                    [Cell::word(periods.unit.as_str())],
                 ),
             ],
             tables: vec![
@@ -477,7 +480,7 @@ impl Rfm {
                 let of = |square: &&Square| (square.recency, square.frequency) == (recency, frequency);
                 Cell::Count(self.grid.iter().find(of).map_or(0, |square| square.members))
             });
-            std::iter::once(Cell::Word(format!("last order {recency}"))).chain(members).collect()
+            std::iter::once(Cell::Word(Text::new("last order {0}", [Cell::Count(recency)]))).chain(members).collect()
         });
         let columns = [&["recency"], &SCORES[..]].concat();
         let grid = Table {
@@ -490,13 +493,13 @@ impl Rfm {
         for one in &self.moves {
             *moves.entry((one.recency_before, one.recency)).or_default() += one.members;
         }
-        let score = |score: i64| if score == 0 { Cell::Word("no order yet".to_owned()) } else { Cell::Count(score) };
+        let score = |score: i64| if score == 0 { Cell::word("no order yet") } else { Cell::Count(score) };
         let rows = moves.into_iter().filter(|((before, now), _)| before != now);
         let rows = rows.map(|((before, now), members)| vec![score(before), score(now), Cell::Count(members)]);
-        let dates = [self.from, self.at].map(|at| local_date(brand.timezone, at));
+        let [from, at] = [self.from, self.at].map(|at| Cell::Date(local_date(brand.timezone, at)));
         Sheet {
-            title: "How recently and how often members bought".to_owned(),
-            about: vec![format!("Scores at {}, 5 is best; who moved since {}.", dates[1], dates[0])],
+            title: "How recently and how often members bought".into(),
+            about: vec![Text::new("Scores at {0}, 5 is best; who moved since {1}.", [at, from])],
             tables: vec![
                 grid,
                 Table {
@@ -506,9 +509,9 @@ impl Rfm {
                     chart: None,
                 },
             ],
-            notes: vec![format!(
-                "Scores are fifths of all members with orders, as cut at {}.",
-                local_date(brand.timezone, self.fitted_at)
+            notes: vec![Text::new(
+                "Scores are fifths of all members with orders, as cut at {0}.",
+                [Cell::Date(local_date(brand.timezone, self.fitted_at))],
             )],
             currency: self.currency.clone(),
         }
@@ -597,14 +600,14 @@ impl Cltv {
             ]
         };
         let all = vec![
-            vec![Cell::Word("customers".to_owned()), Cell::Count(self.customers)],
-            vec![Cell::Word("expected to buy again".to_owned()), Cell::Count(self.alive.round() as i64)],
-            vec![Cell::Word("expected revenue".to_owned()), Cell::money(self.expected_revenue)],
+            vec![Cell::word("customers"), Cell::Count(self.customers)],
+            vec![Cell::word("expected to buy again"), Cell::Count(self.alive.round() as i64)],
+            vec![Cell::word("expected revenue"), Cell::money(self.expected_revenue)],
         ];
         let columns = vec!["tenth", "customers", "expected revenue", "share", "least a customer"];
         Sheet {
-            title: "What customers are expected to bring".to_owned(),
-            about: vec![format!("In the 12 months from {} on.", local_date(brand.timezone, self.at))],
+            title: "What customers are expected to bring".into(),
+            about: vec![Text::new("In the 12 months from {0} on.", [Cell::Date(local_date(brand.timezone, self.at))])],
             tables: vec![
                 Table { name: "all", columns: vec!["what", "number"], rows: all, chart: None },
                 Table {

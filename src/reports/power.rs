@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::sheet::{Cell, Chart, Sheet, Table, Text};
 use crate::domain::Instant;
 use crate::domain::brand::Brand;
 use crate::domain::campaign::Campaign;
@@ -92,5 +93,48 @@ impl Power {
             coming,
             wanted: wanted.collect(),
         })
+    }
+    /// As it is looked at.
+    pub fn sheet(&self) -> Sheet {
+        let count = |count: u64| Cell::Count(i64::try_from(count).unwrap_or(i64::MAX));
+        let name = || Cell::Name(self.campaign.clone());
+        let title = Text::new("What an experiment with {0} takes", [name()]);
+        let currency = self.currency.clone();
+        let (Some(mean), Some(deviation)) = (self.revenue_per_member, self.deviation) else {
+            let nobody = Text::new("Nobody is in the audience of {0}, so nothing can be expected.", [name()]);
+            return Sheet { title, about: vec![nobody], tables: vec![], notes: vec![], currency };
+        };
+        let about = Text::new(
+            "{0} members are in the audience of {1} now. In the last {2} days {3} of them bought: {4} a member (deviation {5}). {6} come to it in the next {7} days.",
+            [
+                count(self.members),
+                name(),
+                Cell::Length(self.within_days),
+                Cell::Count(self.buyers),
+                Cell::Amount(mean),
+                Cell::Amount(deviation),
+                count(self.coming),
+                Cell::Count(i64::from(WEEKS) * 7),
+            ],
+        );
+        let row = |one: &Wanted| {
+            let needed = one.members.map_or(Cell::Nothing, count);
+            vec![Cell::Share(one.lift), Cell::change(one.difference), needed, Cell::number(one.weeks)]
+        };
+        Sheet {
+            title,
+            about: vec![about],
+            tables: vec![Table {
+                name: "what it takes to find an effect",
+                columns: vec!["effect", "more a member", "members it takes", "weeks until they came"],
+                rows: self.wanted.iter().map(row).collect(),
+                chart: Some(Chart::Bars { label: 0, values: vec![2] }),
+            }],
+            notes: vec![Text::new(
+                "With {0} held out, so that four of five such experiments would find it. Whoever looks every day needs more.",
+                [Cell::Share(self.holdout)],
+            )],
+            currency,
+        }
     }
 }

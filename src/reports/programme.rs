@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use chrono::{Days, NaiveDate};
 use serde::Serialize;
 
-use super::sheet::{Cell, Chart, Sheet, Table, ratio};
-use crate::domain::message::{Channel, Fact};
+use super::sheet::{Cell, Chart, Sheet, Table, Text, ratio};
+use crate::domain::experiment::arms;
+use crate::domain::message::{Channel, Fact, Reason};
 use crate::domain::money::decimals;
 use crate::domain::period::Periods;
 use crate::domain::words::words;
@@ -164,23 +165,30 @@ impl Programme {
 
     fn named(&self, part: &Funnel, periods: Periods) -> Cell {
         match self.by {
-            By::Period => Cell::Name(part.part.parse().map_or_else(|_| part.part.clone(), |start| periods.name(start))),
-            _ if part.part.is_empty() => Cell::Word("none".to_owned()),
-            By::Campaign | By::Step => Cell::Name(part.part.clone()),
-            _ => Cell::Word(part.part.clone()),
+            By::Period => {
+                let period = |start| Cell::Period(periods, start);
+                part.part.parse().map_or_else(|_| Cell::Name(part.part.clone()), period)
+            }
+            _ if part.part.is_empty() => Cell::word("none"),
+            By::Arm => arms::named(&part.part).map_or_else(|| Cell::Name(part.part.clone()), Cell::word),
+            By::Channel => {
+                let channel: Result<Channel, _> = part.part.parse();
+                channel.map_or_else(|_| Cell::Name(part.part.clone()), |channel| Cell::word(channel.as_str()))
+            }
+            _ => Cell::Name(part.part.clone()),
         }
     }
 
-    fn about(&self) -> String {
+    fn about(&self) -> Text {
         let last = self.to.pred_opt().unwrap_or(self.to);
-        format!(
-            "Messages that fell due from {} to {}, and all that was heard or bought because of them.",
-            self.from, last
+        Text::new(
+            "Messages that fell due from {0} to {1}, and all that was heard or bought because of them.",
+            [Cell::Date(self.from), Cell::Date(last)],
         )
     }
 
     /// The funnel.
-    pub fn sheet(&self, title: String, periods: Periods) -> Sheet {
+    pub fn sheet(&self, title: Text, periods: Periods) -> Sheet {
         let row = |name: Cell, part: &Funnel| {
             let counts =
                 [part.due, part.waiting, part.not_sent, part.sent, part.delivered, part.bounced, part.complained];
@@ -190,7 +198,7 @@ impl Programme {
         };
         let mut rows: Vec<Vec<Cell>> = self.parts.iter().map(|part| row(self.named(part, periods), part)).collect();
         if rows.len() != 1 {
-            rows.push(row(Cell::Word("all".to_owned()), &self.total));
+            rows.push(row(Cell::word("all"), &self.total));
         }
         let columns = vec![
             self.by.as_str(),
@@ -215,15 +223,18 @@ impl Programme {
         };
         let mut reasons: Vec<(&String, &i64)> = self.total.because.iter().filter(|(_, n)| **n != 0).collect();
         reasons.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
-        let why = reasons.into_iter().map(|(reason, n)| vec![Cell::Word(reason.clone()), Cell::Count(*n)]).collect();
-        let mut notes = vec![
-            "Credited is what was bought after a click or with a gift's code (last touch); what messages caused is in `report effect`."
-                .to_owned(),
-        ];
+        let reason = |word: &String| {
+            let reason: Result<Reason, _> = word.parse();
+            reason.map_or_else(|_| Cell::Name(word.clone()), |reason| Cell::word(reason.as_str()))
+        };
+        let why = reasons.into_iter().map(|(word, n)| vec![reason(word), Cell::Count(*n)]).collect();
+        let mut notes = vec![Text::from(
+            "Credited is what was bought after a click or with a gift's code (last touch); what messages caused is in `report effect`.",
+        )];
         if self.total.prefetched > 0 {
-            notes.push(format!(
-                "{} messages were opened by machines, which is not counted as opened.",
-                self.total.prefetched
+            notes.push(Text::new(
+                "{0} messages were opened by machines, which is not counted as opened.",
+                [Cell::Count(self.total.prefetched)],
             ));
         }
         Sheet {
@@ -253,12 +264,12 @@ impl Programme {
                 Cell::share(complained),
                 Cell::Count(part.unsubscribed),
                 Cell::share(unsubscribed),
-                Cell::Word(Judged::of(sent, part.bounced, part.complained).as_str().to_owned()),
+                Cell::word(Judged::of(sent, part.bounced, part.complained).as_str()),
             ]
         };
         let parts = self.parts.iter().filter(|part| part.went_out() > 0);
         let mut rows: Vec<Vec<Cell>> = parts.map(|part| row(self.named(part, periods), part)).collect();
-        rows.push(row(Cell::Word("all".to_owned()), &self.total));
+        rows.push(row(Cell::word("all"), &self.total));
         let columns = vec![
             self.by.as_str(),
             "sent",
@@ -271,7 +282,7 @@ impl Programme {
             "verdict",
         ];
         Sheet {
-            title: "How well mail gets through".to_owned(),
+            title: "How well mail gets through".into(),
             about: vec![self.about()],
             tables: vec![Table {
                 name: "by receiver",
@@ -281,7 +292,7 @@ impl Programme {
             }],
             notes: vec![
                 "Gmail and Yahoo want complaints below 0.1 % and refuse from 0.3 % on; Amazon SES looks into bounces from 5 % on and stops at 10 %."
-                    .to_owned(),
+                    .into(),
             ],
             currency: self.currency.clone(),
         }

@@ -1,17 +1,28 @@
 //! A report as it is looked at: sentences, and tables of typed cells, of which each format makes what it needs. The
 //! texts are English; [`super::words`] has them in other languages.
 
+use chrono::NaiveDate;
+
+use crate::domain::period::Periods;
+
 /// A report.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sheet {
-    pub title: String,
+    pub title: Text,
     /// What it is about and what it counts, a sentence or two each.
-    pub about: Vec<String>,
+    pub about: Vec<Text>,
     pub tables: Vec<Table>,
     /// What to know when reading it.
-    pub notes: Vec<String>,
+    pub notes: Vec<Text>,
     /// The currency of its money (ISO 4217).
     pub currency: String,
+}
+
+/// A text of ours with places for values: `{0}` is the first of them. Languages put them in an order of their own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Text {
+    pub english: &'static str,
+    pub values: Vec<Cell>,
 }
 
 /// Rows that belong together. The first table of a report is what CSV holds.
@@ -41,21 +52,66 @@ pub enum Chart {
 pub enum Cell {
     /// A name that the shop gave: never translated.
     Name(String),
-    /// A word of ours.
-    Word(String),
+    /// A word of ours, or several with values in them.
+    Word(Text),
     Count(i64),
     /// In major units of the report's currency.
     Money(f64),
+    /// The same with the currency, as a sentence has it.
+    Amount(f64),
+    /// The same as Money with its sign: what became more, or less.
+    Change(f64),
     /// 0 to 1.
     Share(f64),
     Number(f64),
+    /// With as many decimals as it has: days of which somebody said how many.
+    Length(f64),
+    /// How probable what was seen is where there is no effect.
+    P(f64),
+    Date(NaiveDate),
+    /// The period that begins on this day.
+    Period(Periods, NaiveDate),
     /// Cannot be computed.
     Nothing,
 }
 
+impl Text {
+    pub fn new(english: &'static str, values: impl Into<Vec<Cell>>) -> Self {
+        Self { english, values: values.into() }
+    }
+}
+
+impl From<&'static str> for Text {
+    fn from(english: &'static str) -> Self {
+        Self::new(english, [])
+    }
+}
+
+impl Table {
+    /// The columns that say something. One that says nothing is left out: no row has more than zero in it. The first
+    /// names the rows, and a single row says that there is nothing.
+    pub fn shown(&self) -> Vec<usize> {
+        let nothing = |cell: &Cell| matches!(cell, Cell::Nothing | Cell::Count(0)) || *cell == Cell::Money(0.0);
+        let says = |place: &usize| {
+            *place == 0
+                || self.rows.len() == 1
+                || self.rows.iter().any(|row| row.get(*place).is_some_and(|cell| !nothing(cell)))
+        };
+        (0..self.columns.len()).filter(says).collect()
+    }
+}
+
 impl Cell {
+    pub fn word(english: &'static str) -> Self {
+        Self::Word(english.into())
+    }
+
     pub fn money(amount: Option<f64>) -> Self {
         amount.map_or(Self::Nothing, Self::Money)
+    }
+
+    pub fn change(amount: Option<f64>) -> Self {
+        amount.map_or(Self::Nothing, Self::Change)
     }
 
     pub fn share(share: Option<f64>) -> Self {
@@ -66,12 +122,42 @@ impl Cell {
         number.map_or(Self::Nothing, Self::Number)
     }
 
+    /// As far as it is one: what a chart draws.
+    pub fn value(&self) -> Option<f64> {
+        match self {
+            Self::Count(count) => Some(*count as f64),
+            Self::Money(number)
+            | Self::Amount(number)
+            | Self::Change(number)
+            | Self::Share(number)
+            | Self::Number(number)
+            | Self::Length(number)
+            | Self::P(number) => Some(*number).filter(|number| number.is_finite()),
+            Self::Name(_) | Self::Word(_) | Self::Date(_) | Self::Period(..) | Self::Nothing => None,
+        }
+    }
+
     /// For programs: every digit, nothing between them, empty where there is nothing.
     pub fn exact(&self) -> String {
         match self {
-            Self::Name(text) | Self::Word(text) => text.clone(),
+            Self::Name(text) => text.clone(),
+            Self::Word(text) => {
+                let mut out = text.english.to_owned();
+                for (place, value) in text.values.iter().enumerate() {
+                    out = out.replace(&format!("{{{place}}}"), &value.exact());
+                }
+                out
+            }
             Self::Count(count) => count.to_string(),
-            Self::Money(number) | Self::Share(number) | Self::Number(number) => number.to_string(),
+            Self::Money(number)
+            | Self::Amount(number)
+            | Self::Change(number)
+            | Self::Share(number)
+            | Self::Number(number)
+            | Self::Length(number)
+            | Self::P(number) => number.to_string(),
+            Self::Date(date) => date.to_string(),
+            Self::Period(periods, start) => periods.name(*start),
             Self::Nothing => String::new(),
         }
     }

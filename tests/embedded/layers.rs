@@ -174,7 +174,7 @@ fn a_library_is_named_in_its_one_place() {
         ("reqwest", &["transports/sms/"]),
         ("sqlx", &["store/"]),
         ("axum", &["web/"]),
-        ("maud", &["web/"]),
+        ("maud", &["web/", "reports/html"]),
         ("metrics_exporter_prometheus", &["web/"]),
         ("clap", &["cli/"]),
         ("mail_parser", &["inbound/bounces/"]),

@@ -2,8 +2,9 @@
 
 use clap::Args;
 
+use super::{Asked, page};
 use crate::cli::output::{self, Format};
-use crate::cli::{CommandError, Result, Session, instant_of};
+use crate::cli::{CommandError, Result, instant_of};
 use crate::domain::Instant;
 use crate::domain::message::Purpose;
 use crate::domain::money::{change, rounded};
@@ -40,9 +41,9 @@ pub(in crate::cli) struct Chosen {
 }
 
 impl EffectArguments {
-    pub(super) async fn execute(self, session: &Session) -> Result {
+    pub(super) async fn execute(self, asked: &Asked<'_>) -> Result {
         let arguments = self;
-        let app = session.open().await?;
+        let app = asked.session.open().await?;
         let catalog = app.catalog().await?;
         let marketing = catalog.campaigns.values().filter(|campaign| campaign.purpose == Purpose::Marketing);
         let marketing: Vec<String> = marketing.map(|campaign| campaign.name.clone()).collect();
@@ -66,9 +67,10 @@ impl EffectArguments {
             let name = named(&effect);
             return Err(CommandError::Other(format!("{name} has no run {run} with an experiment; known: {known}")));
         }
-        match session.format {
+        match asked.session.format {
+            _ if asked.session.is_page => page(asked, &catalog.brand, &effect.sheet(&catalog.brand)),
             Format::Json => output::json(&effect),
-            Format::Csv => output::rows(session.format, &effect.arms, CSV, cells),
+            Format::Csv => output::rows(asked.session.format, &effect.arms, CSV, cells),
             Format::Table => table(&effect),
         }
     }

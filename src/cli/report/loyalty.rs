@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Window, show};
+use super::{Asked, Window, show};
 use crate::app::App;
 use crate::catalog::Catalog;
-use crate::cli::{CommandError, Result, Session, instant_of};
+use crate::cli::{CommandError, Result, instant_of};
 use crate::domain::audience::Audience;
 use crate::domain::period::Unit;
 use crate::reports::loyalty::{self, By};
@@ -112,15 +112,15 @@ impl Whose {
 }
 
 /// The catalog of an app, where segments stand.
-async fn opened(session: &Session) -> Result<(Arc<App>, Arc<Catalog>)> {
-    let app = Arc::new(session.open().await?);
+async fn opened(asked: &Asked<'_>) -> Result<(Arc<App>, Arc<Catalog>)> {
+    let app = Arc::new(asked.session.open().await?);
     let catalog = app.catalog().await?;
     Ok((app, catalog))
 }
 
 impl Loyalty {
-    pub(super) async fn execute(self, session: &Session) -> Result {
-        let (app, catalog) = opened(session).await?;
+    pub(super) async fn execute(self, asked: &Asked<'_>) -> Result {
+        let (app, catalog) = opened(asked).await?;
         let (brand, split) = (&catalog.brand, self.by.unwrap_or(Split::Parts(Parts::All)));
         let span = self.window.span(&app, 365)?;
         let audience = self.whose.audience(&catalog)?;
@@ -142,26 +142,26 @@ impl Loyalty {
         let active = app.settings.reports.active_within;
         let report = loyalty::Loyalty::read(&mut tx, &filter, (&by, &split.name()), span, brand, active).await?;
         tx.commit().await?;
-        show(session, &report, &report.sheet(brand, periods))
+        show(asked, brand, &report, &report.sheet(brand, periods))
     }
 }
 
 impl Cohorts {
-    pub(super) async fn execute(self, session: &Session) -> Result {
-        let (app, catalog) = opened(session).await?;
+    pub(super) async fn execute(self, asked: &Asked<'_>) -> Result {
+        let (app, catalog) = opened(asked).await?;
         let (periods, span) = (self.window.periods(&app, self.by), self.window.span(&app, 365)?);
         let audience = self.whose.audience(&catalog)?;
         let mut tx = app.store.read().await?;
         let filter = audience_sql::compile(&mut tx, &audience, &catalog.brand, app.clock.now()).await?;
         let report = loyalty::Cohorts::read(&mut tx, &filter, &periods, span, &catalog.brand).await?;
         tx.commit().await?;
-        show(session, &report, &report.sheet(&catalog.brand, periods))
+        show(asked, &catalog.brand, &report, &report.sheet(&catalog.brand, periods))
     }
 }
 
 impl Rfm {
-    pub(super) async fn execute(self, session: &Session) -> Result {
-        let (app, catalog) = opened(session).await?;
+    pub(super) async fn execute(self, asked: &Asked<'_>) -> Result {
+        let (app, catalog) = opened(asked).await?;
         let span = self.window.span(&app, 28)?;
         let audience = self.whose.audience(&catalog)?;
         let mut tx = app.store.read().await?;
@@ -173,13 +173,13 @@ impl Rfm {
                 "there are no cut points of scores yet; `rekindle segments rfm` computes them".to_owned(),
             )
         })?;
-        show(session, &report, &report.sheet(&catalog.brand))
+        show(asked, &catalog.brand, &report, &report.sheet(&catalog.brand))
     }
 }
 
 impl Cltv {
-    pub(super) async fn execute(self, session: &Session) -> Result {
-        let app = session.open().await?;
+    pub(super) async fn execute(self, asked: &Asked<'_>) -> Result {
+        let app = asked.session.open().await?;
         let at = self.at.map(|text| instant_of(&text, &app.settings, "--at")).transpose()?;
         let at = at.unwrap_or_else(|| app.clock.now());
         let mut tx = app.store.read().await?;
@@ -188,6 +188,6 @@ impl Cltv {
         let report = report.ok_or_else(|| {
             CommandError::Other("there is no model of the customers yet; `rekindle model fit` makes one".to_owned())
         })?;
-        show(session, &report, &report.sheet(&app.settings.brand))
+        show(asked, &app.settings.brand, &report, &report.sheet(&app.settings.brand))
     }
 }

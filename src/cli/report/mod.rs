@@ -1,4 +1,5 @@
-//! `report`: numbers that people decide by. Each is computed in `reports`, and shown here as a table, JSON or CSV.
+//! `report`: numbers that people decide by. Each is computed in `reports`, and shown here as a table, JSON, CSV or a
+//! page.
 
 use chrono::{Days, NaiveDate};
 use clap::{Args, Subcommand};
@@ -7,18 +8,40 @@ use super::output::{self, Format};
 use super::{CommandError, Result, Session};
 use crate::app::App;
 use crate::domain::Instant;
+use crate::domain::brand::Brand;
 use crate::domain::calendar::{Calendar, local_date, local_midnight, parse_date};
-use crate::domain::money::rounded;
 use crate::domain::period::{Periods, Unit, week_begins};
-use crate::reports::sheet::{Cell, Sheet};
+use crate::reports::html;
+use crate::reports::sheet::{Cell, Sheet, Text};
+use crate::reports::words::Language;
 
 mod effect;
 mod loyalty;
 mod power;
 mod programme;
 
+#[derive(Debug, Args)]
+pub(super) struct Reports {
+    /// The language of --format html: en or fa [default: fa where the brand's locale is Persian, else en].
+    #[arg(long, global = true, value_name = "LANGUAGE", value_parser = language)]
+    locale: Option<Language>,
+    #[command(subcommand)]
+    report: Report,
+}
+
+fn language(text: &str) -> std::result::Result<Language, String> {
+    text.parse()
+}
+
+/// What every report starts from.
+struct Asked<'a> {
+    session: &'a Session,
+    /// Absent: the brand's.
+    language: Option<Language>,
+}
+
 #[derive(Debug, Subcommand)]
-pub(super) enum Report {
+enum Report {
     /// What became of the messages of today, by campaign.
     Today(programme::Today),
     /// What became of the messages of a time, by campaign or otherwise.
@@ -41,19 +64,20 @@ pub(super) enum Report {
     Cltv(loyalty::Cltv),
 }
 
-impl Report {
+impl Reports {
     pub(super) async fn execute(self, session: &Session) -> Result {
-        match self {
-            Self::Today(arguments) => arguments.execute(session).await,
-            Self::Campaigns(arguments) => arguments.execute(session).await,
-            Self::Campaign(arguments) => arguments.execute(session).await,
-            Self::Deliverability(arguments) => arguments.execute(session).await,
-            Self::Effect(arguments) => arguments.execute(session).await,
-            Self::Power(arguments) => arguments.execute(session).await,
-            Self::Loyalty(arguments) => arguments.execute(session).await,
-            Self::Cohorts(arguments) => arguments.execute(session).await,
-            Self::Rfm(arguments) => arguments.execute(session).await,
-            Self::Cltv(arguments) => arguments.execute(session).await,
+        let asked = &Asked { session, language: self.locale };
+        match self.report {
+            Report::Today(arguments) => arguments.execute(asked).await,
+            Report::Campaigns(arguments) => arguments.execute(asked).await,
+            Report::Campaign(arguments) => arguments.execute(asked).await,
+            Report::Deliverability(arguments) => arguments.execute(asked).await,
+            Report::Effect(arguments) => arguments.execute(asked).await,
+            Report::Power(arguments) => arguments.execute(asked).await,
+            Report::Loyalty(arguments) => arguments.execute(asked).await,
+            Report::Cohorts(arguments) => arguments.execute(asked).await,
+            Report::Rfm(arguments) => arguments.execute(asked).await,
+            Report::Cltv(arguments) => arguments.execute(asked).await,
         }
     }
 }
@@ -106,8 +130,9 @@ impl Window {
 }
 
 /// Shows a report. JSON is the report itself, CSV its first table.
-fn show<T: serde::Serialize>(session: &Session, report: &T, sheet: &Sheet) -> Result {
-    match session.format {
+fn show<T: serde::Serialize>(asked: &Asked<'_>, brand: &Brand, report: &T, sheet: &Sheet) -> Result {
+    match asked.session.format {
+        _ if asked.session.is_page => page(asked, brand, sheet),
         Format::Json => output::json(report),
         Format::Csv => {
             let Some(first) = sheet.tables.first() else { return Ok(()) };
@@ -118,39 +143,25 @@ fn show<T: serde::Serialize>(session: &Session, report: &T, sheet: &Sheet) -> Re
     }
 }
 
+fn page(asked: &Asked<'_>, brand: &Brand, sheet: &Sheet) -> Result {
+    let language = asked.language.unwrap_or_else(|| Language::of(&brand.locale));
+    output::page(&html::page(sheet, language, &brand.name))
+}
+
 fn in_lines(sheet: &Sheet) -> Result {
-    output::say(&format!("{}\n{}", sheet.title, sheet.about.join(" ")))?;
+    let english = |text: &Text| Language::English.text(text, &sheet.currency);
+    let all = |texts: &[Text]| texts.iter().map(english).collect::<Vec<_>>();
+    output::say(&format!("{}\n{}", english(&sheet.title), all(&sheet.about).join(" ")))?;
     for table in sheet.tables.iter().filter(|table| !table.rows.is_empty()) {
-        // A column that says nothing is left out.
-        let says = |place: usize| {
-            let nothing = |cell: &Cell| matches!(cell, Cell::Nothing | Cell::Count(0)) || *cell == Cell::Money(0.0);
-            place == 0
-                || table.rows.len() == 1
-                || table.rows.iter().any(|row| row.get(place).is_some_and(|cell| !nothing(cell)))
-        };
-        let shown: Vec<usize> = (0..table.columns.len()).filter(|place| says(*place)).collect();
-        let cells = |row: &Vec<Cell>| {
-            shown.iter().filter_map(|place| row.get(*place)).map(|cell| text(cell, &sheet.currency)).collect()
-        };
+        let shown = table.shown();
+        let text = |cell: &Cell| Language::English.cell(cell, &sheet.currency);
+        let cells = |row: &Vec<Cell>| shown.iter().filter_map(|place| row.get(*place)).map(text).collect();
         let columns: Vec<&str> = shown.iter().map(|place| table.columns[*place]).collect();
         output::say("")?;
         output::table(&columns, &table.rows.iter().map(cells).collect::<Vec<_>>())?;
     }
     if !sheet.notes.is_empty() {
-        output::say(&format!("\n{}", sheet.notes.join("\n")))?;
+        output::say(&format!("\n{}", all(&sheet.notes).join("\n")))?;
     }
     Ok(())
-}
-
-fn text(cell: &Cell, currency: &str) -> String {
-    match cell {
-        Cell::Name(text) | Cell::Word(text) => text.clone(),
-        Cell::Count(count) if *count < 0 => format!("-{}", output::grouped(count.unsigned_abs())),
-        Cell::Count(count) => output::grouped(count.unsigned_abs()),
-        Cell::Money(amount) => rounded(*amount, currency),
-        Cell::Share(share) if *share != 0.0 && share.abs() < 0.01 => format!("{:.2} %", share * 100.0),
-        Cell::Share(share) => format!("{:.1} %", share * 100.0),
-        Cell::Number(number) => format!("{number:.1}"),
-        Cell::Nothing => "-".to_owned(),
-    }
 }

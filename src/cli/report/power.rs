@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::{Asked, page};
 use crate::cli::output::{self, Format, Progress};
-use crate::cli::{CommandError, Result, Session, instant_of};
+use crate::cli::{CommandError, Result, instant_of};
 use crate::domain::Instant;
 use crate::domain::experiment::arms::parse_share;
 use crate::domain::money::{change, rounded};
@@ -28,8 +29,8 @@ pub(in crate::cli) struct PowerArguments {
 }
 
 impl PowerArguments {
-    pub(super) async fn execute(self, session: &Session) -> Result {
-        let app = session.open().await?;
+    pub(super) async fn execute(self, asked: &Asked<'_>) -> Result {
+        let app = asked.session.open().await?;
         let at = self.at.map(|text| instant_of(&text, &app.settings, "--at")).transpose()?;
         let at = at.unwrap_or_else(|| app.clock.now());
         let name = self.campaign.as_str();
@@ -50,10 +51,11 @@ impl PowerArguments {
         let mut tx = app.store.read().await?;
         let power = Power::read(&mut tx, campaign, &catalog.brand, (holdout, &lifts), (coming?, at)).await?;
         tx.commit().await?;
-        match session.format {
+        match asked.session.format {
+            _ if asked.session.is_page => page(asked, &catalog.brand, &power.sheet()),
             Format::Json => output::json(&power),
             Format::Csv => {
-                output::rows(session.format, &power.wanted, &["lift", "difference", "members", "weeks"], |one| {
+                output::rows(asked.session.format, &power.wanted, &["lift", "difference", "members", "weeks"], |one| {
                     let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
                     let members = one.members.map(|members| members.to_string()).unwrap_or_default();
                     vec![one.lift.to_string(), number(one.difference), members, number(one.weeks)]

@@ -3,13 +3,14 @@
 use chrono::Days;
 use clap::Args;
 
-use super::{Window, show};
+use super::{Asked as Wanted, Window, show};
 use crate::app::App;
-use crate::cli::{Result, Session};
+use crate::cli::Result;
 use crate::domain::calendar::local_date;
 use crate::domain::message::Channel;
 use crate::domain::period::{Periods, Unit};
 use crate::reports::programme::{Asked, By, Programme};
+use crate::reports::sheet::{Cell, Text};
 use crate::store::daily;
 use crate::views;
 
@@ -94,40 +95,45 @@ async fn read(
 }
 
 impl Today {
-    pub(super) async fn execute(self, session: &Session) -> Result {
-        let app = session.open().await?;
+    pub(super) async fn execute(self, asked: &Wanted<'_>) -> Result {
+        let app = asked.session.open().await?;
         let today = local_date(app.settings.brand.timezone, app.clock.now());
         let window =
             Window { from: Some(today.to_string()), to: Some((today + Days::new(1)).to_string()), calendar: None };
         let (programme, periods) = read(&app, &window, None, None, Split::Part(By::Campaign)).await?;
-        show(session, &programme, &programme.sheet("Today".to_owned(), periods))
+        show(asked, &app.settings.brand, &programme, &programme.sheet("Today".into(), periods))
     }
 }
 
 impl Campaigns {
-    pub(super) async fn execute(self, session: &Session) -> Result {
-        let app = session.open().await?;
+    pub(super) async fn execute(self, asked: &Wanted<'_>) -> Result {
+        let app = asked.session.open().await?;
         let (programme, periods) = read(&app, &self.window, None, None, self.by).await?;
-        show(session, &programme, &programme.sheet("All campaigns".to_owned(), periods))
+        show(asked, &app.settings.brand, &programme, &programme.sheet("All campaigns".into(), periods))
     }
 }
 
 impl Campaign {
-    pub(super) async fn execute(self, session: &Session) -> Result {
-        let app = session.open().await?;
+    pub(super) async fn execute(self, asked: &Wanted<'_>) -> Result {
+        let app = asked.session.open().await?;
         let (programme, periods) = read(&app, &self.window, Some(&self.name), None, self.by).await?;
         if programme.total.due == 0 {
             // One that is not there is no campaign without messages.
             views::campaign(app.catalog().await?.as_ref(), &self.name)?;
         }
-        show(session, &programme, &programme.sheet(format!("Campaign {}", self.name), periods))
+        show(
+            asked,
+            &app.settings.brand,
+            &programme,
+            &programme.sheet(Text::new("Campaign {0}", [Cell::Name(self.name)]), periods),
+        )
     }
 }
 
 impl Deliverability {
-    pub(super) async fn execute(self, session: &Session) -> Result {
-        let app = session.open().await?;
+    pub(super) async fn execute(self, asked: &Wanted<'_>) -> Result {
+        let app = asked.session.open().await?;
         let (programme, periods) = read(&app, &self.window, None, Some(Channel::Email), self.by).await?;
-        show(session, &programme, &programme.deliverability(periods))
+        show(asked, &app.settings.brand, &programme, &programme.deliverability(periods))
     }
 }

@@ -13,6 +13,11 @@ pub const BRAND_HOLDOUT: &str = "brand_holdout";
 /// Those who are not held out, where there are no variants.
 pub const TREATED: &str = "treated";
 
+/// The arm that has a name of ours; a variant has the one that its campaign gives it.
+pub fn named(arm: &str) -> Option<&'static str> {
+    [HOLDOUT, BRAND_HOLDOUT, TREATED].into_iter().find(|known| *known == arm)
+}
+
 /// What the question of the arm came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Assignment {

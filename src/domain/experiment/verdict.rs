@@ -1,7 +1,10 @@
-//! What a comparison comes to, in one word.
+//! What a comparison comes to, in one word, and why.
+
+use std::fmt;
+
+use serde::Serialize;
 
 use super::interval::Interval;
-use std::fmt;
 
 /// An arm with fewer members says too little.
 pub const LEAST_MEMBERS: u64 = 100;
@@ -88,6 +91,67 @@ impl Verdict {
     }
 }
 
+/// Why a verdict is what it is, with the numbers that it goes by: what a member brings more, or where it harms, less.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Because {
+    /// So many more members in all are needed, if they buy as these did.
+    TooFew {
+        more_members: u64,
+    },
+    /// An arm is empty or has bought nothing, so nothing says how many are needed.
+    NoBuyers,
+    /// However often one looks.
+    Works {
+        low: f64,
+        high: f64,
+    },
+    Harms {
+        low: f64,
+        high: f64,
+    },
+    /// It would work, but the arms have the wrong sizes.
+    WrongSizes,
+    /// For who looks once.
+    Promising {
+        low: f64,
+        high: f64,
+    },
+    Worrying {
+        low: f64,
+        high: f64,
+    },
+    /// The difference lies within these; so large a one would have been found in four of five experiments.
+    NoDifference {
+        low: f64,
+        high: f64,
+        detectable: f64,
+    },
+    /// Nothing varies.
+    Same,
+}
+
+impl Because {
+    /// Of a verdict by its evidence.
+    pub fn of(evidence: &Evidence, smallest_detectable: Option<f64>) -> Self {
+        let Evidence { arm, against, always_valid, fixed, .. } = *evidence;
+        let is_above = always_valid.is_some_and(|interval| interval.is_above_zero());
+        match (Verdict::of(evidence), always_valid, fixed) {
+            (Verdict::TooFew, ..) => more_members_until_enough(&[arm, against])
+                .map_or(Self::NoBuyers, |more_members| Self::TooFew { more_members }),
+            (Verdict::Works, Some(Interval { low, high }), _) => Self::Works { low, high },
+            (Verdict::Harms, Some(Interval { low, high }), _) => Self::Harms { low: -high, high: -low },
+            (Verdict::Promising, ..) if is_above => Self::WrongSizes,
+            (Verdict::Promising, _, Some(Interval { low, high })) => Self::Promising { low, high },
+            (Verdict::Worrying, _, Some(Interval { low, high })) => Self::Worrying { low: -high, high: -low },
+            (_, _, fixed) => match (fixed, smallest_detectable) {
+                (Some(Interval { low, high }), Some(detectable)) => Self::NoDifference { low, high, detectable },
+                _ => Self::Same,
+            },
+        }
+    }
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
@@ -143,6 +207,21 @@ mod tests {
             assert_eq!(Verdict::of(&wrong).to_string(), with_wrong_sizes);
         }
         assert_eq!(format!("{:>9}|", Verdict::Works), "    works|");
+    }
+
+    #[test]
+    fn the_reason_has_the_interval_that_decided() {
+        let check = |evidence: Evidence, expected| assert_eq!(Because::of(&evidence, Some(3.0)), expected);
+        check(evidence(ABOVE, AROUND), Because::Works { low: 0.1, high: 2.0 });
+        check(evidence(BELOW, AROUND), Because::Harms { low: 0.1, high: 2.0 });
+        check(evidence(AROUND, ABOVE), Because::Promising { low: 0.1, high: 2.0 });
+        check(evidence(AROUND, BELOW), Because::Worrying { low: 0.1, high: 2.0 });
+        check(evidence(AROUND, AROUND), Because::NoDifference { low: -1.0, high: 2.0, detectable: 3.0 });
+        check(evidence(None, None), Because::Same);
+        check(Evidence { is_sample_ratio_wrong: true, ..evidence(ABOVE, ABOVE) }, Because::WrongSizes);
+        let small = |buyers| Size { members: 50, buyers };
+        check(Evidence { arm: small(10), ..evidence(ABOVE, ABOVE) }, Because::TooFew { more_members: 150 });
+        check(Evidence { arm: small(0), ..evidence(ABOVE, ABOVE) }, Because::NoBuyers);
     }
 
     #[test]
