@@ -25,6 +25,8 @@ pub fn page(sheet: &Sheet, language: Language, brand: &str) -> String {
     let pen = Pen { language, currency: &sheet.currency };
     let policy = format!("default-src 'none'; style-src 'sha256-{}'", BASE64.encode(&Sha256::digest(STYLE.as_bytes())));
     let tables: Vec<&Table> = sheet.tables.iter().filter(|table| !table.rows.is_empty()).collect();
+    // Such a table is printed across.
+    let is_wide = tables.iter().any(|table| table.shown().len() > 9);
     let amounts = Text::new("Amounts are in {0}.", [Cell::Name(language.currency(pen.currency).to_owned())]);
     let markup = html! {
         (DOCTYPE)
@@ -37,7 +39,7 @@ pub fn page(sheet: &Sheet, language: Language, brand: &str) -> String {
                 title { (pen.line(&sheet.title)) " · " (isolated(brand)) }
                 style { (PreEscaped(STYLE)) }
             }
-            body {
+            body class=[is_wide.then_some("wide")] {
                 main {
                     header {
                         p .brand { (name(brand)) }
