@@ -25,6 +25,8 @@ pub fn page(sheet: &Sheet, language: Language, brand: &str) -> String {
     let pen = Pen { language, currency: &sheet.currency };
     let policy = format!("default-src 'none'; style-src 'sha256-{}'", BASE64.encode(&Sha256::digest(STYLE.as_bytes())));
     let tables: Vec<&Table> = sheet.tables.iter().filter(|table| !table.rows.is_empty()).collect();
+    // Such a table is printed across.
+    let is_wide = tables.iter().any(|table| table.shown().len() > 9);
     let amounts = Text::new("Amounts are in {0}.", [Cell::Name(language.currency(pen.currency).to_owned())]);
     let markup = html! {
         (DOCTYPE)
@@ -37,7 +39,7 @@ pub fn page(sheet: &Sheet, language: Language, brand: &str) -> String {
                 title { (pen.line(&sheet.title)) " · " (isolated(brand)) }
                 style { (PreEscaped(STYLE)) }
             }
-            body {
+            body class=[is_wide.then_some("wide")] {
                 main {
                     header {
                         p .brand { (name(brand)) }
@@ -71,9 +73,11 @@ fn section(pen: Pen<'_>, table: &Table, number: usize) -> Markup {
 
 fn rows(pen: Pen<'_>, table: &Table) -> Markup {
     let shown = table.shown();
-    let is_number = |place: &usize| {
+    // The class of a column of numbers.
+    let of = |place: &usize| {
         let words = |cell: &Cell| matches!(cell, Cell::Name(_) | Cell::Word(_) | Cell::Date(_) | Cell::Period(..));
-        *place > 0 && !table.rows.iter().any(|row| row.get(*place).is_some_and(words))
+        let is_number = *place > 0 && !table.rows.iter().any(|row| row.get(*place).is_some_and(words));
+        is_number.then_some("number")
     };
     html! {
         table {
@@ -81,17 +85,17 @@ fn rows(pen: Pen<'_>, table: &Table) -> Markup {
             thead {
                 tr {
                     @for place in &shown {
-                        th scope="col" .number[is_number(place)] { (pen.language.column(table.columns[*place])) }
+                        th scope="col" class=[of(place)] { (pen.language.column(table.columns[*place])) }
                     }
                 }
             }
             tbody {
                 @for row in &table.rows {
-                    tr .all[chart::is_total(row)] {
+                    tr class=[chart::is_total(row).then_some("all")] {
                         @for place in &shown {
                             @let cell = row.get(*place).unwrap_or(&Cell::Nothing);
                             @if *place == 0 { th scope="row" { (pen.cell(cell)) } }
-                            @else { td .number[is_number(place)] { (pen.cell(cell)) } }
+                            @else { td class=[of(place)] { (pen.cell(cell)) } }
                         }
                     }
                 }
@@ -163,3 +167,6 @@ fn visible(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

@@ -221,13 +221,6 @@ impl Programme {
             By::Period => Chart::Lines { label: 0, values: vec![4, 8, 9] },
             _ => Chart::Bars { label: 0, values: vec![4] },
         };
-        let mut reasons: Vec<(&String, &i64)> = self.total.because.iter().filter(|(_, n)| **n != 0).collect();
-        reasons.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
-        let reason = |word: &String| {
-            let reason: Result<Reason, _> = word.parse();
-            reason.map_or_else(|_| Cell::Name(word.clone()), |reason| Cell::word(reason.as_str()))
-        };
-        let why = reasons.into_iter().map(|(word, n)| vec![reason(word), Cell::Count(*n)]).collect();
         let mut notes = vec![Text::from(
             "Credited is what was bought after a click or with a gift's code (last touch); what messages caused is in `report effect`.",
         )];
@@ -242,11 +235,27 @@ impl Programme {
             about: vec![self.about()],
             tables: vec![
                 Table { name: "what became of them", columns, rows, chart: Some(chart) },
-                Table { name: "not sent, and why", columns: vec!["reason", "messages"], rows: why, chart: None },
+                Table {
+                    name: "not sent, and why",
+                    columns: vec!["reason", "messages"],
+                    rows: self.reasons(),
+                    chart: None,
+                },
             ],
             notes,
             currency: self.currency.clone(),
         }
+    }
+
+    /// Why messages were not sent, the most frequent first.
+    fn reasons(&self) -> Vec<Vec<Cell>> {
+        let mut reasons: Vec<(&String, &i64)> = self.total.because.iter().filter(|(_, n)| **n != 0).collect();
+        reasons.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
+        let reason = |word: &String| {
+            let reason: Result<Reason, _> = word.parse();
+            reason.map_or_else(|_| Cell::Name(word.clone()), |reason| Cell::word(reason.as_str()))
+        };
+        reasons.into_iter().map(|(word, n)| vec![reason(word), Cell::Count(*n)]).collect()
     }
 
     /// How well mail gets through, against what large receivers allow.

@@ -106,7 +106,12 @@ impl Language {
                 self.per_cent(&format!("{:.2}", share * 100.0))
             }
             Cell::Share(share) => self.per_cent(&format!("{:.1}", share * 100.0)),
-            Cell::Number(number) => self.number(&format!("{number:.1}")),
+            Cell::Number(number) => {
+                let plain = format!("{:.1}", number.abs());
+                let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
+                let sign = if *number < 0.0 { "-" } else { "" };
+                self.number(&format!("{sign}{}.{fraction}", grouped(whole)))
+            }
             Cell::Length(number) => self.number(&number.to_string()),
             Cell::P(p) => self.number(&format!("{p:.4}")),
             Cell::Date(date) => self.date(*date),
@@ -198,6 +203,7 @@ const PERSIAN: &[(&str, &str)] = &[
         "برای هر عدد یک خانه؛ هرچه بیشتر، پررنگ‌تر. عددها در جدول زیر هم آمده است."),
     ("For each row the estimate as a dot, its interval as a bar, and a dashed line where there is no effect. The numbers are in the table below.",
         "برای هر سطر برآورد به شکل نقطه و بازهٔ آن به شکل میله، و خط‌چین در جایی که اثری نیست. عددها در جدول زیر آمده است."),
+    ("The dot is the estimate, the bar its interval.", "نقطه برآورد است و میله بازهٔ آن."),
     ("no effect", "بی‌اثر"),
     ("{0}: {1}", "{0}: {1}"),
     (", ", "، "),
@@ -354,8 +360,8 @@ const PERSIAN: &[(&str, &str)] = &[
     ("least a customer", "کمینهٔ هر مشتری"),
 
     // What was earned.
-    ("What {0} earned", "{0} چه به بار آورد"),
-    ("What all marketing earned", "همهٔ بازاریابی چه به بار آورد"),
+    ("What {0} earned", "اثر کمپین {0}"),
+    ("What all marketing earned", "اثر همهٔ بازاریابی"),
     ("Marketing has no experiment: nobody is held out, so nothing says what would have been bought without it. Write `holdout: 5%` under `brand` in the settings.",
         "بازاریابی آزمایشی ندارد: کسی در گروه شاهد نیست و معلوم نیست بدون آن چه خریده می‌شد. در تنظیمات، زیر brand بنویسید: holdout: 5%"),
     ("{0} has no experiment: nobody is held out, so nothing says what would have been bought without it. Write `experiment: { holdout: 10% }` in its file.",
@@ -409,7 +415,7 @@ const PERSIAN: &[(&str, &str)] = &[
         "{0} دور دیگر با سهم‌های دیگر در این گزارش نیست؛ با ‎--run N‎ می‌توان هر کدام را دید."),
 
     // What an experiment would take.
-    ("What an experiment with {0} takes", "آزمایش {0} چه می‌خواهد"),
+    ("What an experiment with {0} takes", "آزمایش کمپین {0} چه می‌خواهد"),
     ("Nobody is in the audience of {0}, so nothing can be expected.",
         "کسی در میان مخاطبان {0} نیست، پس چیزی نمی‌توان پیش‌بینی کرد."),
     ("{0} members are in the audience of {1} now. In the last {2} days {3} of them bought: {4} a member (deviation {5}). {6} come to it in the next {7} days.",
@@ -422,3 +428,65 @@ const PERSIAN: &[(&str, &str)] = &[
     ("With {0} held out, so that four of five such experiments would find it. Whoever looks every day needs more.",
         "با {0} در گروه شاهد، چنان‌که چهار آزمایش از هر پنج آزمایش آن را بیابد. کسی که هر روز نگاه می‌کند عضو بیشتری لازم دارد."),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn places(text: &str) -> BTreeSet<u32> {
+        let digits = text.split('{').skip(1).filter_map(|rest| rest.split_once('}')?.0.parse().ok());
+        digits.collect()
+    }
+
+    #[test]
+    fn each_text_is_there_once_and_has_the_same_places() {
+        let mut known = BTreeSet::new();
+        for (english, persian) in PERSIAN {
+            assert!(known.insert(english), "{english}");
+            assert_eq!(places(english), places(persian), "{english}");
+            // Letters and digits that keyboards for Arabic and English write.
+            assert!(!persian.contains(['ي', 'ك', '٠', '١', '%']) || persian.contains("holdout: "), "{persian}");
+        }
+    }
+
+    #[test]
+    fn values_are_written_as_each_language_does() {
+        let check = |cell: Cell, english: &str, persian: &str| {
+            assert_eq!(Language::English.cell(&cell, "IRR"), english);
+            assert_eq!(Language::Persian.cell(&cell, "IRR"), persian);
+        };
+        let day: NaiveDate = "2026-04-22".parse().unwrap();
+        let period = |unit, calendar| Cell::Period(Periods { unit, calendar, week_begins: chrono::Weekday::Sat }, day);
+        check(Cell::Count(1_250), "1,250", "۱٬۲۵۰");
+        check(Cell::Count(-1_250), "-1,250", "\u{200e}−۱٬۲۵۰");
+        check(Cell::Money(12.5), "12.50", "۱۲٫۵۰");
+        check(Cell::Amount(1_250_000.0), "1,250,000 IRR", "۱٬۲۵۰٬۰۰۰ ریال");
+        check(Cell::Change(5_000.0), "+5,000", "\u{200e}+۵٬۰۰۰");
+        check(Cell::Share(0.125), "12.5 %", "۱۲٫۵٪");
+        check(Cell::Share(0.001), "0.10 %", "۰٫۱۰٪");
+        check(Cell::Number(1.25), "1.2", "۱٫۲");
+        check(Cell::Number(-6_446.81), "-6,446.8", "\u{200e}−۶٬۴۴۶٫۸");
+        check(Cell::Length(14.0), "14", "۱۴");
+        check(Cell::Length(0.5), "0.5", "۰٫۵");
+        check(Cell::P(0.01234), "0.0123", "۰٫۰۱۲۳");
+        check(Cell::Date(day), "2026-04-22", "۲ اردیبهشت ۱۴۰۵");
+        check(period(Unit::Week, Calendar::Persian), "1405-02-02", "۱۴۰۵/۰۲/۰۲");
+        check(period(Unit::Month, Calendar::Persian), "1405-02", "اردیبهشت ۱۴۰۵");
+        check(period(Unit::Month, Calendar::Gregorian), "2026-04", "آوریل ۲۰۲۶");
+        check(period(Unit::Quarter, Calendar::Persian), "1405 Q1", "بهار ۱۴۰۵");
+        check(period(Unit::Quarter, Calendar::Gregorian), "2026 Q2", "سه‌ماههٔ دوم ۲۰۲۶");
+        check(period(Unit::Year, Calendar::Persian), "1405", "۱۴۰۵");
+        check(Cell::Nothing, "-", "–");
+        check(Cell::Name("a-1".to_owned()), "a-1", "a-1");
+        check(Cell::Word(Text::new("last order {0}", [Cell::Count(5)])), "last order 5", "تازگی خرید: ۵");
+    }
+
+    #[test]
+    fn only_persian_is_persian() {
+        for (locale, language) in [("fa", "fa"), ("fa-IR", "fa"), ("FA", "fa"), ("fat", "en"), ("de", "en"), ("", "en")]
+        {
+            assert_eq!(Language::of(locale).as_str(), language, "{locale}");
+        }
+    }
+}

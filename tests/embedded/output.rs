@@ -169,3 +169,32 @@ async fn explain_blames_no_server_for_a_mail_that_could_not_be_made() {
     assert!(!text.contains("server"), "{text}");
     shop.close().await;
 }
+
+#[tokio::test]
+async fn reports_are_pages_in_the_brands_language_and_nothing_else_is() {
+    let shop = shop();
+    hostile(&shop).await;
+    let page = |more: &[&str]| {
+        let output = run(&shop, &[&["report", "loyalty", "--by", "tier", "--format", "html"], more].concat());
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (english, persian) = (page(&[]), page(&["--locale", "fa"]));
+    assert!(english.starts_with("<!DOCTYPE html><html lang=\"en\" dir=\"ltr\">"), "{english}");
+    assert!(persian.starts_with("<!DOCTYPE html><html lang=\"fa\" dir=\"rtl\">"), "{persian}");
+    for text in [&persian, &english] {
+        let steers = |c: char| c != '\n' && c.is_control() || matches!(c, '\u{202e}' | '\u{2066}');
+        assert!(text.ends_with("</html>\n") && text.contains("Eva\\u{1b}[31m") && !text.contains(steers), "{text}");
+    }
+    // Before anything is read: there are no settings any more.
+    std::fs::remove_file(shop.folder.0.join("rekindle.yaml")).unwrap();
+    for arguments in [&["status"][..], &["check"], &["plan"], &["messages"]] {
+        let output = run(&shop, &[arguments, &["--format", "html"]].concat());
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(
+            printed(&output),
+            "--format html is for reports: `rekindle report … --format html`\n",
+            "{arguments:?}"
+        );
+    }
+}

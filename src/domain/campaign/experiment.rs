@@ -110,7 +110,7 @@ impl Experiment {
         let goal = table.get_or("goal", Goal::default(), |value| Goal::decode(value, brand));
         let written = table.get_or("variants", Vec::new(), |value| decode_variants(value, brand));
         let decide = table.get_or("decide", None, |value| {
-            let decide = Decide::decode(value.clone())?;
+            let decide = Decide::decode(value)?;
             if decide.is_some() && written.as_ref().is_some_and(Vec::is_empty) {
                 value.problem("there is nothing to decide: the experiment has no `variants`");
                 return None;

@@ -90,18 +90,18 @@ impl Drawing<'_> {
                     (self.at_end(line + 13.0, "", &self.pen.value(cell)))
                     rect .track x="0" width="100%" y=(line + 18.0) height=(bar) rx="2" {}
                     @if width > 0.0 {
-                        rect class={ "fill" (series % 3) } x=(per_cent(self.from_start(width))) width=(per_cent(width))
+                        rect class={ "fill" (series % 3) } x=(per_cent(self.inline_start(width))) width=(per_cent(width))
                             y=(line + 18.0) height=(bar) rx="2" {}
                     }
                 }
             }
         };
-        Some(self.svg(
-            "narrow",
-            height(self.rows.len() as f64),
-            &self.says("A bar for each row: {0}. The numbers are in the table below.", values),
-            &content,
-        ))
+        let says = self.says("A bar for each row: {0}. The numbers are in the table below.", values);
+        let drawn = self.svg("narrow", height(self.rows.len() as f64), &says, &content);
+        Some(html! {
+            @if is_one { figcaption aria-hidden="true" { @for place in values { (self.column(*place)) } } }
+            (drawn)
+        })
     }
 
     /// Lines from left to right, with the numbers of the scale at the left.
@@ -179,10 +179,13 @@ impl Drawing<'_> {
     fn heat(&self, values: &[usize]) -> Option<Markup> {
         const FIELD: f64 = 30.0;
         const LETTER: f64 = 7.6;
-        let most = self.values(values).fold(0.0, f64::max);
-        if most <= 0.0 {
+        let mut known: Vec<f64> = self.values(values).filter(|value| *value > 0.0).collect();
+        if known.is_empty() {
             return None;
         }
+        // Fifths of the values, so that a few large ones leave the others apart.
+        known.sort_by(f64::total_cmp);
+        let level = |value: f64| (known.partition_point(|one| *one <= value) * 5).div_ceil(known.len());
         let longest =
             |texts: &mut dyn Iterator<Item = String>| texts.map(|text| text.chars().count()).max().unwrap_or(0);
         let cells = self.rows.iter().flat_map(|row| values.iter().filter_map(|place| row.get(*place)));
@@ -205,10 +208,10 @@ impl Drawing<'_> {
                     @let cell = row.get(*place).unwrap_or(&Cell::Nothing);
                     @let start = left(label + wide * number as f64, wide);
                     @if let Some(value) = cell.value() {
-                        @let level = (5.0 * value.max(0.0) / most).ceil().min(5.0);
+                        @let level = level(value);
                         rect class={ "heat" (level) } x=(round(start + 1.0)) y=(top + 1.0) width=(round(wide - 2.0))
                             height=(FIELD - 2.0) rx="3" {}
-                        text class=(if level > 3.0 { "on-high" } else { "on-low" }) x=(round(start + wide / 2.0))
+                        text class=(if level > 3 { "on-high" } else { "on-low" }) x=(round(start + wide / 2.0))
                             y=(top + 19.0) text-anchor="middle" { (self.pen.value(cell)) }
                     }
                 }
@@ -278,7 +281,11 @@ impl Drawing<'_> {
         let says = self.pen.words(
             "For each row the estimate as a dot, its interval as a bar, and a dashed line where there is no effect. The numbers are in the table below.",
         );
-        Some(self.svg("narrow", bottom + 24.0, says, &content))
+        let drawn = self.svg("narrow", bottom + 24.0, says, &content);
+        Some(html! {
+            figcaption aria-hidden="true" { (self.pen.words("The dot is the estimate, the bar its interval.")) }
+            (drawn)
+        })
     }
 
     /// A drawing as wide as there is room.
@@ -309,7 +316,7 @@ impl Drawing<'_> {
     }
 
     fn column(&self, place: usize) -> String {
-        self.pen.language.column(self.table.columns[place])
+        self.table.columns.get(place).map_or_else(String::new, |name| self.pen.language.column(name))
     }
 
     /// A label; the whole of a long one is in the table.
@@ -330,7 +337,7 @@ impl Drawing<'_> {
     }
 
     /// Where something so long begins, in per cent from the left, if it lies at the side where lines begin.
-    fn from_start(&self, length: f64) -> f64 {
+    fn inline_start(&self, length: f64) -> f64 {
         if self.is_rtl() { 100.0 - length } else { 0.0 }
     }
 
