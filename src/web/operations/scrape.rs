@@ -54,7 +54,12 @@ pub const METRICS: &[(Kind, &str, &str, &str)] = &[
         "messages taken back from processes that ended: replanned, uncertain, resent",
     ),
     (Kind::Counter, "rekindle_events_total", "kind", "what was heard back for the first time"),
-    (Kind::Counter, "rekindle_recount_differs_total", "", "counts of a day that were not what the messages say, mended at night"),
+    (
+        Kind::Counter,
+        "rekindle_recount_differs_total",
+        "",
+        "counts of a day that were not what the messages say, mended at night",
+    ),
     (Kind::Counter, "rekindle_http_requests_total", "route, status", "requests answered"),
     (
         Kind::Counter,
