@@ -174,8 +174,9 @@ async fn explain_blames_no_server_for_a_mail_that_could_not_be_made() {
 async fn reports_are_pages_in_the_brands_language_and_nothing_else_is() {
     let shop = shop();
     hostile(&shop).await;
+    shop.once("2024-05-02T10:00:00Z").await;
     let page = |more: &[&str]| {
-        let output = run(&shop, &[&["report", "loyalty", "--by", "tier", "--format", "html"], more].concat());
+        let output = run(&shop, &[&["report", "loyalty", "--by", "tier", "--format", "html"][..], more].concat());
         assert!(output.status.success());
         String::from_utf8(output.stdout).unwrap()
     };
