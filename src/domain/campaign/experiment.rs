@@ -300,7 +300,6 @@ mod tests {
             ("{ variants: [{ name: a, channels: [sms] }, { name: b }] }", "not in this version"),
             ("{ holdout: 100% }", "below 100%"),
             ("{ holdout_by: household }", "valid here: `member`, `address`"),
-            ("{ decide: { after: 30d, by: revenue } }", "not in this version"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(expected) && error.starts_with("x.yaml:1:"), "{text}: {error}");
