@@ -189,7 +189,7 @@ async fn reports_are_pages_in_the_brands_language_and_nothing_else_is() {
     }
     // Before anything is read: there are no settings any more.
     std::fs::remove_file(shop.folder.0.join("rekindle.yaml")).unwrap();
-    for arguments in [&["status"][..], &["check"], &["plan"], &["messages"]] {
+    for arguments in [&["status"][..], &["check"], &["segments", "rfm"], &["messages"]] {
         let output = run(&shop, &[arguments, &["--format", "html"]].concat());
         assert_eq!(output.status.code(), Some(1));
         assert_eq!(
