@@ -311,7 +311,7 @@ impl Programme {
 words! {
     /// What rates of bounces and complaints mean to receivers.
     Judged {
-        /// Below [`FEWEST`] mails nothing can be said.
+        /// Below `FEWEST` mails nothing can be said.
         TooFew = "too few",
         Fine = "fine",
         /// Above what is wanted.

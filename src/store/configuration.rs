@@ -16,7 +16,7 @@ statements! {
     // A run ends with its experiment, and so does a choice.
     EXPERIMENT = "UPDATE campaigns SET run = CASE WHEN experiment IS NULL THEN run ELSE run + 1 END, experiment = $2, chosen = NULL \
         WHERE name = $1 AND (experiment IS NULL OR experiment <> $2)";
-    AUDIENCE = "UPDATE campaigns SET audience = $2, audience_since = CASE WHEN audience IS NOT NULL THEN $3 END \
+    AUDIENCE = "UPDATE campaigns SET audience = $2, audience_since = CASE WHEN audience IS NOT NULL THEN CAST($3 AS BIGINT) END \
         WHERE name = $1 AND (audience IS NULL OR audience <> $2)";
     CHOOSE = "UPDATE campaigns SET run = run + 1, chosen = $2 WHERE name = $1 AND (chosen IS NULL OR chosen <> $2)";
     ADD_RUN = "INSERT INTO runs (campaign, run, arms, started_at) SELECT name, run, $2, $3 FROM campaigns \

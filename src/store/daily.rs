@@ -1,10 +1,10 @@
 //! How many messages of a day came to what, kept up in the transactions that change them, so that a report costs what it
 //! shows and not what was ever sent.
 //!
-//! What a message counts for follows from its row, its events and its attempts: [`OF_MESSAGES`] and [`OF_DAYS`] say how,
-//! and there is no other definition. A transaction that changes messages [opens](open) them first, which takes off what
+//! What a message counts for follows from its row, its events and its attempts: `OF_MESSAGES` and `OF_DAYS` say how,
+//! and there is no other definition. A transaction that changes messages opens them first, which takes off what
 //! they count for; its commit adds what they count for then. Where both are plain, for the many that are new or end as
-//! sent, [`begin`] and [`shift`] say it without a look. All of that is written at the commit, in one order and after everything
+//! sent, `begin` and `shift` say it without a look. All of that is written at the commit, in one order and after everything
 //! else, so that whoever holds a row of it waits for nobody but the disk.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

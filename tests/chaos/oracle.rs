@@ -99,8 +99,8 @@ pub async fn what_waits(store: &str) -> sqlx::Result<String> {
 pub async fn end_one_each(store: &str) -> sqlx::Result<Vec<Uuid>> {
     let mut connection = PgConnection::connect(store).await?;
     let sql = "INSERT INTO messages (id, member_id, campaign, occasion, step, slot, priority, turn, state, reason, channel, \
-        first_due_at, due_at, next_at, dispatch_no) SELECT gen_random_uuid(), id, 'before', 'x', 'main', 'main', 0, 0, \
-        'cancelled', 'campaign_ended', 'email', 0, 0, 0, 1 FROM members RETURNING id";
+        first_due_at, due_at, next_at, day, dispatch_no) SELECT gen_random_uuid(), id, 'before', 'x', 'main', 'main', 0, 0, \
+        'cancelled', 'campaign_ended', 'email', 0, 0, 0, 0, 1 FROM members RETURNING id";
     let ids = sqlx::query_scalar(sql).fetch_all(&mut connection).await?;
     connection.close().await?;
     Ok(ids)

@@ -100,8 +100,8 @@ async fn every_trigger_is_answered_from_an_index() {
 const WAITING: &[&str] = &[
     "INSERT INTO members (id, external_id, email_consent, attributes, changed) VALUES (1, 'm1', TRUE, '{}', 1)",
     "INSERT INTO campaigns (name, held) VALUES ('held', TRUE), ('free', FALSE)",
-    "INSERT INTO messages (id, member_id, campaign, occasion, step, slot, priority, turn, state, first_due_at, due_at, next_at) \
-     SELECT gen_random_uuid(), 1, CASE WHEN n <= 30000 THEN 'held' ELSE 'free' END, 'o' || n, 'main', 'main', 0, 0, 'planned', n, n, n \
+    "INSERT INTO messages (id, member_id, campaign, occasion, step, slot, priority, turn, state, first_due_at, due_at, next_at, day) \
+     SELECT gen_random_uuid(), 1, CASE WHEN n <= 30000 THEN 'held' ELSE 'free' END, 'o' || n, 'main', 'main', 0, 0, 'planned', n, n, n, 0 \
      FROM generate_series(1, 30010) n",
     "INSERT INTO pending (message_id, next_at, priority, due_at, campaign, turn, member) \
      SELECT id, next_at, 0, due_at, campaign, 0, 'm1' FROM messages",
