@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::output::{self, Format};
 use super::{CommandError, Result, Session, instant_of, rfc3339};
-use crate::domain::audience::minor_units;
 use crate::domain::lifetime::{BgNbd, LEAST_SPENDERS};
+use crate::domain::money::minor_units;
 use crate::model::{self, FitError};
 use crate::store::models::{self, Fitted};
 

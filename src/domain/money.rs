@@ -20,6 +20,11 @@ pub fn decimals(currency: &str) -> u32 {
     }
 }
 
+/// How many minor units a currency's major unit has.
+pub fn minor_units(currency: &str) -> f64 {
+    10_f64.powi(decimals(currency).cast_signed())
+}
+
 /// A currency code: three letters, upper case.
 pub fn parse_currency(text: &str) -> Result<String, String> {
     let code = text.trim().to_ascii_uppercase();

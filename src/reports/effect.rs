@@ -17,7 +17,7 @@ use crate::domain::experiment::means::{Estimate, Means};
 use crate::domain::experiment::sample_ratio::{self, SampleRatio};
 use crate::domain::experiment::shares::{Share, Shares};
 use crate::domain::experiment::verdict::{Because, Evidence, Size, Verdict};
-use crate::domain::money::decimals;
+use crate::domain::money::minor_units;
 use crate::domain::{Instant, instant};
 use crate::store::effect::{self, Asked, Of, Run};
 use crate::store::{StoreError, Tx};
@@ -217,7 +217,7 @@ impl Effect {
         };
         let without_experiment = effect::unassigned(tx, whose.name(), (first, to)).await?;
         let other_runs = with_arms.map(|run| run.run).filter(|run| Some(*run) != chosen.as_ref().map(|run| run.run));
-        let unit = 10_f64.powi(decimals(&brand.currency).try_into().unwrap_or(2));
+        let unit = minor_units(&brand.currency);
         let mut found = Self {
             campaign: match whose {
                 Whose::Campaign(campaign) => Some(campaign.name.clone()),

@@ -7,7 +7,7 @@ use crate::domain::Instant;
 use crate::domain::brand::Brand;
 use crate::domain::campaign::Campaign;
 use crate::domain::experiment::power::{Spending, Split, members_for_lift};
-use crate::domain::money::decimals;
+use crate::domain::money::minor_units;
 use crate::store::{StoreError, Tx, audience_sql};
 
 /// What a wanted effect takes. Money is in major units of the brand's currency.
@@ -63,7 +63,7 @@ impl Power {
         let filter = audience_sql::compile(tx, &campaign.audience, brand, at).await?;
         let counts = (goal.min_amount, brand.currency.as_str());
         let (buyers, sums) = audience_sql::spending(tx, &filter, (at - goal.within, at), counts).await?;
-        let unit = 10_f64.powi(decimals(&brand.currency).try_into().unwrap_or(2));
+        let unit = minor_units(&brand.currency);
         let (mean, deviation) = (sums.mean(unit), sums.variance(unit).map(f64::sqrt));
         let spending = mean.zip(deviation).map(|(mean, deviation)| Spending { mean, deviation });
         // The smallest of the arms that are compared decides.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::sheet::{Cell, Chart, Sheet, Table, Text, ratio};
 use crate::domain::experiment::arms;
 use crate::domain::message::{Channel, Fact, Reason};
-use crate::domain::money::decimals;
+use crate::domain::money::minor_units;
 use crate::domain::period::Periods;
 use crate::domain::words::words;
 use crate::store::programme::{self, Counted};
@@ -134,7 +134,7 @@ impl Programme {
         let days = [asked.from, asked.to].map(|date| date.signed_duration_since(NaiveDate::default()).num_days());
         let by = if asked.by == By::Period { "day" } else { asked.by.as_str() };
         let counts = programme::counts(tx, asked.campaigns.clone(), days.into(), by, asked.channel).await?;
-        let unit = 10_f64.powi(decimals(asked.currency).try_into().unwrap_or(2));
+        let unit = minor_units(asked.currency);
         let (mut parts, mut total, mut counts_read) = (BTreeMap::new(), Funnel::default(), 0);
         if asked.by == By::Period {
             let mut start = asked.periods.start(asked.from);

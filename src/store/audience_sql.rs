@@ -5,13 +5,14 @@ use sqlx::AssertSqlSafe;
 use super::{Database, Ids, Result, Texts, Tx, models, query, rfm, statements};
 use crate::domain::Instant;
 use crate::domain::audience::{
-    Aggregate, Audience, Comparison, Field, Operand, Operator, Prediction, Received, Span, attribute, day, minor_units,
+    Aggregate, Audience, Comparison, Field, Operand, Operator, Prediction, Received, Span, attribute, day,
 };
 use crate::domain::brand::Brand;
 use crate::domain::calendar::local_date;
 use crate::domain::experiment::sums::Sums;
 use crate::domain::lifetime::Models;
 use crate::domain::message::Channel;
+use crate::domain::money::minor_units;
 use crate::domain::rfm::{Cuts, Measure};
 
 mod pages;

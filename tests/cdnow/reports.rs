@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use rekindle::domain::audience::Audience;
 use rekindle::domain::calendar::Calendar;
 use rekindle::domain::period::{Periods, Unit, week_begins};
-use rekindle::reports::loyalty::{By, Cohorts, Loyalty};
+use rekindle::reports::cohorts::Cohorts;
+use rekindle::reports::loyalty::{By, Loyalty};
 use rekindle::store::audience_sql;
 use rekindle::store::loyalty::Parts;
 

@@ -12,7 +12,7 @@ use crate::domain::brand::Brand;
 use crate::domain::campaign::Campaign;
 use crate::domain::experiment::arms::TREATED;
 use crate::domain::gift::GiftRule;
-use crate::domain::money::decimals;
+use crate::domain::money::minor_units;
 use crate::store::messages::{self, Filter};
 use crate::store::{StoreError, Tx};
 
@@ -66,7 +66,7 @@ impl Truth {
             Some(GiftRule::Coupon { cost, .. }) => cost,
             _ => None,
         });
-        let cost = cost.unwrap_or(0) as f64 / 10_f64.powi(decimals(&brand.currency) as i32);
+        let cost = cost.unwrap_or(0) as f64 / minor_units(&brand.currency);
         let mut codes = HashSet::new();
         let (mut revenue, mut costs) = (0.0, 0.0);
         for one in caused.iter().filter(|one| one.campaign == own.campaign && !one.is_refunded) {

@@ -11,6 +11,7 @@ use crate::cli::{CommandError, Result, instant_of};
 use crate::domain::audience::Audience;
 use crate::domain::period::Unit;
 use crate::reports::loyalty::{self, By};
+use crate::reports::{cltv, cohorts, rfm};
 use crate::store::audience_sql;
 use crate::store::loyalty::Parts;
 
@@ -153,7 +154,7 @@ impl Cohorts {
         let audience = self.whose.audience(&catalog)?;
         let mut tx = app.store.read().await?;
         let filter = audience_sql::compile(&mut tx, &audience, &catalog.brand, app.clock.now()).await?;
-        let report = loyalty::Cohorts::read(&mut tx, &filter, &periods, span, &catalog.brand).await?;
+        let report = cohorts::Cohorts::read(&mut tx, &filter, &periods, span, &catalog.brand).await?;
         tx.commit().await?;
         show(asked, &catalog.brand, &report, &report.sheet(&catalog.brand, periods))
     }
@@ -166,7 +167,7 @@ impl Rfm {
         let audience = self.whose.audience(&catalog)?;
         let mut tx = app.store.read().await?;
         let filter = audience_sql::compile(&mut tx, &audience, &catalog.brand, app.clock.now()).await?;
-        let report = loyalty::Rfm::read(&mut tx, &filter, span, &catalog.brand).await?;
+        let report = rfm::Rfm::read(&mut tx, &filter, span, &catalog.brand).await?;
         tx.commit().await?;
         let report = report.ok_or_else(|| {
             CommandError::Other(
@@ -183,7 +184,7 @@ impl Cltv {
         let at = self.at.map(|text| instant_of(&text, &app.settings, "--at")).transpose()?;
         let at = at.unwrap_or_else(|| app.clock.now());
         let mut tx = app.store.read().await?;
-        let report = loyalty::Cltv::read(&mut tx, at, &app.settings.brand).await?;
+        let report = cltv::Cltv::read(&mut tx, at, &app.settings.brand).await?;
         tx.commit().await?;
         let report = report.ok_or_else(|| {
             CommandError::Other("there is no model of the customers yet; `rekindle model fit` makes one".to_owned())

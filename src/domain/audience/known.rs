@@ -13,7 +13,7 @@ use crate::domain::calendar::{local_date, local_midnight, parse_life_date};
 use crate::domain::lifetime::{Customer, Models};
 use crate::domain::member::Member;
 use crate::domain::message::Channel;
-use crate::domain::money::decimals;
+use crate::domain::money::minor_units;
 use crate::domain::number;
 use crate::domain::rfm::{Cuts, Measure};
 
@@ -67,11 +67,6 @@ pub enum Value {
 pub fn day(date: NaiveDate, zone: Tz) -> (Instant, Instant) {
     let end = date.succ_opt().map_or(Instant::MAX_UTC, |next| local_midnight(zone, next));
     (local_midnight(zone, date), end)
-}
-
-/// How many minor units a currency's major unit has.
-pub fn minor_units(currency: &str) -> f64 {
-    10_f64.powi(decimals(currency).cast_signed())
 }
 
 impl View<'_> {

@@ -19,7 +19,7 @@ mod segments;
 #[cfg(test)]
 mod tests;
 
-pub use known::{Known, Paid, Value, View, attribute, day, minor_units, predicted};
+pub use known::{Known, Paid, Value, View, attribute, day, predicted};
 pub use segments::Segments;
 
 /// A filter over members.

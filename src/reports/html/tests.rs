@@ -11,10 +11,13 @@ use crate::domain::member::samples;
 use crate::domain::message::{Channel, Reason};
 use crate::domain::period::{Periods, Unit};
 use crate::domain::rfm::Cuts;
+use crate::reports::cltv::{Cltv, Tenth};
+use crate::reports::cohorts::{Cohort, CohortPeriod, Cohorts};
 use crate::reports::effect::{Arm, Comparison, Effect, Ends, Mean, Part};
-use crate::reports::loyalty::{Cltv, Cohort, CohortPeriod, Cohorts, Kept, Loyalty, Move, Rfm, Square, Tenth};
+use crate::reports::loyalty::{Kept, Loyalty};
 use crate::reports::power::{Power, Wanted};
 use crate::reports::programme::{By, Funnel, Programme};
+use crate::reports::rfm::{Move, Rfm, Square};
 use crate::reports::sheet::{Cell, Chart, Sheet, Table, Text};
 use crate::reports::words::{Language, persian};
 
