@@ -32,18 +32,24 @@ pub async fn pass(store: &Store, catalog: &Catalog, now: Instant) -> Result<Vec<
     let mut all = Vec::new();
     for campaign in scheduler::live(catalog) {
         let Some(decide) = campaign.experiment.decide else { continue };
-        // Nobody else decides about it meanwhile: the choice itself says whether it is new.
-        let mut tx = store.begin().await?;
-        if let Some(decision) = decided(&mut tx, campaign, decide, &catalog.brand, now).await? {
-            if let Some(variant) = &decision.winner {
-                let arms = serde_json::json!(campaign.experiment.arms(Some(variant))).to_string();
-                configuration::choose(&mut tx, &campaign.name, variant, &arms, now).await?;
-            }
-            let text = serde_json::json!(decision).to_string();
-            configuration::note(&mut tx, &noted(&campaign.name), &text).await?;
-            all.push(decision);
-        }
+        // All its orders are added up in a snapshot: nobody who writes waits for that.
+        let mut tx = store.read().await?;
+        let decision = decided(&mut tx, campaign, decide, &catalog.brand, now).await?;
         tx.commit().await?;
+        let Some(decision) = decision else { continue };
+        let mut tx = store.begin().await?;
+        // It was about another run if somebody has chosen meanwhile, or applied another experiment.
+        if effect::runs(&mut tx, &campaign.name).await?.last().is_none_or(|run| run.run != decision.run) {
+            continue;
+        }
+        if let Some(variant) = &decision.winner {
+            let arms = serde_json::json!(campaign.experiment.arms(Some(variant))).to_string();
+            configuration::choose(&mut tx, &campaign.name, variant, &arms, now).await?;
+        }
+        let text = serde_json::json!(decision).to_string();
+        configuration::note(&mut tx, &noted(&campaign.name), &text).await?;
+        tx.commit().await?;
+        all.push(decision);
     }
     Ok(all)
 }

@@ -113,9 +113,7 @@ pub async fn work(
     }
     metrics::counter!("rekindle_recount_differs_total").increment(differs.len() as u64);
     let decided = deciding::pass(store, catalog, now).await?;
-    let mut tx = store.begin().await?;
-    let rfm = rfm::fit(&mut tx, now, &catalog.brand.currency).await?;
-    tx.commit().await?;
+    let rfm = rfm::fit(store, now, &catalog.brand.currency).await?;
     let model = match model::fit(store, &catalog.brand.currency, now, now).await {
         Ok(fitted) => Some(fitted.customers),
         Err(FitError::Unfit(why)) => {

@@ -38,6 +38,9 @@ const BACKOFF: Duration = Duration::from_secs(1);
 const FALLBACK: Duration = Duration::from_secs(20);
 /// How often orders are credited, and the night is looked for.
 const COUNTING: Duration = Duration::from_secs(60);
+/// The lease of who does that. It is longer than a night's work takes; two at once would only do it twice.
+const COUNTS: &str = "counts";
+const COUNTS_LEASE: i64 = 3_600_000;
 /// How often a Maildir without new mails is looked at.
 const MAILDIR: Duration = Duration::from_secs(2);
 
@@ -78,6 +81,7 @@ impl App {
         }
         if does(Role::Scheduler) {
             tasks.push(tokio::spawn(Arc::clone(&self).schedule(shutdown.clone())));
+            tasks.push(tokio::spawn(Arc::clone(&self).keep_counts(shutdown.clone())));
             tasks.push(tokio::spawn(Arc::clone(&self).take_from_maildir(shutdown.clone())));
             tasks.push(tokio::spawn(Arc::clone(&self).take_from_mailbox(shutdown.clone())));
         }
@@ -160,29 +164,16 @@ impl App {
         let mut last: HashMap<String, Instant> = HashMap::new();
         let mut alerts = Alerts::default();
         let mut looked_at: Option<tokio::time::Instant> = None;
-        let mut counted_at: Option<tokio::time::Instant> = None;
         let mut trouble = Trouble::new("scanning");
         while !shutdown.is_cancelled() {
-            let leads = match self.scan_what_is_due(&holder, &mut known, &mut last).await {
+            match self.scan_what_is_due(&holder, &mut known, &mut last).await {
                 Ok(leads) => {
                     trouble.over();
                     if !leads {
                         last.clear();
                     }
-                    leads
                 }
-                Err(error) => {
-                    trouble.met(&error);
-                    false
-                }
-            };
-            if leads && counted_at.is_none_or(|at| at.elapsed() > COUNTING) {
-                if let Some(catalog) = &known
-                    && let Err(error) = nightly::keep_up(&self.store, catalog, self.clock.now()).await
-                {
-                    tracing::error!(%error, "cannot credit orders, or do the night's work");
-                }
-                counted_at = Some(tokio::time::Instant::now());
+                Err(error) => trouble.met(&error),
             }
             // A process that does not lead looks, too: the one that leads may be stuck.
             if looked_at.is_none_or(|at| at.elapsed() > alerts::EVERY)
@@ -200,6 +191,49 @@ impl App {
         {
             let _ = tx.commit().await;
         }
+    }
+
+    /// Credits orders every minute and does the night's work, beside the scans, since that may take long. What is not
+    /// done when it is time to stop is done by the next one.
+    async fn keep_counts(self: Arc<Self>, shutdown: CancellationToken) {
+        let holder = self.clock.new_id().to_string();
+        let mut known = None;
+        let mut trouble = Trouble::new("crediting orders, or the night's work,");
+        while !shutdown.is_cancelled() {
+            let work = Box::pin(self.count(&holder, &mut known));
+            let done = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                done = work => done,
+            };
+            match done {
+                Ok(()) => trouble.over(),
+                Err(error) => trouble.met(&error),
+            }
+            pause(&shutdown, COUNTING).await;
+        }
+        if let Ok(mut tx) = self.store.begin().await
+            && leases::release(&mut tx, COUNTS, &holder).await.is_ok()
+        {
+            let _ = tx.commit().await;
+        }
+    }
+
+    /// The same once, where nobody else is at it.
+    async fn count(&self, holder: &str, known: &mut Option<Arc<Catalog>>) -> Result<(), AppError> {
+        let catalog = match self.applied(known.as_ref()).await {
+            Ok(catalog) => catalog,
+            Err(AppError::Catalog(CatalogError::NothingApplied)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        *known = Some(Arc::clone(&catalog));
+        let mut tx = self.store.begin().await?;
+        let token = leases::acquire(&mut tx, COUNTS, holder, COUNTS_LEASE).await?;
+        tx.commit().await?;
+        if token.is_some() {
+            nightly::keep_up(&self.store, &catalog, self.clock.now()).await?;
+        }
+        Ok(())
     }
 
     /// Scans the campaigns whose cron has fired since their last scan; false while another process

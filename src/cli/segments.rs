@@ -34,14 +34,12 @@ impl Segments {
         let at = at.map(|text| instant_of(&text, &app.settings, "--at")).transpose()?;
         let at = at.unwrap_or_else(|| app.clock.now());
         let currency = &app.settings.brand.currency;
-        let mut tx = app.store.begin().await?;
-        let Some(fitted) = rfm::fit(&mut tx, at, currency).await? else {
+        let Some(fitted) = rfm::fit(&app.store, at, currency).await? else {
             return Err(CommandError::Other(format!(
                 "nobody has bought anything by {}; `rekindle import purchases` brings orders in",
                 rfc3339(at)
             )));
         };
-        tx.commit().await?;
         if session.format != output::Format::Table {
             let (fitted_at, members, cuts) = (rfc3339(fitted.fitted_at), fitted.members, fitted.cuts);
             return output::json(&Fitted { fitted_at, members, cuts });

@@ -1,6 +1,6 @@
 //! The cut points of RFM scores: computed over all members with purchases, stored with their instant.
 
-use super::{Result, StoreError, Tx, execute, query, statements};
+use super::{Result, Store, StoreError, Tx, execute, query, statements};
 use crate::domain::rfm::Cuts;
 use crate::domain::{Instant, instant};
 
@@ -33,14 +33,19 @@ pub struct Fitted {
 
 /// Computes the cut points from valid orders up to `at` and stores them; `None` where nobody has
 /// bought. Money is counted in the brand's `currency`.
-pub async fn fit(tx: &mut Tx, at: Instant, currency: &str) -> Result<Option<Fitted>> {
-    let rows = query!(fetch_all, (i64, i64, i64, i64), tx, FIT, at.timestamp_millis(), currency)?;
+pub async fn fit(store: &Store, at: Instant, currency: &str) -> Result<Option<Fitted>> {
+    // All orders are read in a snapshot: nobody who writes waits for that.
+    let mut tx = store.read().await?;
+    let rows = query!(fetch_all, (i64, i64, i64, i64), &mut tx, FIT, at.timestamp_millis(), currency)?;
+    tx.commit().await?;
     let [first, second, third, fourth] = rows[..] else { return Ok(None) };
     let of = |value: fn((i64, i64, i64, i64)) -> i64| [first, second, third, fourth].map(value);
     let cuts = Cuts { recency: of(|row| row.1), frequency: of(|row| row.2), monetary: of(|row| row.3) };
     let text = serde_json::to_string(&cuts).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
-    execute!(tx, STORE, at.timestamp_millis(), first.0, text)?;
+    let mut tx = store.begin().await?;
+    execute!(&mut tx, STORE, at.timestamp_millis(), first.0, text)?;
     tx.policy_changes();
+    tx.commit().await?;
     Ok(Some(Fitted { fitted_at: at, members: first.0, cuts }))
 }
 

@@ -210,9 +210,7 @@ pub async fn sql_and_memory_give_the_same_audience(size: Size) {
     for round in 0..400 {
         if round == 100 {
             // Until then there are no scores.
-            let mut tx = store.begin().await.unwrap();
-            assert!(rfm::fit(&mut tx, at("2024-04-01T00:00:00Z"), &brand.currency).await.unwrap().is_some());
-            tx.commit().await.unwrap();
+            assert!(rfm::fit(store, at("2024-04-01T00:00:00Z"), &brand.currency).await.unwrap().is_some());
         }
         if round == 150 {
             // Until then nothing is expected of anybody.
@@ -258,9 +256,7 @@ pub async fn plan_and_run_agree_on_audiences_in_depth(size: Size) {
     shop.import(Kind::Purchases, &files.purchases).await;
     shop.import(Kind::Suppressions, &files.suppressions).await;
     let store = shop.store().await;
-    let mut tx = store.begin().await.unwrap();
-    rfm::fit(&mut tx, at("2024-04-01T00:00:00Z"), "USD").await.unwrap();
-    tx.commit().await.unwrap();
+    rfm::fit(store, at("2024-04-01T00:00:00Z"), "USD").await.unwrap();
     shop.write_store(async |tx| models::insert(tx, &cdnow("USD")).await.unwrap()).await;
     shop.write("segments/buyers.yaml", "audience: { field: purchase_count, within: 200d, gte: 1 }");
     let triggers = [
@@ -397,12 +393,16 @@ pub async fn rfm_scores_come_from_the_cut_points_of_all(size: Size) {
     shop.import(Kind::Members, &rows).await;
     shop.import(Kind::Purchases, &orders).await;
     let store = shop.store().await;
-    let mut tx = store.begin().await.unwrap();
-    assert_eq!(rfm::current(&mut tx).await.unwrap(), None);
-    assert_eq!(rfm::fit(&mut tx, at("2024-01-01T00:00:00Z"), "USD").await.unwrap(), None, "nobody had bought");
-    let fitted = rfm::fit(&mut tx, at("2024-05-01T00:00:00Z"), "USD").await.unwrap().unwrap();
-    assert_eq!(rfm::current(&mut tx).await.unwrap(), Some(fitted.clone()));
-    tx.commit().await.unwrap();
+    let current = async || {
+        let mut tx = store.read().await.unwrap();
+        let current = rfm::current(&mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+        current
+    };
+    assert_eq!(current().await, None);
+    assert_eq!(rfm::fit(store, at("2024-01-01T00:00:00Z"), "USD").await.unwrap(), None, "nobody had bought");
+    let fitted = rfm::fit(store, at("2024-05-01T00:00:00Z"), "USD").await.unwrap().unwrap();
+    assert_eq!(current().await, Some(fitted.clone()));
     assert_eq!(fitted.members, 5);
     assert_eq!(fitted.cuts.frequency, [1, 2, 3, 4]);
     assert_eq!(fitted.cuts.monetary, [1_000, 2_000, 3_000, 4_000]);

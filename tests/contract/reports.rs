@@ -387,9 +387,7 @@ pub async fn cohorts_and_scores_are_what_a_list_of_orders_says(size: Size) {
     let (shop, orders) = bought(&size).await;
     let (settings, everybody) = (shop.settings(), Audience::everybody());
     let span = (at("2023-01-01T00:00:00Z"), at(TO));
-    let mut tx = shop.store().await.begin().await.unwrap();
-    rfm::fit(&mut tx, at(TO), "USD").await.unwrap().unwrap();
-    tx.commit().await.unwrap();
+    rfm::fit(shop.store().await, at(TO), "USD").await.unwrap().unwrap();
     let mut tx = shop.store().await.read().await.unwrap();
     let filter = audience_sql::compile(&mut tx, &everybody, &settings.brand, at(TO)).await.unwrap();
     let quarters = Periods { calendar: Calendar::Gregorian, ..periods(Unit::Quarter) };

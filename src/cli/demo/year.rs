@@ -101,6 +101,7 @@ impl<'a> Year<'a> {
         if passed?.stopped {
             return Err(CommandError::Stopped);
         }
+        let _ = std::fs::remove_file(self.day_file());
         // Once, at the end: nobody looks at its reports in between.
         let catalog = app.applied(None).await?;
         nightly::work(&app.store, &catalog, to, &mut |_| {}).await?;

@@ -85,7 +85,7 @@ impl Reports {
 /// Of which days a report is.
 #[derive(Debug, Args)]
 struct Window {
-    /// The first day, on the brand's clock [default: 28 days before --to].
+    /// The first day, on the brand's clock [default: a year before --to for loyalty and cohorts, else 28 days].
     #[arg(long, value_name = "DATE")]
     from: Option<String>,
     /// The day behind the last one [default: tomorrow].
