@@ -174,11 +174,11 @@ impl Running {
         if claimed.len() < rows.len() {
             self.notice_older_store(tx, &rows).await?;
         }
-        let mut claimed: HashSet<Uuid> = claimed.into_iter().collect();
+        let mut claimed: HashSet<Dispatch> = claimed.into_iter().collect();
         let mut mine = Vec::with_capacity(claimed.len());
         for work in work {
-            // Of two copies in one group the first has it.
-            if claimed.remove(&work.envelope.message) {
+            // Of two copies of one dispatch in a group the first has it; an earlier dispatch's has nothing.
+            if claimed.remove(&dispatch(work)) {
                 work.claim = claim;
                 mine.push(work);
             }
@@ -207,7 +207,9 @@ impl Running {
         let bounces: Vec<Event> = ended.iter().filter_map(|ended| ended.soft_bounce.clone()).collect();
         let moved = end::finish(tx, &finished, self.clock.now()).await?;
         // What is recorded a second time has given its places back the first time.
-        let moved = |ended: &&Ended| ended.finished.as_ref().is_some_and(|row| moved.contains(&row.id));
+        let moved = |ended: &&Ended| ended.finished.as_ref().is_some_and(|row| {
+            moved.contains(&Dispatch { id: row.id, dispatch_no: row.dispatch_no })
+        });
         let mut unused: BTreeMap<i64, BTreeMap<&str, i64>> = BTreeMap::new();
         let given_back = ended.iter().filter(|ended| !ended.unused.names.is_empty()).filter(moved);
         for Places { day, names } in given_back.map(|ended| &ended.unused) {

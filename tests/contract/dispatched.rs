@@ -5,6 +5,7 @@
 
 use rekindle::app::App;
 use rekindle::dispatcher::{Dispatcher, Prepared};
+use rekindle::domain::Instant;
 use rekindle::import::Kind;
 use rekindle::store::ledger::end;
 use rekindle::store::{Store, suppressions};
@@ -21,6 +22,7 @@ contract! {
     who_has_no_address_any_more_gets_nothing
     a_redirected_message_follows_its_member_too
     of_two_copies_the_newer_goes_out
+    of_two_copies_in_one_batch_the_newer_goes_out
 }
 
 const NOON: &str = "2024-05-02T12:00:00Z";
@@ -41,13 +43,30 @@ async fn dispatched(size: &Size, channel: &str, more: &str) -> (Shop, App) {
 }
 
 async fn dispatch(app: &App) {
+    dispatch_due(app, None).await;
+}
+
+/// Dispatches the one message that was due before an instant.
+async fn dispatch_due(app: &App, due_before: Option<Instant>) {
     let (queue, catalog) = (app.queue().await.unwrap(), app.applied(None).await.unwrap());
     let redirect = app.settings.redirect_all_to.as_ref();
-    let (store, clock, due_before, prepared) = (&app.store, &app.clock, None, Prepared::default());
+    let (store, clock, prepared) = (&app.store, &app.clock, Prepared::default());
     let mut dispatcher = Dispatcher { store, queue: queue.as_ref(), clock, redirect, due_before, prepared };
     assert_eq!(dispatcher.step(&catalog).await.unwrap().queued, 1);
     dispatcher.finish().await.unwrap();
     queue.close().await;
+}
+
+/// The lease of the one message that is dispatched runs out while its copy waits.
+async fn expire(app: &App) {
+    let sql = AssertSqlSafe("UPDATE pending SET lease_until = 0 WHERE lease_until = (SELECT MAX(lease_until) FROM pending)");
+    match &app.store {
+        Store::Sqlite { readers: pool, .. } => drop(sqlx::query(sql).execute(pool).await.unwrap()),
+        Store::Postgres(pool) => drop(sqlx::query(sql).execute(pool).await.unwrap()),
+    }
+    let mut tx = app.store.begin().await.unwrap();
+    assert_eq!(end::recover(&mut tx, false, at(NOON)).await.unwrap().replanned, 1);
+    tx.commit().await.unwrap();
 }
 
 /// Sends what waits in the queue; how often something was dispatched anew. Nothing but the end counts as an attempt.
@@ -153,15 +172,7 @@ pub async fn a_redirected_message_follows_its_member_too(size: Size) {
 
 pub async fn of_two_copies_the_newer_goes_out(size: Size) {
     let (shop, app) = dispatched(&size, "email", "").await;
-    // Its lease runs out while the copy waits, and it is dispatched again with other words.
-    let sql = AssertSqlSafe("UPDATE pending SET lease_until = 0");
-    match &app.store {
-        Store::Sqlite { readers: pool, .. } => drop(sqlx::query(sql).execute(pool).await.unwrap()),
-        Store::Postgres(pool) => drop(sqlx::query(sql).execute(pool).await.unwrap()),
-    }
-    let mut tx = app.store.begin().await.unwrap();
-    assert_eq!(end::recover(&mut tx, false, at(NOON)).await.unwrap().replanned, 1);
-    tx.commit().await.unwrap();
+    expire(&app).await;
     shop.write("templates/note/subject.txt", "the newer words");
     app.apply().await.unwrap();
     dispatch(&app).await;
@@ -169,6 +180,36 @@ pub async fn of_two_copies_the_newer_goes_out(size: Size) {
     assert_eq!(shop.states().await, ["m1 hello main sent -"]);
     let mails = shop.mails();
     assert_eq!(mails.len(), 1);
+    assert!(mails.values().all(|mail| mail.contains("Subject: the newer words")), "{mails:?}");
+    end(shop, app).await;
+}
+
+pub async fn of_two_copies_in_one_batch_the_newer_goes_out(size: Size) {
+    const MEMBERS: u32 = 40;
+    let shop = Shop::new(&size, PLAIN);
+    shop.campaign("hello", "trigger: { kind: welcome }\nchannels: [email]");
+    let member = |i: u32| format!("m{i},m{i}@example.com,,true,true,2024-05-02T11:00:{i:02}Z\n");
+    shop.import(Kind::Members, HEAD.to_owned() + &(0..MEMBERS).map(member).collect::<String>()).await;
+    let app = shop.app(at(NOON)).await;
+    let catalog = app.applied(None).await.unwrap();
+    rekindle::scheduler::scan(&app.store, &catalog, &app.clock, at(NOON)).await.unwrap();
+    // Each message's second copy lies right behind its first one, so that a connection takes both at once.
+    for i in 0..MEMBERS {
+        let due_before = Some(at(&format!("2024-05-02T11:00:{i:02}Z")) + chrono::Duration::seconds(1));
+        for (again, words) in [(false, "the older words"), (true, "the newer words")] {
+            if again {
+                expire(&app).await;
+            }
+            shop.write("templates/note/subject.txt", words);
+            app.apply().await.unwrap();
+            dispatch_due(&app, due_before).await;
+        }
+    }
+    assert_eq!(send(&shop, &app).await, 0);
+    let rows = shop.ledger().await;
+    assert!(rows.iter().all(|row| row.state == "sent"), "{rows:?}");
+    let mails = shop.mails();
+    assert_eq!(mails.len(), MEMBERS as usize);
     assert!(mails.values().all(|mail| mail.contains("Subject: the newer words")), "{mails:?}");
     end(shop, app).await;
 }

@@ -418,7 +418,7 @@ pub async fn an_outcome_and_what_is_heard_meanwhile_find_each_other(size: Size) 
         let outcome = async |tx: &mut Tx| {
             let rows = ledger.finished(State::Sent, Some("sent"));
             let row = rows.iter().find(|row| row.id == id).unwrap();
-            assert_eq!(end::finish(tx, &[row], at(NOW)).await.unwrap(), [id]);
+            assert_eq!(end::finish(tx, &[row], at(NOW)).await.unwrap(), [Dispatch { id, dispatch_no: row.dispatch_no }]);
         };
         let receipt = async |tx: &mut Tx| {
             let event = Event {

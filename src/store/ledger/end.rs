@@ -6,7 +6,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::dispatch::{Decided, decide};
-use super::pending::{ids, leave, pend};
+use super::pending::{Dispatch, ids, leave, pend};
 use super::{hear, plan};
 use crate::domain::Instant;
 use crate::domain::message::{Channel, Reason, State};
@@ -37,7 +37,7 @@ statements! {
         WHERE messages.id = r.id AND messages.dispatch_no = r.dispatch_no AND \
         CASE messages.state WHEN 'uncertain' THEN r.state = 'sent' \
         WHEN 'queued' THEN EXISTS (SELECT 1 FROM pending p WHERE p.message_id = r.id AND p.claim = r.claim) ELSE FALSE END \
-        RETURNING ", counted_columns!());
+        RETURNING messages.dispatch_no, ", counted_columns!());
     DONE = "DELETE FROM pending WHERE message_id {in_uuid $1} RETURNING message_id";
     EXPIRED = "DELETE FROM pending WHERE message_id IN (SELECT p.message_id FROM pending p \
         WHERE p.dispatch_no IS NOT NULL AND p.claim IS NOT NULL AND (p.lease_until < {now} OR $1) {skip_locked p}) \
@@ -104,8 +104,14 @@ pub struct Recovered {
 
 /// Records outcomes, each under its claim. A mail whose answer was lost is planned again.
 /// Recording the same outcomes twice, should the answer to the first commit be lost, changes nothing. Gives the
-/// messages that were moved just now.
-pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<Vec<Uuid>> {
+/// dispatches whose messages were moved just now.
+pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<Vec<Dispatch>> {
+    #[derive(sqlx::FromRow)]
+    struct Moved {
+        dispatch_no: i64,
+        #[sqlx(flatten)]
+        row: Counted,
+    }
     if rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -115,11 +121,11 @@ pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<Vec
     }
     // What goes on to the next channel may have gone out on this one.
     daily::open(tx, rows.iter().filter(|row| row.tried.is_some()).map(|row| row.id)).await?;
-    let moved = query!(fetch_all, Counted, tx, FINISH, Rows(rows), at)?;
+    let moved = query!(fetch_all, Moved, tx, FINISH, Rows(rows), at)?;
     // Only what was moved just now: the rest may be in the hands of somebody else by now.
     let to = |wanted: &[State]| -> Vec<Uuid> {
         let is_wanted = |state: &str| wanted.iter().any(|wanted| state == wanted.as_str());
-        moved.iter().filter(|row| is_wanted(&row.state)).map(|row| row.id).collect()
+        moved.iter().filter(|moved| is_wanted(&moved.row.state)).map(|moved| moved.row.id).collect()
     };
     pend(tx, to(&[State::Planned])).await?;
     let done = to(&[State::Sent, State::Uncertain]);
@@ -131,7 +137,7 @@ pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<Vec
     }
     // Nobody waited for those any more: they were uncertain.
     let before = |id| if late.contains(id) { Before::Uncertain } else { Before::Waiting };
-    moved.iter().for_each(|row| daily::shift(tx, row, before(&row.id)));
+    moved.iter().for_each(|moved| daily::shift(tx, &moved.row, before(&moved.row.id)));
     leave(tx, to(&[State::Skipped, State::HeldOut, State::Cancelled, State::Failed])).await?;
     plan::resend(tx, to(&[State::Uncertain]), at).await?;
     // A receipt can be faster than the answer. Asked after the rows are held, so that one which was recorded while this
@@ -141,7 +147,7 @@ pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<Vec
     if !references.is_empty() {
         hear::known(tx, references).await?;
     }
-    Ok(moved.into_iter().map(|row| row.id).collect())
+    Ok(moved.into_iter().map(|moved| Dispatch { id: moved.row.id, dispatch_no: moved.dispatch_no }).collect())
 }
 
 /// Takes back what dead processes held: leases that ran out, by the database's clock, or every

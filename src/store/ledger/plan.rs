@@ -27,7 +27,7 @@ statements! {
         WHERE pending.message_id = m.id AND pending.message_id {in_uuid $1} AND pending.dispatch_no IS NULL";
     BACK = "UPDATE messages SET state = 'planned', next_at = COALESCE(r.next_at, messages.next_at) \
         FROM {rows $1: id UUID, dispatch_no BIGINT, next_at BIGINT} \
-        WHERE messages.id = r.id AND messages.state = 'queued' AND messages.id IN \
+        WHERE messages.id = r.id AND messages.dispatch_no = r.dispatch_no AND messages.state = 'queued' AND messages.id IN \
         (SELECT p.message_id FROM {rows $1: id UUID, dispatch_no BIGINT, next_at BIGINT} JOIN pending p ON p.message_id = r.id \
         AND p.dispatch_no = r.dispatch_no WHERE p.claim IS NULL {skip_locked p}) RETURNING messages.id";
     DEAD_BATCHES = "DELETE FROM batches WHERE lease_until < {now} OR $1 RETURNING id";

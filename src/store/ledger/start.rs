@@ -4,7 +4,7 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::pending::{Dispatch, ids};
+use super::pending::Dispatch;
 use crate::domain::Instant;
 use crate::store::messages::{Message, StoredMessage, message_columns};
 use crate::store::{Result, Rows, Tx, Uuids, query, statements};
@@ -12,7 +12,7 @@ use crate::store::{Result, Rows, Tx, Uuids, query, statements};
 statements! {
     START = "UPDATE pending SET claim = $2, sender = $3, started_at = $4, traceable = r.traceable, lease_until = {now} + $5 \
         FROM {rows $1: id UUID, dispatch_no BIGINT, traceable BOOLEAN} \
-        WHERE message_id = r.id AND pending.dispatch_no = r.dispatch_no AND (claim IS NULL OR claim = $2) RETURNING message_id";
+        WHERE message_id = r.id AND pending.dispatch_no = r.dispatch_no AND (claim IS NULL OR claim = $2) RETURNING message_id, pending.dispatch_no";
     STARTED = concat!("SELECT ", message_columns!("'sending'"), " FROM messages m WHERE m.id {in_uuid $1}");
     UNKNOWN = "SELECT COUNT(*) FROM {rows $1: id UUID, dispatch_no BIGINT} LEFT JOIN messages m ON m.id = r.id \
         WHERE m.id IS NULL OR m.dispatch_no < r.dispatch_no";
@@ -38,9 +38,10 @@ pub async fn start(
     sender: &str,
     now: Instant,
     lease: i64,
-) -> Result<Vec<Uuid>> {
+) -> Result<Vec<Dispatch>> {
     let at = now.timestamp_millis();
-    Ok(ids(query!(fetch_all, (Uuid,), tx, START, Rows(rows), claim, sender, at, lease)?))
+    let started = query!(fetch_all, (Uuid, i64), tx, START, Rows(rows), claim, sender, at, lease)?;
+    Ok(started.into_iter().map(|(id, dispatch_no)| Dispatch { id, dispatch_no }).collect())
 }
 
 /// What is known of messages that have just been started, for whoever must judge them again.
