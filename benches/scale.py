@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import random
+import sqlite3
 import subprocess
 import tempfile
 import threading
@@ -68,6 +69,8 @@ def arguments():
     parser.add_argument("--database", help="the address of an empty PostgreSQL database to use, and to keep")
     parser.add_argument("--grown", type=int, action="append",
                         help="instead: a scan of a day where copies of members with no date near make up so many; may be given again")
+    parser.add_argument("--messages", type=int, action="append",
+                        help="instead: reports of a year in which 50 campaigns had so many messages; may be given again")
     return parser.parse_args()
 
 
@@ -294,10 +297,94 @@ def measure_grown(options, base):
             bench.run(f"scan of a day, {members:,} members", ["once", "--at", at(DAY)], found)
 
 
+CAMPAIGNS, DAYS = 50, 365
+RECEIVERS = {"gmail.com": 46, "yahoo.com": 9, "hotmail.com": 8, "outlook.com": 6, "icloud.com": 5, "aol.com": 2, "live.com": 2,
+             "gmx.de": 2, "web.de": 2, "chmail.ir": 1, "ymail.com": 1, "proton.me": 1, "other": 15}
+REASONS = ("frequency_cap", "no_consent", "no_address", "suppressed", "goal_reached", "same_address")
+
+
+def a_day_of_counts(dice, messages):
+    """What the messages of a campaign of two steps, two channels and two languages come to on a day."""
+    counts = {}
+
+    def add(*key, amount=0):
+        n, sum = counts.get(key, (0, 0))
+        counts[key] = (n + 1, sum + amount)
+
+    for _ in range(messages):
+        step, locale = dice.choice(("main", "reminder")), "fa" if dice.random() < 0.7 else "en"
+        channel = "email" if dice.random() < 0.8 else "sms"
+        domain = dice.choices(list(RECEIVERS), RECEIVERS.values())[0] if channel == "email" else ""
+        if dice.random() < 0.1:
+            add(step, "holdout", channel, "", "", "not_sent", "held_out")
+        elif dice.random() < 0.15:
+            add(step, "", "", "", "", "not_sent", dice.choice(REASONS))
+        else:
+            place = (step, "treated", channel, locale, domain)
+            add(*place, "sent", "", amount=400)
+            for fact, share in (("delivered", 0.97), ("opened", 0.3), ("prefetched", 0.3), ("clicked", 0.05), ("bounced", 0.01),
+                                ("unsubscribed", 0.003), ("complained", 0.0005), ("bought", 0.02), ("code_used", 0.01)):
+                if dice.random() < share:
+                    add(*place, fact, "", amount=dice.randrange(2000, 9000) if fact in ("bought", "code_used") else 0)
+    return counts
+
+
+def write_counts(bench, folder, messages):
+    """Fills `daily` with a year of counts: days of some kinds, each campaign in another order. Gives the rows."""
+    dice, kinds = random.Random(messages), 40
+    rows = [(kind, *key, *count) for kind in range(kinds)
+            for key, count in a_day_of_counts(dice, round(messages / CAMPAIGNS / DAYS)).items()]
+    first = (NOW.date() - datetime.date(1970, 1, 1)).days - DAYS
+    kinds_of = "CREATE TEMPORARY TABLE kinds (kind INT, step TEXT, arm TEXT, channel TEXT, locale TEXT, domain TEXT, fact TEXT, reason TEXT, n INT, amount INT)"
+    series = "WITH RECURSIVE days(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM days WHERE i < {}), " \
+        "names(c) AS (SELECT 0 UNION ALL SELECT c + 1 FROM names WHERE c < {})".format(DAYS - 1, CAMPAIGNS - 1)
+    fill = f"INSERT INTO daily {series} SELECT {first} + i, 'c' || c, k.step, k.arm, k.channel, k.locale, k.domain, k.fact, k.reason, k.n, k.amount " \
+        f"FROM days CROSS JOIN names JOIN kinds k ON k.kind = (i * 7 + c * 11) % {kinds}"
+    if bench.store.database is None:
+        with contextlib.closing(sqlite3.connect(folder / "rekindle.db")) as store, store:
+            store.execute(kinds_of)
+            store.executemany(f"INSERT INTO kinds VALUES ({','.join('?' * 10)})", rows)
+            return store.execute(fill).rowcount
+    copy = kinds_of + ";\nCOPY kinds FROM stdin (FORMAT csv, FORCE_NOT_NULL (step, arm, channel, locale, domain, fact, reason));\n"
+    copy += "".join(",".join(map(str, row)) + "\n" for row in rows) + "\\.\n" + fill + ";\nVACUUM ANALYZE daily;\n"
+    subprocess.run(["psql", "-Xqw", "-v", "ON_ERROR_STOP=1", bench.store.url], input=copy, text=True, check=True)
+    return int(bench.store.ask("SELECT count(*) FROM daily"))
+
+
+def measure_reports(options, messages, name, url):
+    """Reports of a year of counts."""
+    with tempfile.TemporaryDirectory(prefix="rekindle-scale-") as folder:
+        folder = pathlib.Path(folder)
+        write_shop(folder, url)
+        for number in range(CAMPAIGNS):
+            text = f"name: c{number}\nstatus: live\ntrigger: {{ kind: welcome }}\nchannels: [email]\ncontent: bench\n"
+            (folder / f"campaigns/c{number}.yaml").write_text(text)
+        bench = Bench(options.rekindle, folder, Store(url))
+        bench.run("", ["migrate"], quiet=True)
+        bench.run("", ["campaigns", "apply"], quiet=True)
+        rows = write_counts(bench, folder, messages)
+        print(f"\n{name}: {messages:,} messages of {CAMPAIGNS} campaigns in a year, {rows:,} counts")
+        print(f"{'':34} {'seconds':>8} {'CPU s':>8} {'its CPU':>8} {'rows read':>12} {'peak MB':>7}")
+        year = ["--from", str(NOW.date() - DAY * DAYS), "--to", str(NOW.date())]
+        read = lambda report: f"{report['counts_read']:,} counts read, {report['total']['due']:,} due"
+        for by in ("campaign", "domain", "month"):
+            bench.run(f"a year by {by}", ["report", "campaigns", "--by", by, *year], read)
+        bench.run("a year of a campaign by step", ["report", "campaign", "c7", "--by", "step", *year], read)
+        bench.run("deliverability of a year", ["report", "deliverability", *year], read)
+        day = ["--from", str(NOW.date() - DAY), "--to", str(NOW.date())]
+        bench.run("a day", ["report", "campaigns", *day], read)
+
+
 def main():
     options = arguments()
     if options.grown:
         return measure_grown(options, (options.members or [100_000])[0])
+    if options.messages:
+        for messages in options.messages:
+            for name in options.store or ["postgres", "sqlite"]:
+                with Database() if name == "postgres" else contextlib.nullcontext("sqlite://rekindle.db") as url:
+                    measure_reports(options, messages, name, url)
+        return None
     for members in options.members or [100_000, 1_000_000]:
         for name in options.store or ["postgres", "sqlite"]:
             if name == "sqlite":

@@ -164,11 +164,13 @@ CREATE TABLE configurations (
 );
 
 -- Single facts: `configuration` (the current hash), `paused` (everything is silent), `token_key` (signs links),
--- `credited` (up to where orders are credited), `nightly` (when the night's work ended last).
+-- `credited` (up to where orders are credited), `nightly` (when the night's work ended last), `stretches` (held by
+-- whoever closes one).
 CREATE TABLE controls (
     name  TEXT PRIMARY KEY,
     value TEXT NOT NULL
 );
+INSERT INTO controls (name, value) VALUES ('stretches', '');
 
 -- One row per campaign name that was ever applied.
 CREATE TABLE campaigns (
@@ -260,6 +262,15 @@ CREATE TABLE daily (
     n        BIGINT NOT NULL,
     amount   BIGINT NOT NULL, -- what they cost, in millionths of the major unit; what orders came to, in minor units
     PRIMARY KEY (campaign, day, step, arm, channel, locale, domain, fact, reason)
+);
+
+-- The same added up from one first of a month to the next, of whichever calendar, once these days are over. What
+-- changes one of them takes the row away until the next night.
+CREATE TABLE stretches (
+    campaign TEXT NOT NULL,
+    day      BIGINT NOT NULL, -- the first one
+    counts   TEXT NOT NULL,   -- JSON: each with step, arm, channel, locale, domain, fact, reason, n and amount
+    PRIMARY KEY (campaign, day)
 );
 
 -- The messages that are not ended. Those whose state is `planned` stand in the order in which the dispatcher takes

@@ -12,7 +12,7 @@ use crate::domain::calendar::{local_date, local_instant};
 use crate::domain::{Instant, instant};
 use crate::model::{self, FitError};
 use crate::store::daily::{self, Differs};
-use crate::store::{Store, StoreError, configuration, rfm, within};
+use crate::store::{Store, StoreError, configuration, rfm, stretches, within};
 
 /// What a night brought.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -99,6 +99,7 @@ pub async fn work(
             days_recounted += to - from;
             from = to;
         }
+        within(add_up(store, &campaign, (first - 1, last), now)).await?;
     }
     for one in &differs {
         let (key, counted, found) = (&one.key, one.counted.n, one.found.n);
@@ -127,6 +128,19 @@ pub async fn work(
     tx.commit().await?;
     let rfm_members = rfm.map(|fitted| fitted.members);
     Ok(Night { days_recounted, differs, decided, credited, rfm_members, model_customers: model })
+}
+
+/// Closes the stretches of a campaign that are over: after what differed in them is mended.
+async fn add_up(store: &Store, campaign: &str, days: (i64, i64), now: Instant) -> Result<(), StoreError> {
+    let mut tx = store.read().await?;
+    let over = stretches::to_close(&mut tx, campaign, days, now).await?;
+    tx.commit().await?;
+    for first in over {
+        let mut tx = store.begin_relaxed().await?;
+        stretches::close(&mut tx, campaign, first).await?;
+        tx.commit().await?;
+    }
+    Ok(())
 }
 
 async fn recount(store: &Store, campaign: &str, days: (i64, i64)) -> Result<Vec<Differs>, StoreError> {

@@ -207,9 +207,12 @@ impl Running {
         let bounces: Vec<Event> = ended.iter().filter_map(|ended| ended.soft_bounce.clone()).collect();
         let moved = end::finish(tx, &finished, self.clock.now()).await?;
         // What is recorded a second time has given its places back the first time.
-        let moved = |ended: &&Ended| ended.finished.as_ref().is_some_and(|row| {
-            moved.contains(&Dispatch { id: row.id, dispatch_no: row.dispatch_no })
-        });
+        let moved = |ended: &&Ended| {
+            ended
+                .finished
+                .as_ref()
+                .is_some_and(|row| moved.contains(&Dispatch { id: row.id, dispatch_no: row.dispatch_no }))
+        };
         let mut unused: BTreeMap<i64, BTreeMap<&str, i64>> = BTreeMap::new();
         let given_back = ended.iter().filter(|ended| !ended.unused.names.is_empty()).filter(moved);
         for Places { day, names } in given_back.map(|ended| &ended.unused) {

@@ -57,6 +57,15 @@ impl Periods {
     }
 }
 
+/// The days from a first of a month, of whichever calendar, up to the next one, which is not included: months, quarters and
+/// years of both calendars are made of whole ones.
+pub fn stretch(date: NaiveDate) -> (NaiveDate, NaiveDate) {
+    let months = |calendar| Periods { unit: Unit::Month, calendar, week_begins: Weekday::Mon };
+    let (one, other) = (months(Calendar::Gregorian), months(Calendar::Persian));
+    let starts = (one.start(date), other.start(date));
+    (starts.0.max(starts.1), one.next(starts.0).min(other.next(starts.1)))
+}
+
 /// The day on which weeks begin where a locale is spoken: Saturday in Iran and Afghanistan, Sunday in the USA and
 /// other countries of America, Monday else (CLDR, supplemental week data).
 pub fn week_begins(locale: &str) -> Weekday {
@@ -121,6 +130,29 @@ mod tests {
                     assert_eq!((periods.start(last), periods.start(next)), (start, next), "{unit} {calendar} {start}");
                     start = next;
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn stretches_follow_each_other_and_make_up_every_month_of_both_calendars() {
+        assert_eq!(stretch(date("2026-04-20")), (date("2026-04-01"), date("2026-04-21")));
+        assert_eq!(stretch(date("2026-04-21")), (date("2026-04-21"), date("2026-05-01")));
+        let mut firsts = std::collections::BTreeSet::new();
+        let mut first = date("1970-01-01");
+        while first < date("2060-01-01") {
+            let next = stretch(first).1;
+            assert!(first < next && (next - first).num_days() < 25, "{first} {next}");
+            assert_eq!((stretch(next.pred_opt().unwrap()), stretch(next).0), ((first, next), next), "{first}");
+            firsts.insert(first);
+            first = next;
+        }
+        for calendar in [Calendar::Gregorian, Calendar::Persian] {
+            let months = Periods { unit: Unit::Month, calendar, week_begins: Weekday::Mon };
+            let mut start = months.start(date("1980-01-15"));
+            while start < date("2059-01-01") {
+                assert!(firsts.contains(&start), "{calendar} {start}");
+                start = months.next(start);
             }
         }
     }

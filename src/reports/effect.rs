@@ -80,7 +80,7 @@ pub struct Effect {
 }
 
 /// An arm, and what its members bought.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Arm {
     pub arm: String,
     /// Those whose time to buy is over by `at`.
@@ -461,10 +461,7 @@ impl Effect {
 
     fn notes(&self) -> Vec<Text> {
         let mut notes = Vec::new();
-        if !self.warnings.is_empty() {
-            notes
-                .push("Warning: the arms do not have the sizes that they should have; something sorts members.".into());
-        }
+        notes.extend(self.warnings.iter().map(|warning| warned(warning).into()));
         let others: i64 = self.arms.iter().map(|arm| arm.other_currencies).sum();
         if others > 0 {
             notes.push(Text::new("{0} orders in other currencies are in no amount.", [Cell::Count(others)]));
@@ -539,6 +536,17 @@ fn because(reason: Because, against: &str) -> Text {
             )
         }
         Because::Same => "No difference: all members brought the same.".into(),
+    }
+}
+
+/// A warning for people.
+pub fn warned(warning: &str) -> &'static str {
+    match warning {
+        "sample_ratio" => "Warning: the arms do not have the sizes that they should have; something sorts members.",
+        "audience_changed" => {
+            "Warning: the campaign's audience became another one on the way; `--from` takes the members since."
+        }
+        _ => "Warning: a tenth of the members or more were in another campaign's experiment at the same time.",
     }
 }
 

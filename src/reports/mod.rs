@@ -2,6 +2,7 @@
 
 pub mod cltv;
 pub mod cohorts;
+pub mod definitions;
 pub mod effect;
 pub mod html;
 pub mod loyalty;

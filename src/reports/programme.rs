@@ -10,7 +10,7 @@ use super::sheet::{Cell, Chart, Sheet, Table, Text, ratio};
 use crate::domain::experiment::arms;
 use crate::domain::message::{Channel, Fact, Reason};
 use crate::domain::money::minor_units;
-use crate::domain::period::Periods;
+use crate::domain::period::{Periods, Unit};
 use crate::domain::words::words;
 use crate::store::programme::{self, Counted};
 use crate::store::{StoreError, Tx};
@@ -133,7 +133,8 @@ impl Programme {
     pub async fn read(tx: &mut Tx, asked: &Asked<'_>) -> Result<Self, StoreError> {
         let days = [asked.from, asked.to].map(|date| date.signed_duration_since(NaiveDate::default()).num_days());
         let by = if asked.by == By::Period { "day" } else { asked.by.as_str() };
-        let counts = programme::counts(tx, asked.campaigns.clone(), days.into(), by, asked.channel).await?;
+        let stretches = asked.by != By::Period || !matches!(asked.periods.unit, Unit::Day | Unit::Week);
+        let counts = programme::counts(tx, &asked.campaigns, days.into(), (by, stretches), asked.channel).await?;
         let unit = minor_units(asked.currency);
         let (mut parts, mut total, mut counts_read) = (BTreeMap::new(), Funnel::default(), 0);
         if asked.by == By::Period {

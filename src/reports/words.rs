@@ -411,6 +411,10 @@ const PERSIAN: &[(&str, &str)] = &[
     ("not yet over", "مهلت خریدشان باقی است"),
     ("Warning: the arms do not have the sizes that they should have; something sorts members.",
         "هشدار: گروه‌ها اندازه‌ای را که باید ندارند؛ چیزی اعضا را از هم جدا می‌کند."),
+    ("Warning: the campaign's audience became another one on the way; `--from` takes the members since.",
+        "هشدار: مخاطبان کمپین در این میان تغییر کرده‌اند؛ با ‎--from‎ می‌توان فقط اعضای پس از تغییر را دید."),
+    ("Warning: a tenth of the members or more were in another campaign's experiment at the same time.",
+        "هشدار: دست‌کم یک‌دهم اعضا هم‌زمان در آزمایش کمپین دیگری هم بوده‌اند."),
     ("Not in here: {0} other runs, with other shares; `--run N` shows one.",
         "{0} دور دیگر با سهم‌های دیگر در این گزارش نیست؛ با ‎--run N‎ می‌توان هر کدام را دید."),
 

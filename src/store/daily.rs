@@ -13,7 +13,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Dialect, Result, Rows, Tx, Uuids, execute, query, statements};
+use super::{Dialect, Result, Rows, Tx, Uuids, execute, query, statements, stretches};
 use crate::domain::message::{Fact, Reason, State};
 use crate::domain::receiver;
 use crate::store::messages::NewMessage;
@@ -290,9 +290,15 @@ pub(super) async fn settle(tx: &mut Tx) -> Result<()> {
 async fn add(tx: &mut Tx) -> Result<()> {
     let rows = tx.daily.take();
     if !rows.is_empty() {
+        stretches::reopen(tx, &rows).await?;
         execute!(tx, ADD, Rows(&rows))?;
     }
     Ok(())
+}
+
+/// What is counted of a campaign, by its days from one up to another.
+pub async fn stored(tx: &mut Tx, campaign: &str, (from, to): (i64, i64)) -> Result<Vec<Row>> {
+    Ok(query!(fetch_all, Row, tx, STORED, campaign, from, to)?)
 }
 
 /// A day on which a count is not what the messages say.
@@ -311,7 +317,7 @@ pub async fn compare(tx: &mut Tx, campaign: &str, (from, to): (i64, i64)) -> Res
     const ZONE: i64 = 15 * 3_600_000;
     let (after, until) = (from * DAY - ZONE, to * DAY + ZONE);
     let mut all: HashMap<Key, [Count; 2]> = HashMap::new();
-    for Row { key, count } in query!(fetch_all, Row, tx, STORED, campaign, from, to)? {
+    for Row { key, count } in stored(tx, campaign, (from, to)).await? {
         all.entry(key).or_default()[0] = count;
     }
     for Row { key, count } in query!(fetch_all, Row, tx, OF_DAYS, campaign, after, until, from, to)? {

@@ -53,6 +53,7 @@ impl Dialect {
     /// - `{now}`: the database's time in epoch milliseconds, for leases;
     /// - `{skip_locked t}`: locks on the rows of `t`, for a batch that others may take from at the same time;
     /// - `{lock}`: row locks that wait;
+    /// - `{share}`: the same that many may have at once, while nobody has the other one;
     /// - `{bytes column}`: text compared byte by byte, whatever the locale of the database;
     /// - `{lower column}`: the same with `A`-`Z` as `a`-`z`, and no other letter changed;
     /// - `{utf8 column}`: the bytes of a text, which sort alike in every database;
@@ -138,7 +139,8 @@ impl Dialect {
                 ("now", true) => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
                 ("now", false) => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
                 ("lock", true) => "FOR NO KEY UPDATE",
-                ("lock", false) => "",
+                ("share", true) => "FOR SHARE",
+                ("lock" | "share", false) => "",
                 _ => unreachable_mark(mark),
             };
         }

@@ -51,6 +51,7 @@ pub mod receipts;
 pub mod replies;
 pub mod rfm;
 mod rows;
+pub mod stretches;
 pub mod subject;
 pub mod suppressions;
 pub mod volumes;

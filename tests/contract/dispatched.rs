@@ -59,7 +59,8 @@ async fn dispatch_due(app: &App, due_before: Option<Instant>) {
 
 /// The lease of the one message that is dispatched runs out while its copy waits.
 async fn expire(app: &App) {
-    let sql = AssertSqlSafe("UPDATE pending SET lease_until = 0 WHERE lease_until = (SELECT MAX(lease_until) FROM pending)");
+    let sql =
+        AssertSqlSafe("UPDATE pending SET lease_until = 0 WHERE lease_until = (SELECT MAX(lease_until) FROM pending)");
     match &app.store {
         Store::Sqlite { readers: pool, .. } => drop(sqlx::query(sql).execute(pool).await.unwrap()),
         Store::Postgres(pool) => drop(sqlx::query(sql).execute(pool).await.unwrap()),

@@ -19,12 +19,12 @@ use rekindle::reports::programme::{Asked, By, Funnel, Programme};
 use rekindle::reports::rfm::Rfm;
 use rekindle::store::events::{self, Event};
 use rekindle::store::loyalty::Parts;
-use rekindle::store::{audience_sql, daily, rfm};
+use rekindle::store::{audience_sql, daily, rfm, stretches};
 use rekindle::{credit, nightly};
 
 use crate::support::contract::contract;
 use crate::support::customers::{Order, assert_same, by_member, looked_over};
-use crate::support::shop::{Shop, Size, at, differs};
+use crate::support::shop::{Shop, Size, at, differs, somebody_waits};
 use crate::web_contract::{ask, link_of, web};
 
 contract! {
@@ -32,6 +32,7 @@ contract! {
     what_became_of_messages_is_counted_as_it_comes
     an_order_is_credited_to_the_last_touch_and_what_changes_later_follows
     the_night_finds_what_differs
+    what_is_over_is_added_up_until_something_comes_late
     loyalty_is_what_a_list_of_orders_says
     cohorts_and_scores_are_what_a_list_of_orders_says
 }
@@ -254,6 +255,83 @@ pub async fn the_night_finds_what_differs(size: Size) {
     }
     app.store.close().await;
     assert_eq!(differs(shop.store().await).await, []);
+    shop.close().await;
+}
+
+/// Ordibehesht 1403, of which the messages of [`welcomed`] are.
+async fn month(shop: &Shop, by: By) -> Programme {
+    let asked = Asked {
+        campaigns: vec!["hello".to_owned(), "other".to_owned()],
+        from: date("2024-04-20"),
+        to: date("2024-05-21"),
+        by,
+        channel: None,
+        periods: periods(Unit::Month),
+        currency: "USD",
+    };
+    let mut tx = shop.store().await.read().await.unwrap();
+    let programme = Programme::read(&mut tx, &asked).await.unwrap();
+    tx.commit().await.unwrap();
+    // A count that went back to nothing is not added up.
+    Programme { counts_read: 0, ..programme }
+}
+
+/// The first days of what is closed.
+async fn closed(shop: &Shop) -> Vec<i64> {
+    let mut tx = shop.store().await.read().await.unwrap();
+    let found = stretches::read(&mut tx, &["hello".to_owned()], (0, 100_000)).await.unwrap();
+    tx.commit().await.unwrap();
+    found.iter().map(|closed| closed.day).collect()
+}
+
+async fn night(shop: &Shop, now: &str) {
+    let app = shop.app(at(now)).await;
+    let catalog = app.applied(None).await.unwrap();
+    nightly::work(&app.store, &catalog, at(now), &mut |_| {}).await.unwrap();
+    app.store.close().await;
+}
+
+pub async fn what_is_over_is_added_up_until_something_comes_late(size: Size) {
+    let shop = welcomed(&size, 8).await;
+    heard(&shop, "m1", &["delivered"]).await;
+    let all = [By::Campaign, By::Step, By::Arm, By::Channel, By::Locale, By::Domain, By::Period];
+    let mut before = Vec::new();
+    for by in all {
+        before.push(month(&shop, by).await);
+    }
+    // Two days after its last one, which is the twentieth, and not before.
+    let day = |text: &str| at(&format!("{text}T00:00:00Z")).timestamp() / 86_400;
+    night(&shop, "2024-05-22T23:59:00Z").await;
+    assert_eq!(closed(&shop).await, [day("2024-04-20")], "the days before the first of May");
+    night(&shop, "2024-05-23T00:00:00Z").await;
+    assert_eq!(closed(&shop).await, [day("2024-04-20"), day("2024-05-01")]);
+    for (by, before) in all.into_iter().zip(&before) {
+        assert_eq!(month(&shop, by).await, *before, "{by}");
+    }
+    // Two in one batch: what comes late opens it, and whoever closes meanwhile does not miss it.
+    let store = shop.store().await;
+    let mut closing = store.begin().await.unwrap();
+    stretches::close(&mut closing, "hello", day("2024-05-01")).await.unwrap();
+    let late = heard(&shop, "m0", &["delivered", "complained"]);
+    tokio::pin!(late);
+    loop {
+        tokio::select! {
+            () = &mut late => panic!("what comes late waits for whoever closes"),
+            waits = somebody_waits(store) => if waits { break },
+        }
+    }
+    closing.commit().await.unwrap();
+    late.await;
+    assert_eq!(closed(&shop).await, [day("2024-04-20")]);
+    let found = month(&shop, By::Campaign).await.total;
+    assert_eq!((found.delivered, found.complained), (2, 1));
+    night(&shop, "2024-06-30T00:00:00Z").await;
+    assert!(closed(&shop).await.contains(&day("2024-05-01")));
+    assert_eq!(month(&shop, By::Campaign).await.total, found);
+    // A night that is said to be in the future closes nothing that may still change today.
+    night(&shop, "2100-01-01T00:00:00Z").await;
+    let today = chrono::Utc::now().timestamp() / 86_400;
+    assert!(closed(&shop).await.iter().all(|first| *first < today));
     shop.close().await;
 }
 

@@ -22,7 +22,7 @@ use rekindle::store::{Database, Store, Tx};
 use uuid::Uuid;
 
 use crate::support::contract::contract;
-use crate::support::shop::{PLAIN, Shop, Size, at, differs};
+use crate::support::shop::{PLAIN, Shop, Size, at, differs, somebody_waits};
 
 contract! {
     transitions_contract:
@@ -393,15 +393,6 @@ pub async fn every_transition_counts(size: Size) {
     shop.close().await;
 }
 
-/// Whether somebody waits for a row that another transaction holds; on SQLite the next writer waits before it begins.
-async fn somebody_waits(tx: &mut Tx) -> bool {
-    let sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    match &mut tx.database {
-        Database::Postgres(c) => sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut **c).await.unwrap() > 0,
-        Database::Sqlite(_) => true,
-    }
-}
-
 /// A receipt that is recorded while the outcome is, whichever of them was first.
 pub async fn an_outcome_and_what_is_heard_meanwhile_find_each_other(size: Size) {
     let shop = Shop::new(&size, PLAIN);
@@ -418,7 +409,10 @@ pub async fn an_outcome_and_what_is_heard_meanwhile_find_each_other(size: Size) 
         let outcome = async |tx: &mut Tx| {
             let rows = ledger.finished(State::Sent, Some("sent"));
             let row = rows.iter().find(|row| row.id == id).unwrap();
-            assert_eq!(end::finish(tx, &[row], at(NOW)).await.unwrap(), [Dispatch { id, dispatch_no: row.dispatch_no }]);
+            assert_eq!(
+                end::finish(tx, &[row], at(NOW)).await.unwrap(),
+                [Dispatch { id, dispatch_no: row.dispatch_no }]
+            );
         };
         let receipt = async |tx: &mut Tx| {
             let event = Event {
@@ -451,7 +445,7 @@ pub async fn an_outcome_and_what_is_heard_meanwhile_find_each_other(size: Size) 
         loop {
             tokio::select! {
                 () = &mut second => panic!("the second one waits for the first; heard first: {heard_first}"),
-                waits = somebody_waits(&mut first) => if waits { break },
+                waits = somebody_waits(store) => if waits { break },
             }
         }
         first.commit().await.unwrap();

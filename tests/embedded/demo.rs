@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 
 use rekindle::store::Store;
 use serde_json::Value;
@@ -10,10 +11,47 @@ use serde_json::Value;
 use crate::support::Folder;
 
 /// The day after the demo's last one.
-const END: &str = "2026-04-23";
+pub const END: &str = "2026-04-23";
 
-/// A project with the settings and campaigns of this one that have an experiment in the demo's year, and with short
-/// templates: in a debug build the real ones take most of the time.
+/// What messages cost in it; a number of another country has no price.
+const PRICES: &str =
+    "prices: { currency: IRR, email_per_thousand: 150000, sms: [{ prefix: \"+98\", per_segment: 1500.5 }] }\n";
+
+/// As many days as a debug build takes in the time that a test has: made once for all tests that look at them.
+static YEAR: LazyLock<Result<Year, String>> = LazyLock::new(Year::make);
+
+struct Year {
+    demo: PathBuf,
+    _project: Folder,
+    _remover: Child,
+}
+
+impl Year {
+    fn make() -> Result<Self, String> {
+        let (project, config) = project();
+        Ok(Self {
+            demo: demo(&config, "year", "200", "1400")?,
+            _remover: removed_at_the_end(&project.0),
+            _project: project,
+        })
+    }
+}
+
+/// The folder of these days.
+pub fn year() -> &'static Path {
+    YEAR.as_ref().map_or_else(|said| panic!("{said}"), |year| &year.demo)
+}
+
+/// Removes a folder when this process has ended, since nobody drops what is static: its end closes the input.
+fn removed_at_the_end(folder: &Path) -> Child {
+    let remove = "trap '' INT; cat; rm -rf -- \"$0\"";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", remove]).arg(folder).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    shell.spawn().unwrap()
+}
+
+/// A project with the settings and campaigns of this one that have an experiment in the demo's year, with prices, and
+/// with short templates: in a debug build the real ones take most of the time.
 fn project() -> (Folder, PathBuf) {
     let folder = Folder::new();
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
@@ -38,23 +76,33 @@ fn project() -> (Folder, PathBuf) {
         }
     }
     let config = folder.0.join("config/rekindle.yaml");
+    let settings = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, settings + PRICES).unwrap();
     (folder, config)
 }
 
-/// Runs the program; gives what it prints.
-fn rekindle(arguments: &[&str]) -> String {
+/// Runs the program; gives what it prints, or why it failed.
+fn run(arguments: &[&str]) -> Result<String, String> {
     let output = Command::new(env!("CARGO_BIN_EXE_rekindle")).args(arguments).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {said}");
-    String::from_utf8(output.stdout).unwrap()
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    if output.status.success() {
+        Ok(text(output.stdout))
+    } else {
+        Err(format!("{arguments:?}: {}", text(output.stderr)))
+    }
+}
+
+/// What the program prints.
+pub fn rekindle(arguments: &[&str]) -> String {
+    run(arguments).unwrap_or_else(|said| panic!("{said}"))
 }
 
 /// Lets so many days go by; gives the demo's folder.
-fn demo(config: &Path, name: &str, days: &str, members: &str) -> PathBuf {
+fn demo(config: &Path, name: &str, days: &str, members: &str) -> Result<PathBuf, String> {
     let folder = config.parent().unwrap().with_file_name(name);
     let (config, path) = (config.to_str().unwrap(), folder.to_str().unwrap());
-    rekindle(&["--config", config, "demo", "--days", days, "--members", members, "--folder", path]);
-    folder
+    run(&["--config", config, "demo", "--days", days, "--members", members, "--folder", path])?;
+    Ok(folder)
 }
 
 fn truths(demo: &Path) -> BTreeMap<String, Value> {
@@ -65,11 +113,10 @@ fn truths(demo: &Path) -> BTreeMap<String, Value> {
 
 #[test]
 fn every_known_effect_lies_in_its_interval_and_what_has_none_gets_no_verdict() {
-    let (_folder, config) = project();
-    // As many days as a debug build takes in the time that a test has; the intervals are wider than those of a year.
-    let demo = demo(&config, "year", "200", "1400");
+    // The intervals are wider than those of a whole year.
+    let demo = year();
     let settings = demo.join("rekindle.yaml");
-    let truths = truths(&demo);
+    let truths = truths(demo);
     assert_eq!(truths.keys().collect::<Vec<_>>(), ["at-risk", "birthday", "post-purchase"]);
     for (campaign, truth) in &truths {
         let settings = settings.to_str().unwrap();
@@ -117,7 +164,7 @@ fn every_known_effect_lies_in_its_interval_and_what_has_none_gets_no_verdict() {
 #[tokio::test]
 async fn members_answer_by_every_door_and_do_the_same_every_time() {
     let (_folder, config) = project();
-    let [one, other] = ["one", "other"].map(|name| demo(&config, name, "40", "400"));
+    let [one, other] = ["one", "other"].map(|name| demo(&config, name, "40", "400").unwrap());
     assert_eq!(truths(&one), truths(&other));
     let heard =
         column(&one, "SELECT kind || ' ' || COUNT(*) FROM events WHERE message_id IS NOT NULL GROUP BY kind").await;

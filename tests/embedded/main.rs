@@ -83,6 +83,7 @@ mod private_files;
 mod private_logs;
 mod queue;
 mod reasons;
+mod recomputed;
 mod replies;
 mod sending;
 mod signals;

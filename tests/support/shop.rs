@@ -13,7 +13,7 @@ use rekindle::domain::text::ascii_digits;
 use rekindle::import::{Import, ImportError, Imported, Kind};
 use rekindle::settings::Settings;
 use rekindle::store::messages::{self, Filter, Listed};
-use rekindle::store::{Store, StoreError, configuration, daily};
+use rekindle::store::{Store, StoreError, configuration, daily, stretches};
 use rekindle::views::plan;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -164,6 +164,8 @@ impl Shop {
     pub async fn close(&self) {
         if let Some(store) = self.store.get() {
             let differs = differs(store).await;
+            // Some tests leave a store that cannot be read.
+            let _ = check_stretches(store).await;
             store.close().await;
             assert!(differs.is_empty(), "counts that are not what the messages say: {differs:#?}");
         }
@@ -413,6 +415,41 @@ impl Dice {
             list.swap(index, usize::try_from(self.below(index as u64 + 1)).unwrap());
         }
     }
+}
+
+/// Whether somebody waits for a row that another transaction holds; on SQLite the next writer waits before it begins.
+pub async fn somebody_waits(store: &Store) -> bool {
+    let sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    match store {
+        // Not in a transaction, which would see the same sessions each time.
+        Store::Postgres(pool) => sqlx::query_scalar::<_, i64>(sql).fetch_one(pool).await.unwrap() > 0,
+        Store::Sqlite { .. } => true,
+    }
+}
+
+/// What is added up of days that are over is what these days have.
+async fn check_stretches(store: &Store) -> Result<(), StoreError> {
+    let mut tx = store.read().await?;
+    let campaigns = daily::campaigns(&mut tx).await?;
+    for closed in stretches::read(&mut tx, &campaigns, (0, 100_000)).await? {
+        let days = daily::stored(&mut tx, &closed.campaign, (closed.day, closed.next())).await?;
+        let (mut of_days, mut added_up) = (BTreeMap::new(), BTreeMap::new());
+        let add = |to: &mut BTreeMap<[String; 7], (i64, i64)>, key, n, amount| {
+            let sum = to.entry(key).or_default();
+            *sum = (sum.0 + n, sum.1 + amount);
+        };
+        for daily::Row { key, count } in days {
+            let daily::Key { step, arm, channel, locale, domain, fact, reason, .. } = key;
+            add(&mut of_days, [step, arm, channel, locale, domain, fact, reason], count.n, count.amount);
+        }
+        for stretches::Item(step, arm, channel, locale, domain, fact, reason, n, amount) in closed.items().unwrap() {
+            let key = [step, arm, channel, locale, domain, fact, reason].map(String::from);
+            add(&mut added_up, key, n, amount);
+        }
+        of_days.retain(|_, sum| *sum != (0, 0));
+        assert_eq!(added_up, of_days, "{} from day {}", closed.campaign, closed.day);
+    }
+    tx.commit().await
 }
 
 /// The counts of a store that are not what its messages say; none where a test has made it unreadable.

@@ -2,13 +2,13 @@
 
 use clap::Args;
 
-use super::{Asked, page};
+use super::{Asked, explain, page};
 use crate::cli::output::{self, Format};
 use crate::cli::{CommandError, Result, instant_of};
 use crate::domain::Instant;
 use crate::domain::message::Purpose;
 use crate::domain::money::{change, rounded};
-use crate::reports::effect::{Arm, Effect, Mean, Period, Whose};
+use crate::reports::effect::{Arm, Effect, Mean, Period, Whose, warned};
 use crate::views;
 
 #[derive(Debug, Args)]
@@ -68,6 +68,7 @@ impl EffectArguments {
             return Err(CommandError::Other(format!("{name} has no run {run} with an experiment; known: {known}")));
         }
         match asked.session.format {
+            _ if asked.explain.is_some() => explain(asked, &effect),
             _ if asked.session.is_page => page(asked, &catalog.brand, &effect.sheet(&catalog.brand)),
             Format::Json => output::json(&effect),
             Format::Csv => output::rows(asked.session.format, &effect.arms, CSV, cells),
@@ -142,14 +143,7 @@ fn table(effect: &Effect) -> Result {
         output::say(&difference(&one.net_per_member, currency))?;
     }
     for warning in &effect.warnings {
-        let said = match *warning {
-            "sample_ratio" => "the arms do not have the sizes that they should have; something sorts members",
-            "audience_changed" => {
-                "the campaign's audience became another one on the way; `--from` takes the members since"
-            }
-            _ => "a tenth of the members or more were in another campaign's experiment at the same time",
-        };
-        output::say(&format!("\nWarning: {said}."))?;
+        output::say(&format!("\n{}", warned(warning)))?;
     }
     let others: i64 = effect.arms.iter().map(|arm| arm.other_currencies).sum();
     if others > 0 {

@@ -11,6 +11,7 @@ use crate::domain::Instant;
 use crate::domain::brand::Brand;
 use crate::domain::calendar::{Calendar, local_date, local_midnight, parse_date};
 use crate::domain::period::{Periods, Unit, week_begins};
+use crate::reports::definitions::{self, Defined, Value};
 use crate::reports::html;
 use crate::reports::sheet::{Cell, Sheet, Text};
 use crate::reports::words::Language;
@@ -25,6 +26,9 @@ pub(super) struct Reports {
     /// The language of --format html: en or fa [default: fa where the brand's locale is Persian, else en].
     #[arg(long, global = true, value_name = "LANGUAGE", value_parser = language)]
     locale: Option<Language>,
+    /// Say what a number is instead, what it comes to, and from how many rows: under its name in the JSON, like sent.
+    #[arg(long, global = true, value_name = "METRIC")]
+    explain: Option<String>,
     #[command(subcommand)]
     report: Report,
 }
@@ -38,6 +42,8 @@ struct Asked<'a> {
     session: &'a Session,
     /// Absent: the brand's.
     language: Option<Language>,
+    /// The number of which the definition is asked for.
+    explain: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -66,7 +72,7 @@ enum Report {
 
 impl Reports {
     pub(super) async fn execute(self, session: &Session) -> Result {
-        let asked = &Asked { session, language: self.locale };
+        let asked = &Asked { session, language: self.locale, explain: self.explain };
         match self.report {
             Report::Today(arguments) => arguments.execute(asked).await,
             Report::Campaigns(arguments) => arguments.execute(asked).await,
@@ -130,8 +136,9 @@ impl Window {
 }
 
 /// Shows a report. JSON is the report itself, CSV its first table.
-fn show<T: serde::Serialize>(asked: &Asked<'_>, brand: &Brand, report: &T, sheet: &Sheet) -> Result {
+fn show<T: Defined>(asked: &Asked<'_>, brand: &Brand, report: &T, sheet: &Sheet) -> Result {
     match asked.session.format {
+        _ if asked.explain.is_some() => explain(asked, report),
         _ if asked.session.is_page => page(asked, brand, sheet),
         Format::Json => output::json(report),
         Format::Csv => {
@@ -141,6 +148,33 @@ fn show<T: serde::Serialize>(asked: &Asked<'_>, brand: &Brand, report: &T, sheet
         }
         Format::Table => in_lines(sheet),
     }
+}
+
+/// Shows what one number of a report is instead of all.
+fn explain<T: Defined>(asked: &Asked<'_>, report: &T) -> Result {
+    let metric = asked.explain.as_deref().unwrap_or_default();
+    let explained = definitions::explain(report, metric).map_err(|known| {
+        CommandError::Other(format!("--explain {metric}: this report has no such number; it has {}", known.join(", ")))
+    })?;
+    if asked.session.is_page {
+        return Err(CommandError::Other("--explain has no page; leave out --format html".to_owned()));
+    }
+    if asked.session.format == Format::Json {
+        return output::json(&explained);
+    }
+    let cells = |value: &Value| match &value.value {
+        serde_json::Value::Null => vec![value.of.clone(), "-".to_owned()],
+        other => vec![value.of.clone(), other.to_string()],
+    };
+    if asked.session.format == Format::Table {
+        let from: Vec<String> = explained
+            .rows
+            .iter()
+            .map(|rows| format!("{} {}", output::grouped(rows.count.unsigned_abs()), rows.of))
+            .collect();
+        output::say(&format!("{}: {}\nFrom {}.\n", explained.metric, explained.definition, from.join(" and ")))?;
+    }
+    output::rows(asked.session.format, &explained.values, &["of", explained.metric], cells)
 }
 
 fn page(asked: &Asked<'_>, brand: &Brand, sheet: &Sheet) -> Result {

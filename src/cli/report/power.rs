@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Asked, page};
+use super::{Asked, explain, page};
 use crate::cli::output::{self, Format, Progress};
 use crate::cli::{CommandError, Result, instant_of};
 use crate::domain::Instant;
@@ -52,6 +52,7 @@ impl PowerArguments {
         let power = Power::read(&mut tx, campaign, &catalog.brand, (holdout, &lifts), (coming?, at)).await?;
         tx.commit().await?;
         match asked.session.format {
+            _ if asked.explain.is_some() => explain(asked, &power),
             _ if asked.session.is_page => page(asked, &catalog.brand, &power.sheet()),
             Format::Json => output::json(&power),
             Format::Csv => {
