@@ -351,6 +351,36 @@ def write_counts(bench, folder, messages):
     return int(bench.store.ask("SELECT count(*) FROM daily"))
 
 
+def firsts_of_months():
+    """The firsts of Gregorian and Persian months (of 1404 and 1405) in the year before NOW and the one behind it, in days."""
+    starts, at = set(), datetime.date(2025, 3, 21)
+    for length in [31] * 6 + [30] * 5 + [29] + [31] * 4:
+        starts.add(at)
+        at += DAY * length
+    starts |= {datetime.date(2025 + month // 12, month % 12 + 1, 1) for month in range(2, 19)}
+    return sorted((start - datetime.date(1970, 1, 1)).days for start in starts)
+
+
+def close_stretches(bench, folder):
+    """What the night's work makes of `daily`, which compares it with messages that are not there."""
+    firsts = firsts_of_months()
+    last = (NOW.date() - datetime.date(1970, 1, 1)).days - 2
+    stretches = [(first, after) for first, after in zip(firsts, firsts[1:]) if after <= last]
+    pairs = ", ".join(f"({first}, {after})" for first, after in stretches)
+    key = "step, arm, channel, locale, domain, fact, reason"
+    array, group = ("json_array", "json_group_array") if bench.store.database is None else ("json_build_array", "json_agg")
+    fill = f"INSERT INTO stretches WITH s(first, after) AS (VALUES {pairs}) SELECT campaign, first, {group}({array}({key}, n, amount)) FROM (" \
+        f"SELECT d.campaign, s.first, {key}, SUM(n) AS n, SUM(amount) AS amount FROM s JOIN daily d ON d.day >= s.first AND d.day < s.after " \
+        f"GROUP BY d.campaign, s.first, {key}) g GROUP BY campaign, first"
+    if bench.store.database is None:
+        with contextlib.closing(sqlite3.connect(folder / "rekindle.db")) as store, store:
+            store.execute(fill)
+    else:
+        bench.store.ask(fill)
+        bench.store.ask("VACUUM ANALYZE stretches")
+    return len(stretches)
+
+
 def measure_reports(options, messages, name, url):
     """Reports of a year of counts."""
     with tempfile.TemporaryDirectory(prefix="rekindle-scale-") as folder:
@@ -363,11 +393,12 @@ def measure_reports(options, messages, name, url):
         bench.run("", ["migrate"], quiet=True)
         bench.run("", ["campaigns", "apply"], quiet=True)
         rows = write_counts(bench, folder, messages)
-        print(f"\n{name}: {messages:,} messages of {CAMPAIGNS} campaigns in a year, {rows:,} counts")
+        stretches = close_stretches(bench, folder)
+        print(f"\n{name}: {messages:,} messages of {CAMPAIGNS} campaigns in a year, {rows:,} counts, {stretches} stretches of each")
         print(f"{'':34} {'seconds':>8} {'CPU s':>8} {'its CPU':>8} {'rows read':>12} {'peak MB':>7}")
         year = ["--from", str(NOW.date() - DAY * DAYS), "--to", str(NOW.date())]
         read = lambda report: f"{report['counts_read']:,} counts read, {report['total']['due']:,} due"
-        for by in ("campaign", "domain", "month"):
+        for by in ("campaign", "domain", "month", "week"):
             bench.run(f"a year by {by}", ["report", "campaigns", "--by", by, *year], read)
         bench.run("a year of a campaign by step", ["report", "campaign", "c7", "--by", "step", *year], read)
         bench.run("deliverability of a year", ["report", "deliverability", *year], read)

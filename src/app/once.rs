@@ -130,6 +130,7 @@ impl App {
         self.clock.set(start);
         let scan = scheduler::scan_window(&self.store, catalog, &self.clock, start, end);
         work.passed.planned += self.unless_stopped(async { Ok(scan.await?.inserted) }).await?;
+        self.unless_stopped(async { Ok(fallback::pass(&self.store, catalog, start).await?) }).await?;
         work.step_through(self, catalog, end, due_before, told).await
     }
 

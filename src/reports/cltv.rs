@@ -57,8 +57,12 @@ impl Cltv {
         }
         values.sort_by(|one, other| other.total_cmp(one));
         let total: f64 = values.iter().sum();
-        let size = values.len().div_ceil(10).max(1);
-        let tenths = values.chunks(size).enumerate().map(|(place, values)| {
+        // As even as whole customers are: of 23 the first tenth has two, the last one three.
+        let tenths = (0..10).filter_map(|place| {
+            let own = &values[values.len() * place / 10..values.len() * (place + 1) / 10];
+            (!own.is_empty()).then_some((place, own))
+        });
+        let tenths = tenths.map(|(place, values)| {
             let revenue = values.iter().sum();
             Tenth {
                 tenth: place as i64 + 1,

@@ -5,10 +5,11 @@ use serde::Serialize;
 use super::cltv::Cltv;
 use super::cohorts::Cohorts;
 use super::effect::{Arm, Effect};
-use super::loyalty::{Kept, Loyalty};
+use super::loyalty::Loyalty;
 use super::power::Power;
 use super::programme::Programme;
 use super::rfm::Rfm;
+use crate::domain::period::Unit;
 
 /// A report whose numbers are defined.
 pub trait Defined: Serialize {
@@ -223,8 +224,10 @@ impl Defined for Loyalty {
     ];
 
     fn rows(&self) -> Vec<(i64, &'static str)> {
-        let sum = |of: fn(&Kept) -> i64| self.parts.iter().map(of).sum();
-        vec![(sum(|kept| kept.members), "members"), (sum(|kept| kept.orders), "valid orders of the time")]
+        // Each period looks at all of them.
+        let members = self.parts.iter().map(|kept| kept.members);
+        let members = if self.by.parse::<Unit>().is_ok() { members.max().unwrap_or_default() } else { members.sum() };
+        vec![(members, "members"), (self.parts.iter().map(|kept| kept.orders).sum(), "valid orders of the time")]
     }
 }
 
@@ -311,6 +314,7 @@ mod tests {
     use crate::reports::cltv::Tenth;
     use crate::reports::cohorts::{Cohort, CohortPeriod};
     use crate::reports::effect::{Comparison, Ends, Mean, Part, Test};
+    use crate::reports::loyalty::Kept;
     use crate::reports::power::Wanted;
     use crate::reports::programme::{By, Funnel};
     use crate::reports::rfm::{Move, Square};

@@ -53,7 +53,8 @@ macro_rules! counted {
             " UNION ALL SELECT m.day, m.campaign, m.step, COALESCE(m.arm, ''), COALESCE(m.channel, ''), COALESCE(m.locale, ''), \
             CASE WHEN m.channel = 'email' THEN COALESCE(m.domain, '') ELSE '' END, 'code_used', '', COALESCE(g.cost, 0) \
             FROM messages m JOIN purchases p ON p.credited_to = m.id AND p.status = 'paid' \
-            JOIN gifts g ON g.code = p.coupon_code WHERE ", $messages,
+            JOIN gifts g ON g.code = p.coupon_code AND g.member_id = m.member_id AND g.campaign = m.campaign \
+            AND g.occasion = m.occasion AND g.step = m.step WHERE ", $messages,
             ") counted \
             GROUP BY day, campaign, step, arm, channel, locale, domain, fact, reason"
         )

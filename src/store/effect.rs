@@ -28,7 +28,7 @@ macro_rules! measured {
             AND EXISTS (SELECT 1 FROM purchases p WHERE p.coupon_code = m.code AND p.status = 'paid' AND p.currency = $8 \
             AND p.amount >= $7 AND p.purchased_at > b.due_at AND p.purchased_at <= b.due_at + $6 AND p.purchased_at <= $5)) AS gifts, \
             (SELECT COALESCE(SUM(m.price), 0) FROM messages m WHERE m.member_id = b.member_id AND ", $campaign, " \
-            AND m.due_at >= b.due_at AND m.due_at <= b.due_at + $6 AND m.sent_at <= $5) AS messages FROM bought b), \
+            AND m.sent_at >= b.due_at AND m.sent_at <= b.due_at + $6 AND m.sent_at <= $5) AS messages FROM bought b), \
             units AS (SELECT c.unit, c.arm, CASE WHEN c.due_at + $6 > $5 THEN 1 ELSE 0 END AS open, \
             CAST(SUM(c.orders) AS BIGINT) AS orders, CAST(SUM(c.revenue) AS BIGINT) AS revenue, CAST(SUM(c.others) AS BIGINT) AS others, \
             CAST(SUM(c.gifts) AS BIGINT) AS gifts, CAST(SUM(c.messages) AS BIGINT) AS messages, \

@@ -2,20 +2,18 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
-
 use super::stretches::{self, Closed, Item};
-use super::{Result, Rows, Tx, query, statements};
+use super::{Result, Tx, query, statements};
 use crate::domain::message::Channel;
 
 statements! {
-    COUNTS = "SELECT CASE $3 WHEN 'campaign' THEN d.campaign WHEN 'step' THEN d.step WHEN 'arm' THEN d.arm \
+    // Of one campaign: with several and their days in a table, planners take the counts of all days for less.
+    COUNTS = "SELECT CASE $4 WHEN 'campaign' THEN d.campaign WHEN 'step' THEN d.step WHEN 'arm' THEN d.arm \
         WHEN 'channel' THEN d.channel WHEN 'locale' THEN d.locale WHEN 'domain' THEN d.domain \
         WHEN 'day' THEN CAST(d.day AS TEXT) ELSE '' END AS part, d.fact, d.reason, \
         CAST(SUM(d.n) AS BIGINT) AS n, CAST(SUM(d.amount) AS BIGINT) AS amount, COUNT(*) AS counts \
-        FROM {rows $1: campaign TEXT, from_day BIGINT, to_day BIGINT} \
-        JOIN daily d ON d.campaign = r.campaign AND d.day >= r.from_day AND d.day < r.to_day \
-        WHERE CAST($2 AS TEXT) IS NULL OR d.channel = $2 GROUP BY 1, 2, 3";
+        FROM daily d WHERE d.campaign = $1 AND d.day >= $2 AND d.day < $3 \
+        AND (CAST($5 AS TEXT) IS NULL OR d.channel = $5) GROUP BY 1, 2, 3";
 }
 
 /// How many messages of a part came to a fact.
@@ -31,11 +29,11 @@ pub struct Counted {
 }
 
 /// Days of a campaign.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Range<'a> {
     campaign: &'a str,
-    from_day: i64,
-    to_day: i64,
+    from: i64,
+    to: i64,
 }
 
 /// The counts of campaigns from a day up to another (since 1970, on the brand's clock), put together by `campaign`,
@@ -50,8 +48,10 @@ pub async fn counts(
 ) -> Result<Vec<Counted>> {
     let closed = if stretches { stretches::read(tx, campaigns, (from, to)).await? } else { Vec::new() };
     let channel = channel.map(Channel::as_str);
-    let days = between(campaigns, &closed, (from, to));
-    let mut counts = query!(fetch_all, Counted, tx, COUNTS, Rows(&days), channel, by)?;
+    let mut counts = Vec::new();
+    for Range { campaign, from, to } in between(campaigns, &closed, (from, to)) {
+        counts.extend(query!(fetch_all, Counted, tx, COUNTS, campaign, from, to, by, channel)?);
+    }
     let mut sums: HashMap<[String; 3], Counted> = HashMap::new();
     let mut key = [const { String::new() }; 3];
     for closed in &closed {
@@ -89,21 +89,21 @@ pub async fn counts(
     Ok(counts)
 }
 
-/// The days that no closed stretch has; these are in the order of their campaigns and days.
-fn between<'a>(campaigns: &'a [String], closed: &[Closed], (from, to): (i64, i64)) -> Vec<Range<'a>> {
+/// The days that no closed stretch has; these are in the order of their days.
+fn between<'a>(campaigns: &'a [String], closed: &[Closed], (first, last): (i64, i64)) -> Vec<Range<'a>> {
     let mut ranges = Vec::new();
     for campaign in campaigns {
-        let mut from_day = from;
-        let mut until = |to_day: i64, next: i64| {
-            if from_day < to_day {
-                ranges.push(Range { campaign, from_day, to_day });
+        let mut from = first;
+        let mut until = |to: i64, next: i64| {
+            if from < to {
+                ranges.push(Range { campaign, from, to });
             }
-            from_day = next;
+            from = next;
         };
         for closed in closed.iter().filter(|closed| closed.campaign == *campaign) {
             until(closed.day, closed.next());
         }
-        until(to, to);
+        until(last, last);
     }
     ranges
 }

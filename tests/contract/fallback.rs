@@ -15,6 +15,7 @@ contract! {
     fallback_contract:
     what_one_channel_refuses_the_next_one_takes
     what_comes_back_goes_out_on_the_next_channel
+    a_pass_over_days_falls_back_as_well
     an_sms_that_nobody_confirms_in_time_goes_out_as_mail
     an_sms_that_is_confirmed_stays_one
     what_comes_back_too_late_stays_as_it_is
@@ -100,6 +101,16 @@ pub async fn what_comes_back_goes_out_on_the_next_channel(size: Size) {
     shop.once("2024-05-02T15:00:00Z").await;
     assert_eq!(ends(&shop).await, ["both bounced sms", "mail sent email"]);
     assert_eq!((shop.mails().len(), shop.sms().len()), (2, 1));
+    shop.close().await;
+}
+
+pub async fn a_pass_over_days_falls_back_as_well(size: Size) {
+    let shop = shop(&size, "[email, sms]", "", "Hi").await;
+    shop.once_between("2024-05-02T00:00:00Z", "2024-05-03T00:00:00Z").await;
+    assert_eq!(ends(&shop).await, ["both sent email", "mail sent email"]);
+    hear(&shop, "both", EventKind::Bounced, "both@example.com").await;
+    shop.once_between("2024-05-03T00:00:00Z", "2024-05-04T00:00:00Z").await;
+    assert_eq!(ends(&shop).await, ["both sent sms", "mail sent email"]);
     shop.close().await;
 }
 

@@ -76,6 +76,7 @@ mod imports;
 mod launching;
 mod layers;
 mod lines;
+mod nights;
 mod output;
 mod pipeline;
 mod power;
