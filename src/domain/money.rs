@@ -67,8 +67,10 @@ pub fn parse_millionths(text: &str) -> Result<i64, String> {
 const MILLIONTHS: usize = 6;
 
 /// An amount in major units as people read it: `12.50`, `-0.31`, and from a thousand on without decimals, `1,250,000`.
+/// Whole rials have none: nobody divides them.
 pub fn rounded(amount: f64, currency: &str) -> String {
-    let digits = if amount.abs() < 1_000.0 { decimals(currency) as usize } else { 0 };
+    let is_whole = amount.abs() >= 1_000.0 || (currency == "IRR" && amount.fract() == 0.0);
+    let digits = if is_whole { 0 } else { decimals(currency) as usize };
     let plain = format!("{:.digits$}", amount.abs());
     let (whole, fraction) = plain.split_once('.').map_or((plain.as_str(), None), |(whole, part)| (whole, Some(part)));
     let grouped = number::grouped(whole);
@@ -103,6 +105,8 @@ mod tests {
         for (amount, currency, expected) in [
             (12.5, "EUR", "12.50"),
             (0.0, "EUR", "0.00"),
+            (0.0, "IRR", "0"),
+            (0.5, "IRR", "0.50"),
             (-0.001, "EUR", "0.00"),
             (-0.314, "EUR", "-0.31"),
             (999.994, "EUR", "999.99"),

@@ -218,7 +218,7 @@ impl Loyalty {
             ]
         };
         let columns = vec![
-            "part",
+            if periods.is_some() { "period" } else { "part" },
             "members",
             "customers before",
             "customers after",

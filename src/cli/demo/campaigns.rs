@@ -33,6 +33,10 @@ fn experimenting(text: &str) -> String {
     for line in text.lines() {
         let begins = !line.is_empty() && !line.starts_with([' ', '#']);
         is_old = if begins { line.starts_with("experiment:") } else { is_old && line.starts_with(' ') };
+        // What was said about it goes with it.
+        while begins && is_old && kept.last().is_some_and(|line: &String| line.starts_with('#')) {
+            kept.pop();
+        }
         if !is_old {
             kept.push(line.replace("valid_days: 14 }", &format!("valid_days: 14, cost: {CODE_COSTS} }}")));
         }

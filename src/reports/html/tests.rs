@@ -383,10 +383,10 @@ fn numbers_and_dates_of_a_persian_page_are_persian() {
     }
     let works = text(&page(&effect(Some("birthday"), Some(1)).sheet(&brand), Language::Persian, &brand.name));
     assert!(
-        works.contains("مؤثر است: هر عضو نسبت به گروه شاهد بین ۳۰۰٫۰۰ ریال و ۲٬۷۰۰ ریال بیشتر درآمد می‌آورد."),
+        works.contains("مؤثر است: هر عضو نسبت به گروه شاهد بین ۳۰۰ ریال و ۲٬۷۰۰ ریال بیشتر درآمد می‌آورد."),
         "{works}"
     );
-    assert!(works.contains("\u{200e}−۳۰۰٫۰۰"), "{works}");
+    assert!(works.contains("\u{200e}−۳۰۰"), "{works}");
 }
 
 #[test]
