@@ -13,7 +13,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Dialect, Result, Rows, Tx, Uuids, execute, query, statements, stretches};
+use super::{Dialect, Result, Rows, Tx, Uuids, execute, query, statements};
 use crate::domain::message::{Fact, Reason, State};
 use crate::domain::receiver;
 use crate::store::messages::NewMessage;
@@ -282,21 +282,18 @@ pub(super) fn shift(tx: &mut Tx, message: &Counted, before: Before) {
     }
 }
 
-/// Writes what has changed. Nothing but the commit comes after it.
-pub(super) async fn settle(tx: &mut Tx) -> Result<()> {
+/// What the transaction has changed, to be written as its last but one.
+pub(super) async fn changed(tx: &mut Tx) -> Result<Vec<Row>> {
     let open = std::mem::take(&mut tx.daily.open);
     if !open.is_empty() {
         add_messages(tx, open.into_iter().collect(), 1).await?;
     }
-    add(tx).await
+    Ok(tx.daily.take())
 }
 
-async fn add(tx: &mut Tx) -> Result<()> {
-    let rows = tx.daily.take();
-    if !rows.is_empty() {
-        stretches::reopen(tx, &rows).await?;
-        execute!(tx, ADD, Rows(&rows))?;
-    }
+/// Writes it.
+pub(super) async fn add(tx: &mut Tx, changed: &[Row]) -> Result<()> {
+    execute!(tx, ADD, Rows(changed))?;
     Ok(())
 }
 

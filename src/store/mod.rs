@@ -152,6 +152,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
         ("receipts", receipts::STATEMENTS),
         ("replies", replies::STATEMENTS),
         ("rfm", rfm::STATEMENTS),
+        ("stretches", stretches::STATEMENTS),
         ("suppressions", suppressions::STATEMENTS),
         ("volumes", volumes::STATEMENTS),
         ("waiting", waiting::STATEMENTS),
@@ -520,7 +521,11 @@ impl Tx {
     /// Makes everything in it durable and visible.
     pub async fn commit(mut self) -> Result<()> {
         if !self.daily.is_empty() {
-            daily::settle(&mut self).await?;
+            let changed = daily::changed(&mut self).await?;
+            if !changed.is_empty() {
+                stretches::reopen(&mut self, &changed).await?;
+                daily::add(&mut self, &changed).await?;
+            }
         }
         // Last of all, so that whoever holds this row waits for nobody.
         if self.policy_changes {

@@ -8,17 +8,19 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use chrono::{Days, NaiveDate, Utc};
+use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
 
 use super::daily::{self, Row};
-use super::{Dialect, Result, Rows, StoreError, Texts, Tx, execute, query, statements};
+use super::{Result, Rows, StoreError, Texts, Tx, execute, query, statements};
 use crate::domain::Instant;
 use crate::domain::period::stretch;
 
 statements! {
-    // Who changes days that are over shares this row until the commit; who closes has it alone.
-    SHARE = "SELECT value FROM controls WHERE name = 'stretches' {share}";
+    // Who changes days that are over shares this row until the commit; who closes has it alone. Of other days there is
+    // nothing to share.
+    SHARE = "SELECT value FROM controls WHERE name = 'stretches' AND $1 < {now} / 86400000 - $2 {share}";
+    TODAY = "SELECT {now} / 86400000";
     HOLD = "SELECT value FROM controls WHERE name = 'stretches' {lock}";
     REOPEN = "DELETE FROM stretches WHERE (campaign, day) IN \
         (SELECT r.campaign, r.day FROM {rows $1: campaign TEXT, day BIGINT})";
@@ -78,10 +80,6 @@ fn days(day: i64) -> (i64, i64) {
     ((first - epoch).num_days(), (next - epoch).num_days())
 }
 
-fn today(at: Instant) -> i64 {
-    at.timestamp().div_euclid(24 * 3_600)
-}
-
 /// Before counts of days are changed: takes away what they were added up to.
 pub(super) async fn reopen(tx: &mut Tx, rows: &[Row]) -> Result<()> {
     #[derive(PartialEq, Serialize)]
@@ -89,26 +87,24 @@ pub(super) async fn reopen(tx: &mut Tx, rows: &[Row]) -> Result<()> {
         campaign: &'a str,
         day: i64,
     }
-    // The machine's clock, as below: messages of these days move all the time, and nobody closes them.
-    let young = today(Utc::now()) - QUIET + 1;
-    let old = rows.iter().map(|row| &row.key).filter(|key| key.day < young);
-    let mut old: Vec<Changed<'_>> = old.map(|key| Changed { campaign: &key.campaign, day: days(key.day).0 }).collect();
-    old.dedup();
-    if old.is_empty() {
+    let Some(oldest) = rows.iter().map(|row| row.key.day).min() else { return Ok(()) };
+    // By the database's clock, as below: messages of these days move all the time, and nobody closes them.
+    if query!(fetch_optional, (String,), tx, SHARE, oldest, QUIET - 1)?.is_none() {
         return Ok(());
     }
-    if tx.dialect() == Dialect::Postgres {
-        query!(fetch_one, (String,), tx, SHARE)?;
-    }
+    let changed = rows.iter().map(|row| Changed { campaign: &row.key.campaign, day: days(row.key.day).0 });
+    let mut old: Vec<Changed<'_>> = changed.collect();
+    old.dedup();
     execute!(tx, REOPEN, Rows(&old))?;
     Ok(())
 }
 
-/// The first days of the stretches of a campaign that touch some days, are over and not closed. None ends later than this
-/// machine's clock says, whatever `now` is.
+/// The first days of the stretches of a campaign that touch some days, are over and not closed. None ends later than the
+/// database's clock says, whatever `now` is.
 pub async fn to_close(tx: &mut Tx, campaign: &str, (from, to): (i64, i64), now: Instant) -> Result<Vec<i64>> {
     let closed: Vec<(i64,)> = query!(fetch_all, (i64,), tx, CLOSED, campaign)?;
-    let over = today(now).min(today(Utc::now())) - QUIET;
+    let (today,): (i64,) = query!(fetch_one, (i64,), tx, TODAY)?;
+    let over = today.min(now.timestamp().div_euclid(24 * 3_600)) - QUIET;
     let mut open = Vec::new();
     let (mut first, mut next) = days(from);
     while first < to && next <= over {

@@ -2,20 +2,56 @@
 
 use std::collections::BTreeMap;
 
+use rekindle::domain::Instant;
 use rekindle::domain::audience::Audience;
 use rekindle::domain::calendar::Calendar;
 use rekindle::domain::period::{Periods, Unit, week_begins};
 use rekindle::reports::cohorts::Cohorts;
 use rekindle::reports::loyalty::{By, Loyalty};
-use rekindle::store::audience_sql;
+use rekindle::reports::rfm::Rfm;
 use rekindle::store::loyalty::Parts;
+use rekindle::store::{audience_sql, rfm};
 
 use crate::support::customers::{Order, assert_same, by_member, looked_over};
 use crate::support::shop::{Size, at};
 use crate::{Campaigns, data};
 
+/// Who has which scores, who moved, and what they spent, by a loop over the orders.
+fn check_scores(found: &Rfm, own: &BTreeMap<usize, Vec<Order>>, (before, end): (Instant, Instant)) {
+    let of = |orders: &[Order], instant: Instant| {
+        let by_then = orders.iter().take_while(|order| order.at <= instant).count();
+        let Some(last) = by_then.checked_sub(1).map(|last| orders[last].at) else { return (0, 0) };
+        let age = (instant - last).num_milliseconds();
+        let recency = 1 + found.cuts.recency.iter().filter(|cut| age < **cut).count() as i64;
+        let frequency = 1 + found.cuts.frequency.iter().filter(|cut| by_then as i64 > **cut).count() as i64;
+        (recency, frequency)
+    };
+    let (mut grid, mut moves) = (BTreeMap::new(), BTreeMap::new());
+    for orders in own.values() {
+        let (then, now) = (of(orders, before), of(orders, end));
+        if now != (0, 0) {
+            let spent: i64 = orders.iter().filter(|order| order.at <= end).map(|order| order.cents).sum();
+            let square: &mut (i64, i64) = grid.entry(now).or_default();
+            *square = (square.0 + 1, square.1 + spent);
+        }
+        if then != now {
+            *moves.entry((then, now)).or_insert(0) += 1;
+        }
+    }
+    for square in &found.grid {
+        let (members, cents) = grid.get(&(square.recency, square.frequency)).copied().unwrap_or_default();
+        assert_eq!(square.members, members, "{square:?}");
+        assert!((square.revenue - cents as f64 / 100.0).abs() < 1e-6, "{square:?} {cents}");
+    }
+    let moved = found.moves.iter();
+    let moved =
+        moved.map(|one| (((one.recency_before, one.frequency_before), (one.recency, one.frequency)), one.members));
+    assert_eq!(moved.collect::<BTreeMap<_, _>>(), moves);
+    println!("scores: {} members in {} squares, {} ways moved", own.len(), grid.len(), moves.len());
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn loyalty_and_cohorts_are_what_the_file_says() {
+async fn loyalty_cohorts_and_scores_are_what_the_file_says() {
     let members: BTreeMap<String, (usize, String, i64)> = csv::Reader::from_reader(data("members.csv").as_bytes())
         .deserialize()
         .enumerate()
@@ -36,6 +72,7 @@ async fn loyalty_and_cohorts_are_what_the_file_says() {
     let (settings, everybody) = (shop.settings(), Audience::everybody());
     let active = settings.reports.active_within;
     let span = (at("1997-06-30T20:30:00Z"), at("1998-06-30T20:30:00Z"));
+    rfm::fit(shop.store().await, span.1, "USD").await.unwrap().unwrap();
     let mut tx = shop.store().await.read().await.unwrap();
     let filter = audience_sql::compile(&mut tx, &everybody, &settings.brand, span.1).await.unwrap();
     let by = (&By::Parts(Parts::Tier), "tier");
@@ -60,7 +97,10 @@ async fn loyalty_and_cohorts_are_what_the_file_says() {
     let quarters = Periods { unit: Unit::Quarter, calendar: Calendar::Persian, week_begins: week_begins("fa") };
     let span = (at("1996-12-20T20:30:00Z"), at("1998-06-21T19:30:00Z"));
     let found = Cohorts::read(&mut tx, &filter, &quarters, span, &settings.brand).await.unwrap();
+    let scores = (at("1998-03-31T00:00:00Z"), at("1998-06-30T20:30:00Z"));
+    let squares = Rfm::read(&mut tx, &filter, scores, &settings.brand).await.unwrap().unwrap();
     tx.commit().await.unwrap();
+    check_scores(&squares, &own, scores);
     // The first days of Dey and Farvardin, Tir and Mehr, as the calendar has them; summer time is half past nineteen.
     let starts = [
         "1996-12-20T20:30:00Z",

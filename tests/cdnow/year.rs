@@ -4,7 +4,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use chrono::NaiveDate;
+use chrono_tz::Asia::Tehran;
+use rekindle::domain::calendar::Calendar;
+use rekindle::domain::period::{Periods, Unit, week_begins};
 use rekindle::import::Kind;
+use rekindle::reports::programme::{Asked, By, Funnel, Programme};
+use rekindle::store::daily;
 
 use super::data;
 use crate::support::fates::{expected_fates, fates, work};
@@ -121,7 +127,41 @@ async fn check(title: &str, passes: &[Pass]) {
     let sent = ledger.iter().filter_map(|row| Some((row.sent_at.filter(|_| row.state == "sent")?, row)));
     let of_ledger = per_day(sent.map(|(at, row)| (at, row.campaign.as_str())));
     assert_eq!(of_ledger, per_day(sent_of(&expected)), "{title}: messages of a day and campaign");
+    check_programme(title, &shop, &expected).await;
     shop.close().await;
+}
+
+/// The report of all days but the first and the last one, which the passes cut, is what is expected of them.
+async fn check_programme(title: &str, shop: &Shop, expected: &[Expected]) {
+    let (from, to): (NaiveDate, NaiveDate) = ("1997-06-02".parse().unwrap(), "1998-05-31".parse().unwrap());
+    let day = |at: i64| chrono::DateTime::from_timestamp_millis(at).unwrap().with_timezone(&Tehran).date_naive();
+    let mut of: BTreeMap<String, Funnel> = BTreeMap::new();
+    for message in expected.iter().filter(|message| (from..to).contains(&day(message.due_at))) {
+        let part = message.campaign.clone();
+        let funnel = of.entry(part.clone()).or_insert_with(|| Funnel { part, ..Funnel::default() });
+        funnel.due += 1;
+        match &message.fate {
+            Fate::Sent { .. } => funnel.sent += 1,
+            Fate::Waiting => funnel.waiting += 1,
+            Fate::Ended(reason) => {
+                funnel.not_sent += 1;
+                *funnel.because.entry((*reason).to_owned()).or_default() += 1;
+            }
+        }
+    }
+    let mut tx = shop.store().await.read().await.unwrap();
+    let campaigns = daily::campaigns(&mut tx).await.unwrap();
+    let periods = Periods { unit: Unit::Day, calendar: Calendar::Persian, week_begins: week_begins("fa") };
+    let (by, channel, currency) = (By::Campaign, None, "USD");
+    let asked = Asked { campaigns, from, to, by, channel, periods, currency };
+    let programme = Programme::read(&mut tx, &asked).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut found: BTreeMap<String, Funnel> = BTreeMap::new();
+    for mut part in programme.parts.into_iter().filter(|part| part.due > 0) {
+        part.because.retain(|_, count| *count != 0);
+        found.insert(part.part.clone(), part);
+    }
+    assert_eq!(found, of, "{title}: the programme");
 }
 
 /// How many messages of each campaign went out on each day.
