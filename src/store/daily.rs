@@ -13,7 +13,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Dialect, Result, Rows, Tx, Uuids, execute, query, statements};
+use super::{Dialect, Result, Rows, Tx, Uuids, query, statements};
 use crate::domain::message::{Fact, Reason, State};
 use crate::domain::receiver;
 use crate::store::messages::NewMessage;
@@ -70,7 +70,8 @@ statements! {
         FROM {rows $1: day BIGINT, campaign TEXT, step TEXT, arm TEXT, channel TEXT, locale TEXT, domain TEXT, fact TEXT, \
         reason TEXT, n BIGINT, amount BIGINT} WHERE TRUE \
         ON CONFLICT (campaign, day, step, arm, channel, locale, domain, fact, reason) \
-        DO UPDATE SET n = daily.n + excluded.n, amount = daily.amount + excluded.amount";
+        DO UPDATE SET n = daily.n + excluded.n, amount = daily.amount + excluded.amount \
+        RETURNING daily.day < {now} / 86400000 - $2";
     STORED = "SELECT d.day, d.campaign, d.step, d.arm, d.channel, d.locale, d.domain, d.fact, d.reason, d.n, d.amount FROM daily d \
         WHERE d.campaign = $1 AND d.day >= $2 AND d.day < $3";
     // From one entry of the index to the next different one: planners read all of them.
@@ -79,6 +80,10 @@ statements! {
         SELECT name FROM campaigns UNION SELECT name FROM counted WHERE name IS NOT NULL ORDER BY name";
     FIRST_DUE = "SELECT MIN(due_at), MAX(due_at) FROM messages WHERE campaign = $1";
 }
+
+/// Days are added up ([`super::stretches`]) when they are over for so many days everywhere: messages of younger ones move
+/// all the time.
+pub(super) const QUIET: i64 = 2;
 
 /// What is counted apart.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, sqlx::FromRow)]
@@ -291,10 +296,9 @@ pub(super) async fn changed(tx: &mut Tx) -> Result<Vec<Row>> {
     Ok(tx.daily.take())
 }
 
-/// Writes it.
-pub(super) async fn add(tx: &mut Tx, changed: &[Row]) -> Result<()> {
-    execute!(tx, ADD, Rows(changed))?;
-    Ok(())
+/// Writes it. Gives whether some of these days are over by the database's clock, for one day more than [`QUIET`] leaves.
+pub(super) async fn add(tx: &mut Tx, changed: &[Row]) -> Result<bool> {
+    Ok(query!(fetch_all, (bool,), tx, ADD, Rows(changed), QUIET - 1)?.contains(&(true,)))
 }
 
 /// What is counted of a campaign, by its days from one up to another.

@@ -522,9 +522,8 @@ impl Tx {
     pub async fn commit(mut self) -> Result<()> {
         if !self.daily.is_empty() {
             let changed = daily::changed(&mut self).await?;
-            if !changed.is_empty() {
+            if !changed.is_empty() && daily::add(&mut self, &changed).await? {
                 stretches::reopen(&mut self, &changed).await?;
-                daily::add(&mut self, &changed).await?;
             }
         }
         // Last of all, so that whoever holds this row waits for nobody.

@@ -11,15 +11,14 @@ use std::collections::HashMap;
 use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
 
-use super::daily::{self, Row};
-use super::{Result, Rows, StoreError, Texts, Tx, execute, query, statements};
+use super::daily::{self, QUIET, Row};
+use super::{Dialect, Result, Rows, StoreError, Texts, Tx, execute, query, statements};
 use crate::domain::Instant;
 use crate::domain::period::stretch;
 
 statements! {
-    // Who changes days that are over shares this row until the commit; who closes has it alone. Of other days there is
-    // nothing to share.
-    SHARE = "SELECT value FROM controls WHERE name = 'stretches' AND $1 < {now} / 86400000 - $2 {share}";
+    // Who changes days that are over shares this row until the commit; who closes has it alone.
+    SHARE = "SELECT value FROM controls WHERE name = 'stretches' {share}";
     TODAY = "SELECT {now} / 86400000";
     HOLD = "SELECT value FROM controls WHERE name = 'stretches' {lock}";
     REOPEN = "DELETE FROM stretches WHERE (campaign, day) IN \
@@ -29,9 +28,6 @@ statements! {
     CLOSED = "SELECT day FROM stretches WHERE campaign = $1";
     READ = "SELECT campaign, day, counts FROM stretches WHERE campaign {in $1} AND day >= $2 AND day < $3 ORDER BY campaign, day";
 }
-
-/// Nothing is closed before it is over for so many days everywhere, and nothing that is younger is looked for there.
-const QUIET: i64 = 2;
 
 /// One count of a stretch, with the parts of its [`daily::Key`] but campaign and day.
 #[derive(Debug, Deserialize)]
@@ -80,17 +76,16 @@ fn days(day: i64) -> (i64, i64) {
     ((first - epoch).num_days(), (next - epoch).num_days())
 }
 
-/// Before counts of days are changed: takes away what they were added up to.
+/// Counts of days were changed of which some are over: takes away what they were added up to. Whoever closes meanwhile
+/// waits for the commit, or is waited for.
 pub(super) async fn reopen(tx: &mut Tx, rows: &[Row]) -> Result<()> {
     #[derive(PartialEq, Serialize)]
     struct Changed<'a> {
         campaign: &'a str,
         day: i64,
     }
-    let Some(oldest) = rows.iter().map(|row| row.key.day).min() else { return Ok(()) };
-    // By the database's clock, as below: messages of these days move all the time, and nobody closes them.
-    if query!(fetch_optional, (String,), tx, SHARE, oldest, QUIET - 1)?.is_none() {
-        return Ok(());
+    if tx.dialect() == Dialect::Postgres {
+        query!(fetch_one, (String,), tx, SHARE)?;
     }
     let changed = rows.iter().map(|row| Changed { campaign: &row.key.campaign, day: days(row.key.day).0 });
     let mut old: Vec<Changed<'_>> = changed.collect();

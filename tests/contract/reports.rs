@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use axum::http::Method;
 use chrono::{Duration, NaiveDate};
+use rekindle::clock::Clock;
 use rekindle::domain::Instant;
 use rekindle::domain::audience::Audience;
 use rekindle::domain::calendar::Calendar;
@@ -330,7 +331,7 @@ pub async fn what_is_over_is_added_up_until_something_comes_late(size: Size) {
     assert_eq!(month(&shop, By::Campaign).await.total, found);
     // A night that is said to be in the future closes nothing that may still change today.
     night(&shop, "2100-01-01T00:00:00Z").await;
-    let today = chrono::Utc::now().timestamp() / 86_400;
+    let today = Clock::System.now().timestamp() / 86_400;
     assert!(closed(&shop).await.iter().all(|first| *first < today));
     shop.close().await;
 }
