@@ -1,4 +1,4 @@
-//! What is done once a night: counts are compared with the messages, experiments whose time has come are decided, and what
+//! What is done once a night: counts are compared with the messages and added up where days are over, experiments whose time has come are decided, and what
 //! is fitted to all customers is fitted anew. The scheduler does it from 03:00 of the brand's clock on, so does `once`, and `rekindle nightly` at any time.
 
 use chrono::NaiveTime;

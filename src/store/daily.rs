@@ -5,7 +5,8 @@
 //! and there is no other definition. A transaction that changes messages opens them first, which takes off what
 //! they count for; its commit adds what they count for then. Where both are plain, for the many that are new or end as
 //! sent, `begin` and `shift` say it without a look. All of that is written at the commit, in one order and after everything
-//! else, so that whoever holds a row of it waits for nobody but the disk.
+//! else, so that whoever holds a row of it waits for the disk alone, or where days are over for whoever closes them
+//! ([`super::stretches`]), who waits for nobody that holds one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;

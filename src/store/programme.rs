@@ -82,7 +82,9 @@ pub async fn counts(
                 Some(sum) => sum,
                 None => sums.entry(key.clone()).or_default(),
             };
-            *sum = Counted { n: sum.n + n, amount: sum.amount + amount, counts: sum.counts + 1, ..std::mem::take(sum) };
+            sum.n += n;
+            sum.amount += amount;
+            sum.counts += 1;
         }
     }
     counts.extend(sums.into_iter().map(|([part, fact, reason], sum)| Counted { part, fact, reason, ..sum }));

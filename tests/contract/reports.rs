@@ -25,7 +25,7 @@ use rekindle::{credit, nightly};
 
 use crate::support::contract::contract;
 use crate::support::customers::{Order, assert_same, by_member, looked_over};
-use crate::support::shop::{Shop, Size, at, differs, somebody_waits};
+use crate::support::shop::{Shop, Size, at, differs, until_it_waits};
 use crate::web_contract::{ask, link_of, web};
 
 contract! {
@@ -106,11 +106,16 @@ fn periods(unit: Unit) -> Periods {
     Periods { unit, calendar: Calendar::Persian, week_begins: week_begins("fa") }
 }
 
+/// Of the day of [`welcomed`] and the next one.
 async fn programme(shop: &Shop, by: By) -> Programme {
+    programme_of(shop, ("2024-05-01", "2024-05-03"), by).await
+}
+
+async fn programme_of(shop: &Shop, (from, to): (&str, &str), by: By) -> Programme {
     let asked = Asked {
         campaigns: vec!["hello".to_owned()],
-        from: date("2024-05-01"),
-        to: date("2024-05-03"),
+        from: date(from),
+        to: date(to),
         by,
         channel: None,
         periods: periods(Unit::Month),
@@ -261,18 +266,7 @@ pub async fn the_night_finds_what_differs(size: Size) {
 
 /// Ordibehesht 1403, of which the messages of [`welcomed`] are.
 async fn month(shop: &Shop, by: By) -> Programme {
-    let asked = Asked {
-        campaigns: vec!["hello".to_owned(), "other".to_owned()],
-        from: date("2024-04-20"),
-        to: date("2024-05-21"),
-        by,
-        channel: None,
-        periods: periods(Unit::Month),
-        currency: "USD",
-    };
-    let mut tx = shop.store().await.read().await.unwrap();
-    let programme = Programme::read(&mut tx, &asked).await.unwrap();
-    tx.commit().await.unwrap();
+    let programme = programme_of(shop, ("2024-04-20", "2024-05-21"), by).await;
     // A count that went back to nothing is not added up.
     Programme { counts_read: 0, ..programme }
 }
@@ -315,12 +309,7 @@ pub async fn what_is_over_is_added_up_until_something_comes_late(size: Size) {
     stretches::close(&mut closing, "hello", day("2024-05-01")).await.unwrap();
     let late = heard(&shop, "m0", &["delivered", "complained"]);
     tokio::pin!(late);
-    loop {
-        tokio::select! {
-            () = &mut late => panic!("what comes late waits for whoever closes"),
-            waits = somebody_waits(store) => if waits { break },
-        }
-    }
+    until_it_waits(store, late.as_mut()).await;
     closing.commit().await.unwrap();
     late.await;
     assert_eq!(closed(&shop).await, [day("2024-04-20")]);

@@ -22,7 +22,7 @@ use rekindle::store::{Database, Store, Tx};
 use uuid::Uuid;
 
 use crate::support::contract::contract;
-use crate::support::shop::{PLAIN, Shop, Size, at, differs, somebody_waits};
+use crate::support::shop::{PLAIN, Shop, Size, at, differs, until_it_waits};
 
 contract! {
     transitions_contract:
@@ -452,12 +452,7 @@ pub async fn an_outcome_and_what_is_heard_meanwhile_find_each_other(size: Size) 
             tx.commit().await.unwrap();
         };
         tokio::pin!(second);
-        loop {
-            tokio::select! {
-                () = &mut second => panic!("the second one waits for the first; heard first: {heard_first}"),
-                waits = somebody_waits(store) => if waits { break },
-            }
-        }
+        until_it_waits(store, second.as_mut()).await;
         first.commit().await.unwrap();
         second.await;
         let mut tx = store.read().await.unwrap();

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use rekindle::app::{App, Passed};
@@ -418,12 +419,22 @@ impl Dice {
 }
 
 /// Whether somebody waits for a row that another transaction holds; on SQLite the next writer waits before it begins.
-pub async fn somebody_waits(store: &Store) -> bool {
+async fn somebody_waits(store: &Store) -> bool {
     let sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     match store {
         // Not in a transaction, which would see the same sessions each time.
         Store::Postgres(pool) => sqlx::query_scalar::<_, i64>(sql).fetch_one(pool).await.unwrap() > 0,
         Store::Sqlite { .. } => true,
+    }
+}
+
+/// Lets something go on until it waits for what another transaction holds; it may not end before.
+pub async fn until_it_waits(store: &Store, mut work: Pin<&mut impl Future<Output = ()>>) {
+    loop {
+        tokio::select! {
+            () = work.as_mut() => panic!("it waits for nobody"),
+            waits = somebody_waits(store) => if waits { break },
+        }
     }
 }
 
