@@ -223,6 +223,8 @@ def once(options, store, queue):
         settings = SETTINGS.format(**at, dkim=make_keys(folder, options.dkim))
         write_shop(folder, options.messages, settings)
         rekindle = [os.path.abspath(options.rekindle), "--config", str(folder / "rekindle.yaml")]
+        # Else `once` would do the night's work as well, since there never was any.
+        timed(rekindle + ["nightly"])
         timed(rekindle + ["import", "members", str(folder / "members.csv")])
         before, written = server_cpu(), 0 if store.startswith("sqlite://") else row_writes(store)
         seconds, cpu, memory, _, log = timed(rekindle + ["once"], {"RUST_LOG": "rekindle::store=debug"})
