@@ -58,8 +58,8 @@ pub struct Dispatched {
     pub ended: u64,
     /// Put out of the way of the rest, since their campaigns are paused or held, or back into it.
     pub moved: u64,
-    /// Whether the bound on what is in the queue stopped it.
-    pub full: bool,
+    /// How many are in the queue at most, where the bound on that stopped it.
+    pub full: Option<i64>,
     /// Those of the step before that went to the queue meanwhile.
     pub published: u64,
 }
@@ -90,7 +90,7 @@ pub struct Dispatcher<'a> {
 pub struct Prepared {
     batch: Uuid,
     envelopes: Vec<Envelope>,
-    /// How many more a broker's queue may have, as far as is known: to count it is work.
+    /// How many more a broker's queue may have, where that is known: to count it is work.
     room: i64,
 }
 
@@ -150,6 +150,11 @@ impl Dispatcher<'_> {
         Ok(Dispatched { published: count, ..done })
     }
 
+    /// So many are in the queue by now; nothing is prepared.
+    pub fn counted(&mut self, in_queue: i64) {
+        self.prepared.room = IN_QUEUE - in_queue;
+    }
+
     /// Puts what is prepared back, unpublished.
     pub async fn give_back(&mut self) -> Result<(), DispatchError> {
         let Prepared { batch, envelopes, .. } = std::mem::take(&mut self.prepared);
@@ -173,7 +178,7 @@ impl Dispatcher<'_> {
         let room = self.room(&mut tx, known_room).await?;
         // Small batches cost as much as large ones.
         if room < self.batch() {
-            return only(Dispatched { full: true, ..Dispatched::default() });
+            return only(Dispatched { full: Some(IN_QUEUE - room), ..Dispatched::default() });
         }
         // Before all that it stands for.
         let policy = configuration::policy(&mut tx).await?;
@@ -208,7 +213,7 @@ impl Dispatcher<'_> {
     async fn room(&self, tx: &mut Tx, known: i64) -> Result<i64, StoreError> {
         Ok(match self.queue.memory() {
             Some(memory) => i64::try_from(memory.room()).unwrap_or(i64::MAX),
-            None if known >= self.batch() => known,
+            None if known > 0 => known,
             None => IN_QUEUE - messages::in_queue(tx).await?,
         })
     }

@@ -215,10 +215,14 @@ impl Work {
         let queue = Arc::clone(&self.queue);
         let mut dispatcher = Dispatcher { due_before, ..app.dispatcher(queue.as_ref()) };
         let mut recovered_at = tokio::time::Instant::now();
-        let mut busy = false;
+        let (mut busy, mut counted) = (false, None);
         while !app.stop.is_cancelled() {
             // Asked before dispatching: what was under way may have come back to be dispatched.
-            let under_way = if busy { IN_QUEUE } else { app.in_queue().await? };
+            let under_way = match counted.take() {
+                Some(counted) => counted,
+                None if busy => IN_QUEUE,
+                None => app.in_queue().await?,
+            };
             let done = Box::pin(dispatcher.step(catalog)).await?;
             self.passed.queued += done.queued;
             self.passed.ended += done.ended;
@@ -234,38 +238,45 @@ impl Work {
             } else if done.taken > 0 || done.published > 0 {
                 continue;
             }
-            if done.taken == 0 && under_way == 0 && !done.full {
+            if done.taken == 0 && under_way == 0 && done.full.is_none() {
                 return Ok(());
             }
-            if let Some(memory) = queue.memory().filter(|_| done.full) {
+            if let Some(memory) = queue.memory().filter(|_| done.full.is_some()) {
                 memory.wait_for_room(IDLE).await;
                 continue;
             }
-            self.wait_for_senders(app, done.full, &mut recovered_at).await?;
+            counted = self.wait_for_senders(app, done.full, &mut recovered_at).await?;
+            if let Some(in_queue) = counted {
+                dispatcher.counted(in_queue);
+            }
         }
         // What the senders have in hand they finish or give back.
         self.passed.stopped = true;
         Ok(dispatcher.give_back().await?)
     }
 
-    /// Waits until nothing is under way, or where the queue was `full`, until half of it is done.
+    /// Waits until nothing is under way, or where the queue was `full` with so many, until half of it is done. Gives how
+    /// many are left, unless it is stopped.
     async fn wait_for_senders(
         &mut self,
         app: &App,
-        full: bool,
+        mut full: Option<i64>,
         recovered_at: &mut tokio::time::Instant,
-    ) -> Result<(), AppError> {
+    ) -> Result<Option<i64>, AppError> {
         let progress = Arc::clone(&self.pulse.progress);
         let mut woken = std::pin::pin!(progress.notified());
-        let enough = if full { IN_QUEUE / 2 } else { 1 };
+        let enough = if full.is_some() { IN_QUEUE / 2 } else { 1 };
         while !app.stop.is_cancelled() {
             woken.set(progress.notified());
             woken.as_mut().enable();
             // To count what waits is work: the senders of this process tell how many are done. Others may help.
             let before = self.pulse.recorded.load(Ordering::Relaxed);
-            let waiting = app.in_queue().await?;
+            let waiting = match full.take() {
+                Some(counted) => counted,
+                None => app.in_queue().await?,
+            };
             if waiting < enough {
-                break;
+                return Ok(Some(waiting));
             }
             let more = (waiting - enough).unsigned_abs();
             let looked_at = tokio::time::Instant::now();
@@ -281,6 +292,6 @@ impl Work {
                 *recovered_at = tokio::time::Instant::now();
             }
         }
-        Ok(())
+        Ok(None)
     }
 }

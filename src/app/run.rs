@@ -335,7 +335,7 @@ impl App {
                     fell_back_at = Some(tokio::time::Instant::now());
                 }
                 let done = Box::pin(dispatcher.step(&catalog)).await?;
-                if let Some(memory) = queue.memory().filter(|_| done.full) {
+                if let Some(memory) = queue.memory().filter(|_| done.full.is_some()) {
                     memory.wait_for_room(IDLE).await;
                     return Ok(true);
                 }

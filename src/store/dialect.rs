@@ -136,7 +136,8 @@ impl Dialect {
             *out += &if postgres { format!("jsonb_strip_nulls({a} || {b})") } else { format!("json_patch({a}, {b})") };
         } else {
             *out += match (mark, postgres) {
-                ("now", true) => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+                // In a query of its own: it is asked once, not for each row.
+                ("now", true) => "(SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT))",
                 ("now", false) => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
                 ("lock", true) => "FOR NO KEY UPDATE",
                 ("share", true) => "FOR SHARE",

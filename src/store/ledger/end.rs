@@ -15,13 +15,16 @@ use crate::store::messages::NewMessage;
 use crate::store::{Result, Rows, Tx, Uuids, execute, query, statements};
 
 statements! {
-    // An outcome that comes after its claim was taken back still says what became of the attempt.
-    FINISH_ATTEMPTS = "INSERT INTO attempts (message_id, dispatch_no, channel, sender, started_at, finished_at, outcome, reply, address, reference, uncertain, traceable) \
-        SELECT r.id, r.dispatch_no, r.channel, r.sender, COALESCE(p.started_at, $2), $2, r.outcome, r.reply, r.address, r.reference, r.uncertain, \
-        COALESCE(p.traceable, FALSE) \
+    // What is held under its claim has no attempt of this dispatch yet.
+    ADD_ATTEMPTS = "INSERT INTO attempts (message_id, dispatch_no, channel, sender, started_at, finished_at, outcome, reply, address, reference, uncertain, traceable) \
+        SELECT r.id, r.dispatch_no, r.channel, r.sender, COALESCE(p.started_at, $2), $2, r.outcome, r.reply, r.address, r.reference, r.uncertain, p.traceable \
         FROM {rows $1: id UUID, claim UUID, dispatch_no BIGINT, channel TEXT, sender TEXT, outcome TEXT, reply TEXT, address TEXT, \
-        reference TEXT, uncertain BOOLEAN} \
-        LEFT JOIN pending p ON p.message_id = r.id AND p.claim = r.claim WHERE r.outcome IS NOT NULL \
+        reference TEXT, uncertain BOOLEAN} JOIN pending p ON p.message_id = r.id AND p.claim = r.claim RETURNING message_id, dispatch_no";
+    // An outcome that comes after its claim was taken back still says what became of the attempt.
+    MEND_ATTEMPTS = "INSERT INTO attempts (message_id, dispatch_no, channel, sender, started_at, finished_at, outcome, reply, address, reference, uncertain) \
+        SELECT r.id, r.dispatch_no, r.channel, r.sender, $2, $2, r.outcome, r.reply, r.address, r.reference, r.uncertain \
+        FROM {rows $1: id UUID, dispatch_no BIGINT, channel TEXT, sender TEXT, outcome TEXT, reply TEXT, address TEXT, \
+        reference TEXT, uncertain BOOLEAN} WHERE TRUE \
         ON CONFLICT (message_id, dispatch_no) DO UPDATE SET finished_at = excluded.finished_at, \
         outcome = excluded.outcome, reply = excluded.reply, address = excluded.address, reference = excluded.reference, \
         uncertain = attempts.uncertain OR excluded.uncertain";
@@ -116,9 +119,7 @@ pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<Vec
         return Ok(Vec::new());
     }
     let at = now.timestamp_millis();
-    if rows.iter().any(|row| row.outcome.is_some()) {
-        execute!(tx, FINISH_ATTEMPTS, Rows(rows), at)?;
-    }
+    record_attempts(tx, rows, at).await?;
     // What goes on to the next channel may have gone out on this one.
     daily::open(tx, rows.iter().filter(|row| row.tried.is_some()).map(|row| row.id)).await?;
     let moved = query!(fetch_all, Moved, tx, FINISH, Rows(rows), at)?;
@@ -148,6 +149,22 @@ pub async fn finish(tx: &mut Tx, rows: &[&Finished], now: Instant) -> Result<Vec
         hear::known(tx, references).await?;
     }
     Ok(moved.into_iter().map(|moved| Dispatch { id: moved.row.id, dispatch_no: moved.dispatch_no }).collect())
+}
+
+/// Records what was tried.
+async fn record_attempts(tx: &mut Tx, rows: &[&Finished], at: i64) -> Result<()> {
+    let tried: Vec<&Finished> = rows.iter().filter(|row| row.outcome.is_some()).copied().collect();
+    if tried.is_empty() {
+        return Ok(());
+    }
+    let added = query!(fetch_all, (Uuid, i64), tx, ADD_ATTEMPTS, Rows(&tried), at)?;
+    if added.len() < tried.len() {
+        let added: HashSet<(Uuid, i64)> = added.into_iter().collect();
+        let late: Vec<&Finished> =
+            tried.into_iter().filter(|row| !added.contains(&(row.id, row.dispatch_no))).collect();
+        execute!(tx, MEND_ATTEMPTS, Rows(&late), at)?;
+    }
+    Ok(())
 }
 
 /// Takes back what dead processes held: leases that ran out, by the database's clock, or every

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::pending::{Dispatch, ids, pend};
+use super::pending::{Dispatch, begin, ids, pend};
 use crate::domain::Instant;
 use crate::store::daily::{self, Before, Counted, counted_columns};
 use crate::store::messages::NewMessage;
@@ -92,7 +92,7 @@ pub async fn insert(tx: &mut Tx, rows: &[NewMessage]) -> Result<u64> {
         let back = query!(fetch_all, Counted, tx, CAME_BACK, Uuids(back.into_iter().collect()))?;
         back.iter().for_each(|row| daily::shift(tx, row, Before::OutsideAudience));
     }
-    pend(tx, inserted).await?;
+    begin(tx, inserted).await?;
     Ok(count)
 }
 
