@@ -81,75 +81,101 @@ impl Contents<'_> {
         sizes: &mut BTreeMap<(String, String), SmsSize>,
         problems: &mut Vec<Problem>,
     ) {
-        let brand = &self.settings.brand;
+        let gifts = self.gifts(campaign, (index, step));
+        for locale in self.wording.renderer.locales(&step.content) {
+            for gift in &gifts {
+                let reader = (locale.as_str(), gift.as_ref());
+                let (forms, errors) = self.forms(campaign, step, channel, reader);
+                problems.extend(self.unsaid(step, channel, reader, &forms));
+                measure(&forms, &step.content, &locale, sizes);
+                for error in errors {
+                    let problem = self.failed(error);
+                    if !problems.contains(&problem) {
+                        problems.push(problem);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Every gift that a step can say, and none where it may go out so.
+    fn gifts(&self, campaign: &Campaign, (index, step): (usize, &Step)) -> Vec<Option<Gift>> {
+        let day = sample::order(&self.settings.brand).purchased_at.date_naive();
         let own = step.gift.as_ref();
         // A step that gives nothing says the last gift that the occasion brought, if it brought any.
         let earlier = (0..index).flat_map(|index| campaign.forms(index)).filter_map(|step| step.gift.as_ref());
-        let day = sample::order(brand).purchased_at.date_naive();
-        let given: Vec<Gift> = match own {
-            Some(rule) => vec![sample::gift(rule, day)],
-            None => earlier.map(|rule| sample::gift(rule, day)).collect(),
+        let mut gifts: Vec<Option<Gift>> = match own {
+            Some(rule) => vec![Some(sample::gift(rule, day))],
+            None => earlier.map(|rule| Some(sample::gift(rule, day))).collect(),
         };
-        let mut gifts: Vec<Option<&Gift>> = given.iter().map(Some).collect();
         if own.is_none_or(GiftRule::may_be_missing) {
             gifts.push(None);
         }
-        for (locale, gift) in self.wording.renderer.locales(&step.content).into_iter().flat_map(|locale| {
-            let with = move |gift| (locale.clone(), gift);
-            gifts.iter().copied().map(with).collect::<Vec<_>>()
-        }) {
-            let (member, order) = (sample::member(&locale), sample::order(brand));
-            let tokens = TokenKey::new([0; 32]);
-            let variables = Variables {
-                brand,
-                member: &member,
-                campaign: &campaign.name,
-                message: uuid::Uuid::nil(),
-                tokens: &tokens,
-                track: campaign.track,
-                step: &step.id,
-                due_at: order.purchased_at + chrono::Duration::days(60),
-                years: Some(1),
-                order: Some(&order),
-                gift,
-            };
-            let (forms, errors) = match channel {
-                Channel::Email => match self.wording.render(step, channel, campaign.purpose, "", &variables) {
-                    Ok(content) => (vec![content], Vec::new()),
-                    Err(error) => (Vec::new(), vec![error]),
-                },
-                Channel::Sms => self.sms(&self.wording.sms(&step.content, campaign.purpose, &variables)),
-            };
-            let silent = || forms.iter().any(|content| !says(content, sample::CODE));
-            if own.and(gift).is_some_and(|gift| gift.code.is_some()) && silent() {
-                let (line, column) = step.content_at;
-                let message = format!(
-                    "content `{}` does not say {{{{gift.code}}}} by {channel} in `{locale}`: members would get a \
-                     coupon and never learn its code",
-                    step.content
-                );
-                problems.push(Problem { file: self.file.to_owned(), line, column, message });
-            }
-            for text in forms.iter().flat_map(texts) {
-                // The dearest of those with and without a gift, and of those that differ by a line's footer.
-                let size = SmsSize::of(text);
-                let known = sizes.entry((step.content.clone(), locale.clone())).or_insert(size);
-                if (size.segments, size.units) > (known.segments, known.units) {
-                    *known = size;
-                }
-            }
-            for error in errors {
-                let mut place = error.place.split(':').filter_map(|part| part.parse().ok());
-                let problem = Problem {
-                    file: self.settings.templates.join(&error.template).display().to_string(),
-                    line: place.next().unwrap_or(0),
-                    column: place.next().unwrap_or(0),
-                    message: error.reason,
-                };
-                if !problems.contains(&problem) {
-                    problems.push(problem);
-                }
-            }
+        gifts
+    }
+
+    /// What a step says to a made-up member of a language, in each form that goes out, and what is wrong with it.
+    fn forms(
+        &self,
+        campaign: &Campaign,
+        step: &Step,
+        channel: Channel,
+        (locale, gift): (&str, Option<&Gift>),
+    ) -> (Vec<Content>, Vec<RenderError>) {
+        let brand = &self.settings.brand;
+        let (member, order) = (sample::member(locale), sample::order(brand));
+        let tokens = TokenKey::new([0; 32]);
+        let variables = Variables {
+            brand,
+            member: &member,
+            campaign: &campaign.name,
+            message: uuid::Uuid::nil(),
+            tokens: &tokens,
+            track: campaign.track,
+            step: &step.id,
+            due_at: order.purchased_at + chrono::Duration::days(60),
+            years: Some(1),
+            order: Some(&order),
+            gift,
+        };
+        match channel {
+            Channel::Email => match self.wording.render(step, channel, campaign.purpose, "", &variables) {
+                Ok(content) => (vec![content], Vec::new()),
+                Err(error) => (Vec::new(), vec![error]),
+            },
+            Channel::Sms => self.sms(&self.wording.sms(&step.content, campaign.purpose, &variables)),
+        }
+    }
+
+    /// A step's own coupon whose code is not said in each form.
+    fn unsaid(
+        &self,
+        step: &Step,
+        channel: Channel,
+        (locale, gift): (&str, Option<&Gift>),
+        forms: &[Content],
+    ) -> Option<Problem> {
+        let has_code = step.gift.as_ref().and(gift).is_some_and(|gift| gift.code.is_some());
+        if !has_code || forms.iter().all(|content| says(content, sample::CODE)) {
+            return None;
+        }
+        let (line, column) = step.content_at;
+        let message = format!(
+            "content `{}` does not say {{{{gift.code}}}} by {channel} in `{locale}`: members would get a coupon and \
+             never learn its code",
+            step.content
+        );
+        Some(Problem { file: self.file.to_owned(), line, column, message })
+    }
+
+    /// What is wrong with a template, where it stands.
+    fn failed(&self, error: RenderError) -> Problem {
+        let mut place = error.place.split(':').filter_map(|part| part.parse().ok());
+        Problem {
+            file: self.settings.templates.join(&error.template).display().to_string(),
+            line: place.next().unwrap_or(0),
+            column: place.next().unwrap_or(0),
+            message: error.reason,
         }
     }
 
@@ -182,6 +208,18 @@ impl Contents<'_> {
             }
         }
         (forms, errors)
+    }
+}
+
+/// Keeps the size of the dearest SMS of a content and language: of those with and without a gift, and of those that
+/// differ by a line's footer.
+fn measure(forms: &[Content], content: &str, locale: &str, sizes: &mut BTreeMap<(String, String), SmsSize>) {
+    for text in forms.iter().flat_map(texts) {
+        let size = SmsSize::of(text);
+        let known = sizes.entry((content.to_owned(), locale.to_owned())).or_insert(size);
+        if (size.segments, size.units) > (known.segments, known.units) {
+            *known = size;
+        }
     }
 }
 

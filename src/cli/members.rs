@@ -147,7 +147,26 @@ fn unknown(id: &str) -> CommandError {
     CommandError::Other(format!("there is no member `{id}`"))
 }
 
+/// What the store holds of a member, as it is shown.
 async fn shown(tx: &mut Tx, member: Member) -> Result<Shown> {
+    let log = consents::of_members(tx, vec![member.id]).await?.remove(&member.id).unwrap_or_default();
+    let suppressions = closed(tx, &member).await?;
+    Ok(Shown {
+        other_names: erasure::aliases(tx, member.id).await?,
+        fields: fields(&member),
+        orders: purchases::count_of(tx, member.id).await?,
+        messages: messages::of_member(tx, member.id).await?.len(),
+        paused_until: member.paused_until.map(rfc3339),
+        consents: log.into_iter().map(consent).collect(),
+        objections: objections::of_member(tx, member.id).await?.into_iter().map(objection).collect(),
+        suppressions,
+        attributes: member.attributes,
+        external_id: member.external_id,
+    })
+}
+
+/// Those of a member's fields that hold something.
+fn fields(member: &Member) -> Vec<(&'static str, String)> {
     let text = |value: &Option<String>| value.clone();
     let fields: Vec<(&'static str, Option<String>)> = vec![
         ("email", text(&member.email)),
@@ -166,11 +185,14 @@ async fn shown(tx: &mut Tx, member: Member) -> Result<Shown> {
         ("points", member.points.map(|points| points.to_string())),
         ("erased_or_merged", member.deleted.then(|| "true".to_owned())),
     ];
-    let at = |millis: i64| rfc3339(instant(millis));
-    let log = consents::of_members(tx, vec![member.id]).await?.remove(&member.id).unwrap_or_default();
+    fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// For what a member's addresses are closed.
+async fn closed(tx: &mut Tx, member: &Member) -> Result<Vec<Suppression>> {
     let mut closed = Vec::new();
     for channel in Channel::ALL {
-        if let Some(address) = suppression_key(&member, *channel) {
+        if let Some(address) = suppression_key(member, *channel) {
             let rows = suppressions::of_address(tx, &address).await?;
             closed.extend(rows.into_iter().map(|(purpose, reason)| Suppression {
                 channel: channel.as_str(),
@@ -179,36 +201,22 @@ async fn shown(tx: &mut Tx, member: Member) -> Result<Shown> {
             }));
         }
     }
-    Ok(Shown {
-        other_names: erasure::aliases(tx, member.id).await?,
-        fields: fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
-        orders: purchases::count_of(tx, member.id).await?,
-        messages: messages::of_member(tx, member.id).await?.len(),
-        paused_until: member.paused_until.map(rfc3339),
-        consents: log
-            .into_iter()
-            .map(|line| Consent {
-                channel: line.channel,
-                given: line.given,
-                at: at(line.at),
-                source: line.source,
-                evidence: line.evidence,
-            })
-            .collect(),
-        objections: objections::of_member(tx, member.id)
-            .await?
-            .into_iter()
-            .map(|line| Objection {
-                channel: line.channel,
-                purpose: line.purpose,
-                reason: line.reason,
-                at: at(line.made_at),
-            })
-            .collect(),
-        suppressions: closed,
-        attributes: member.attributes,
-        external_id: member.external_id,
-    })
+    Ok(closed)
+}
+
+/// A line of the log.
+fn consent(line: consents::Consent) -> Consent {
+    Consent {
+        channel: line.channel,
+        given: line.given,
+        at: rfc3339(instant(line.at)),
+        source: line.source,
+        evidence: line.evidence,
+    }
+}
+
+fn objection(line: objections::Shown) -> Objection {
+    Objection { channel: line.channel, purpose: line.purpose, reason: line.reason, at: rfc3339(instant(line.made_at)) }
 }
 
 fn show(shown: &Shown) -> Result {

@@ -107,33 +107,16 @@ impl Campaign {
     }
 
     fn decode(mut table: Table<'_>, brand: &Brand, triggers: &[TriggerKind]) -> Option<Self> {
-        let instant = |value: Value<'_>| value.parse(|text| parse_instant(text, brand.timezone)).map(Some);
         let name = table.require("name").and_then(|value| value.parse(name::parse));
         let status = table.get_or("status", Status::Draft, |value| value.one_of(Status::WORDS));
         let purpose = table.get_or("purpose", Purpose::Marketing, |value| value.one_of(Purpose::WORDS));
         let trigger = table.require("trigger").and_then(|value| decode_trigger(value, brand, triggers));
-        let starts_at = table.get_or("starts_at", None, instant);
-        let ends_at_value = table.get("ends_at");
-        let ends_at = ends_at_value.map_or(Some(None), instant);
-        if let (Some(value), Some(Some(starts)), Some(Some(ends))) = (ends_at_value, starts_at, ends_at)
-            && ends <= starts
-        {
-            value.problem("`ends_at` is not after `starts_at`, so the campaign would never send");
-        }
-        let schedule = match table.get("schedule") {
-            Some(value) => decode_schedule(value),
-            None => Some((default_scan(), None)),
-        };
+        let runs = decode_runs(&mut table, brand);
+        let schedule = table.get_or("schedule", (default_scan(), None), decode_schedule);
         let audience = table.get_or("audience", Audience::everybody(), |value| Audience::decode(value, brand.timezone));
         let channels = table.require("channels").and_then(decode_channels);
         let reach = table.get_or("reach", Reach::First, |value| value.one_of(Reach::WORDS));
-        let undelivered_after = table.get_or("undelivered_after", None, |value| {
-            if reach.is_some_and(|reach| reach != Reach::Fallback) {
-                value.problem("`undelivered_after` needs `reach: fallback`: nothing else takes the next channel");
-                return None;
-            }
-            value.parse(duration::parse).map(Some)
-        });
+        let undelivered_after = table.get_or("undelivered_after", None, |value| decode_undelivered(value, reach));
         let content = table.require("content").and_then(steps::decode_content);
         let gift = table.get_or("gift", None, |value| GiftRule::decode(value, brand).map(Some));
         let limits = table.get_or("limits", Limits::default(), limits::decode);
@@ -150,20 +133,10 @@ impl Campaign {
         table.finish();
 
         let (_, delay) = trigger?;
+        let (starts_at, ends_at) = runs?;
         let (scan, send_at) = schedule?;
-        let (content, content_at) = content?;
-        let experiment = experiment?;
-        let mut steps = vec![Step {
-            id: MAIN.to_owned(),
-            after: Duration::zero(),
-            unless_goal: false,
-            unless_heard: Vec::new(),
-            content,
-            content_at,
-            subject: None,
-            gift: gift?,
-        }];
-        let experiment = experiment.over(&steps[0]);
+        let mut steps = vec![first_step(content?, gift?)];
+        let experiment = experiment?.over(&steps[0]);
         steps.extend(later?);
         Some(Self {
             name: name?,
@@ -171,8 +144,8 @@ impl Campaign {
             purpose: purpose?,
             trigger: collapsed??,
             delay,
-            starts_at: starts_at?,
-            ends_at: ends_at?,
+            starts_at,
+            ends_at,
             scan,
             send_at,
             spread: spread?,
@@ -286,12 +259,49 @@ fn decode_trigger(value: Value<'_>, brand: &Brand, triggers: &[TriggerKind]) -> 
     Some((trigger?, delay?))
 }
 
+/// From when and until when it runs: the end lies behind the beginning.
+fn decode_runs(table: &mut Table<'_>, brand: &Brand) -> Option<(Option<Instant>, Option<Instant>)> {
+    let instant = |value: Value<'_>| value.parse(|text| parse_instant(text, brand.timezone)).map(Some);
+    let starts_at = table.get_or("starts_at", None, instant);
+    let ends_at_value = table.get("ends_at");
+    let ends_at = ends_at_value.map_or(Some(None), instant);
+    if let (Some(value), Some(Some(starts)), Some(Some(ends))) = (ends_at_value, starts_at, ends_at)
+        && ends <= starts
+    {
+        value.problem("`ends_at` is not after `starts_at`, so the campaign would never send");
+    }
+    Some((starts_at?, ends_at?))
+}
+
 fn decode_schedule(value: Value<'_>) -> Option<(Cron, Option<NaiveTime>)> {
     let mut table = value.table()?;
     let scan = table.get_or("scan", default_scan(), |value| value.parse(Cron::parse));
     let send_at = table.get_or("send_at", None, |value| value.parse(parse_time).map(Some));
     table.finish();
     Some((scan?, send_at?))
+}
+
+/// After how long without a receipt the next channel is taken, which only `reach: fallback` does.
+fn decode_undelivered(value: Value<'_>, reach: Option<Reach>) -> Option<Option<Duration>> {
+    if reach.is_some_and(|reach| reach != Reach::Fallback) {
+        value.problem("`undelivered_after` needs `reach: fallback`: nothing else takes the next channel");
+        return None;
+    }
+    value.parse(duration::parse).map(Some)
+}
+
+/// The step that every campaign has: what it says, where the file names it, and what it brings.
+fn first_step((content, content_at): (String, (u64, u64)), gift: Option<GiftRule>) -> Step {
+    Step {
+        id: MAIN.to_owned(),
+        after: Duration::zero(),
+        unless_goal: false,
+        unless_heard: Vec::new(),
+        content,
+        content_at,
+        subject: None,
+        gift,
+    }
 }
 
 fn decode_spread(value: Value<'_>, trigger: Option<&dyn Trigger>) -> Option<Duration> {

@@ -85,6 +85,13 @@ pub struct Imported {
     pub erased: u64,
 }
 
+impl Imported {
+    /// With the number of rows that were there already: those of which nothing else is known.
+    const fn with_unchanged(self) -> Self {
+        Self { unchanged: self.rows - self.rejected - self.erased - self.inserted - self.updated, ..self }
+    }
+}
+
 /// Why an import cannot begin or go on. What was read before stays imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
@@ -261,6 +268,16 @@ struct Batch<Row> {
 }
 
 impl<Row> Batch<Row> {
+    fn new() -> Self {
+        Self {
+            rows: Vec::with_capacity(BATCH),
+            places: Vec::with_capacity(BATCH),
+            weight: 0,
+            keys: HashSet::new(),
+            withdrawn: Vec::new(),
+        }
+    }
+
     fn is_full(&self) -> bool {
         self.rows.len() >= BATCH || self.withdrawn.len() >= BATCH || self.weight > HEAVY
     }
@@ -295,111 +312,133 @@ impl Import<'_> {
         }
     }
 
+    /// Imports a file of one kind: its header, its rows, and what they did in the end.
     async fn stream<R: Rows>(&self, rows: R, progress: &mut (dyn FnMut(u64) + Send)) -> Result<Imported, ImportError> {
-        let name = self.file.display().to_string();
-        let unreadable =
-            |error: std::io::Error| ImportError::Unreadable { file: name.clone(), reason: error.to_string() };
-        let mut records = Records::new(File::open(self.file).map_err(unreadable)?);
-        let mut rejects = Rejects::begin(&self.rejects, self.file)?;
-        let first = records.next(None).map_err(unreadable)?.unwrap_or_default();
-        let columns = header::<R>(first).map_err(|reason| ImportError::Header { file: name.clone(), reason })?;
-        let mut done = Imported::default();
-        let mut seen = Seen::default();
-        let mut batch = Batch {
-            rows: Vec::with_capacity(BATCH),
-            places: Vec::with_capacity(BATCH),
-            weight: 0,
-            keys: HashSet::new(),
-            withdrawn: Vec::new(),
+        let mut records = Records::new(File::open(self.file).map_err(|error| self.unreadable(&error))?);
+        let rejects = Rejects::begin(&self.rejects, self.file)?;
+        let first = records.next(None).map_err(|error| self.unreadable(&error))?.unwrap_or_default();
+        let columns = header::<R>(first).map_err(|reason| ImportError::Header { file: self.name(), reason })?;
+        let mut running = Running {
+            rows: &rows,
+            columns: &columns,
+            rejects,
+            batch: Batch::new(),
+            seen: Seen::default(),
+            done: Imported::default(),
         };
-        let ended = loop {
-            let record = match records.next(Some(columns.names.len())) {
-                Ok(Some(record)) => record,
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(unreadable(error)),
-            };
-            done.rows += 1;
-            let Judged { row, withdrawn, reason } = judge(&rows, &columns, &record);
-            let touched = row.iter().map(R::key).chain(withdrawn.iter().map(|(id, _)| id.as_str()));
-            let repeats = touched.filter(|key| batch.keys.contains(*key)).count() > 0;
-            if repeats || batch.is_full() {
-                if let Err(error) = self.flush(&rows, &columns, &mut batch, &mut done, &mut rejects).await {
-                    break Err(error);
-                }
-                progress(records.position());
-                if self.stop.is_cancelled() {
-                    let rows = done.rows - 1;
-                    let done = Imported {
-                        rows,
-                        unchanged: rows - done.rejected - done.erased - done.inserted - done.updated,
-                        ..done
-                    };
-                    break Err(ImportError::Stopped { file: name.clone(), line: record.line, done });
-                }
-            }
-            batch.keys.extend(withdrawn.iter().map(|(id, _)| id.clone()));
-            batch.withdrawn.extend(withdrawn);
-            if let Some(row) = row {
-                done.repeated += u64::from(seen.holds(&R::identity(&row)));
-                batch.keys.insert(R::key(&row).to_owned());
-                batch.weight += record.raw.len();
-                batch.rows.push(row);
-                batch.places.push((record.line, record.raw));
-            } else if let Err(error) = rejects.add(Reject { line: record.line, reason, raw: record.raw }) {
-                break Err(error);
-            } else {
-                done.rejected += 1;
-            }
-        };
-        let ended = match ended {
-            Ok(()) => self.flush(&rows, &columns, &mut batch, &mut done, &mut rejects).await,
-            failed => failed,
-        };
-        let ended = match ended {
-            Ok(()) => again(async || rows.finish(&columns).await)
-                .await
-                .map(|last| {
-                    done.inserted += last.inserted;
-                    done.updated += last.updated;
-                })
-                .map_err(ImportError::from),
-            failed => failed,
-        };
+        let ended = self.read(&mut records, &mut running, progress).await;
         progress(records.position());
         // Whatever stopped the import, the rows that were set aside by then are there.
-        rejects.finish().and(ended)?;
-        done.unchanged = done.rows - done.rejected - done.erased - done.inserted - done.updated;
-        Ok(done)
+        running.rejects.finish().and(ended)?;
+        Ok(running.done.with_unchanged())
     }
 
-    async fn flush<R: Rows>(
+    /// Takes every row, writes batch by batch, and in the end what needs the whole file.
+    async fn read<R: Rows>(
         &self,
-        rows: &R,
-        columns: &Columns,
-        batch: &mut Batch<R::Row>,
-        done: &mut Imported,
-        rejects: &mut Rejects<'_>,
+        records: &mut Records<File>,
+        running: &mut Running<'_, R>,
+        progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<(), ImportError> {
-        batch.keys.clear();
-        batch.weight = 0;
-        let withdrawn = std::mem::take(&mut batch.withdrawn);
-        if !withdrawn.is_empty() {
-            done.withdrawn += again(async || rows.withdraw(&withdrawn).await).await?;
+        let columns = Some(running.columns.names.len());
+        while let Some(record) = records.next(columns).map_err(|error| self.unreadable(&error))? {
+            running.done.rows += 1;
+            let judged = judge(running.rows, running.columns, &record);
+            if running.batch.is_full() || running.repeats(&judged) {
+                running.flush().await?;
+                progress(records.position());
+                if self.stop.is_cancelled() {
+                    return Err(self.stopped(record.line, running.done));
+                }
+            }
+            running.take(judged, record)?;
         }
-        let decoded = std::mem::take(&mut batch.rows);
-        let mut places = std::mem::take(&mut batch.places);
+        running.flush().await?;
+        running.finish().await
+    }
+
+    fn name(&self) -> String {
+        self.file.display().to_string()
+    }
+
+    fn unreadable(&self, error: &std::io::Error) -> ImportError {
+        ImportError::Unreadable { file: self.name(), reason: error.to_string() }
+    }
+
+    /// Why it ends before this line, whose row was read and is not taken.
+    fn stopped(&self, line: u64, done: Imported) -> ImportError {
+        let done = Imported { rows: done.rows - 1, ..done }.with_unchanged();
+        ImportError::Stopped { file: self.name(), line, done }
+    }
+}
+
+/// An import on its way.
+struct Running<'i, R: Rows> {
+    rows: &'i R,
+    columns: &'i Columns,
+    rejects: Rejects<'i>,
+    batch: Batch<R::Row>,
+    seen: Seen,
+    done: Imported,
+}
+
+impl<R: Rows> Running<'_, R> {
+    /// Whether a row touches what is to be written already.
+    fn repeats(&self, judged: &Judged<R::Row>) -> bool {
+        let touched = judged.row.iter().map(R::key).chain(judged.withdrawn.iter().map(|(id, _)| id.as_str()));
+        touched.filter(|key| self.batch.keys.contains(*key)).count() > 0
+    }
+
+    /// Takes a row into the batch, or sets it aside; what it takes back counts all the same.
+    fn take(&mut self, judged: Judged<R::Row>, record: Record) -> Result<(), ImportError> {
+        let Judged { row, withdrawn, reason } = judged;
+        self.batch.keys.extend(withdrawn.iter().map(|(id, _)| id.clone()));
+        self.batch.withdrawn.extend(withdrawn);
+        let Some(row) = row else {
+            self.rejects.add(Reject { line: record.line, reason, raw: record.raw })?;
+            self.done.rejected += 1;
+            return Ok(());
+        };
+        self.done.repeated += u64::from(self.seen.holds(&R::identity(&row)));
+        self.batch.keys.insert(R::key(&row).to_owned());
+        self.batch.weight += record.raw.len();
+        self.batch.rows.push(row);
+        self.batch.places.push((record.line, record.raw));
+        Ok(())
+    }
+
+    /// Writes the batch; rows that turn out bad are set aside.
+    async fn flush(&mut self) -> Result<(), ImportError> {
+        let (rows, columns) = (self.rows, self.columns);
+        self.batch.keys.clear();
+        self.batch.weight = 0;
+        let withdrawn = std::mem::take(&mut self.batch.withdrawn);
+        if !withdrawn.is_empty() {
+            self.done.withdrawn += again(async || rows.withdraw(&withdrawn).await).await?;
+        }
+        let decoded = std::mem::take(&mut self.batch.rows);
+        let mut places = std::mem::take(&mut self.batch.places);
         if decoded.is_empty() {
             return Ok(());
         }
         let (upserted, bad) = again(async || rows.write(decoded.clone(), columns).await).await?;
-        done.inserted += upserted.inserted;
-        done.updated += upserted.updated;
-        done.erased += upserted.erased;
+        self.done.inserted += upserted.inserted;
+        self.done.updated += upserted.updated;
+        self.done.erased += upserted.erased;
         for (index, reason) in bad {
             let (line, raw) = std::mem::take(&mut places[index]);
-            rejects.add(Reject { line, reason, raw })?;
-            done.rejected += 1;
+            self.rejects.add(Reject { line, reason, raw })?;
+            self.done.rejected += 1;
         }
+        Ok(())
+    }
+
+    /// Writes what could only be written once the whole file was read.
+    async fn finish(&mut self) -> Result<(), ImportError> {
+        let (rows, columns) = (self.rows, self.columns);
+        let last = again(async || rows.finish(columns).await).await?;
+        self.done.inserted += last.inserted;
+        self.done.updated += last.updated;
         Ok(())
     }
 }

@@ -76,105 +76,102 @@ impl Html {
 
     /// Takes some of the text, or changes the state before the same character.
     fn step(&mut self, c: char, rest: &str, out: &mut String) -> (usize, bool) {
-        let one = (c.len_utf8(), false);
-        let again = (0, true);
+        if self.begin(c) {
+            return (0, true);
+        }
         match self.state {
-            State::Text => {
-                let Some(start) = rest.find('<') else { return (rest.len(), false) };
-                if start > 0 {
-                    return (start, false);
-                }
-                if rest.starts_with("<!--") {
-                    self.state = State::Comment;
-                    return (4, false);
-                }
-                // A name may follow as a value: it is none.
-                if rest.len() == 1
-                    || rest[1..].starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '!' | '?'))
-                {
-                    (self.state, self.tag) = (State::Name, String::new());
-                }
-                one
-            }
-            State::Comment => match rest.find("-->") {
-                Some(end) => {
-                    self.state = State::Text;
-                    (end + 3, false)
-                }
-                None => (rest.len(), false),
-            },
-            State::Raw => {
-                let end = format!("</{}", self.tag);
-                match rest.to_ascii_lowercase().find(&end) {
-                    Some(at) => {
-                        (self.state, self.tag) = (State::Name, String::new());
-                        (at + 1, false)
-                    }
-                    None => (rest.len(), false),
-                }
-            }
-            State::Name if c.is_ascii_whitespace() || c == '/' && !self.tag.is_empty() => {
-                self.state = State::Inside;
-                one
-            }
-            State::Name if c != '>' => {
-                self.tag.push(c.to_ascii_lowercase());
-                one
-            }
-            State::Inside if c.is_ascii_whitespace() || c == '/' => one,
-            State::Inside | State::After if c != '>' && !(self.state == State::After && is_after(c)) => {
-                (self.state, self.attribute) = (State::Attribute, String::new());
-                again
-            }
-            State::After if c.is_ascii_whitespace() => one,
-            State::Attribute if c.is_ascii_whitespace() => {
-                self.state = State::After;
-                one
-            }
-            State::Attribute | State::After if c == '=' && !(self.attribute.is_empty()) => {
-                self.state = State::Before;
-                one
-            }
-            State::Attribute if c == '/' => {
-                self.state = State::Inside;
-                one
-            }
-            State::Attribute if c != '>' => {
-                self.attribute.push(c.to_ascii_lowercase());
-                one
-            }
-            State::Before if c.is_ascii_whitespace() => one,
-            State::Before if matches!(c, '"' | '\'') => {
-                (self.state, self.begins) = (State::Value(Some(c)), true);
-                one
-            }
-            State::Before if c != '>' => {
-                (self.state, self.begins) = (State::Value(None), true);
-                again
-            }
-            State::Value(Some(quote)) if c == quote => {
-                self.state = State::Inside;
-                one
-            }
-            State::Value(None) if c.is_ascii_whitespace() => {
-                self.state = State::Inside;
-                one
-            }
-            State::Value(quote) if quote.is_some() || c != '>' => {
-                if self.begins && !c.is_whitespace() {
-                    self.begins = false;
-                    if self.tag == "a" && self.attribute == "href" && says_its_host(rest, quote) {
-                        out.push(OWN);
-                    }
-                }
-                one
-            }
-            // The end of a tag.
-            _ => {
-                self.state = if matches!(self.tag.as_str(), "script" | "style") { State::Raw } else { State::Text };
-                one
+            State::Text => return (self.skip_text(rest), false),
+            State::Comment => return (self.skip_comment(rest), false),
+            State::Raw => return (self.skip_raw(rest), false),
+            _ if c == '>' && !matches!(self.state, State::Value(Some(_))) => self.end_tag(),
+            State::Name => self.in_name(c),
+            State::Attribute => self.in_attribute(c),
+            State::After if c == '=' => self.state = State::Before,
+            State::Before if is_quote(c) => (self.state, self.begins) = (State::Value(Some(c)), true),
+            State::Value(quote) => self.in_value(c, quote, rest, out),
+            State::Inside | State::After | State::Before => {}
+        }
+        (c.len_utf8(), false)
+    }
+
+    /// Whether an attribute, or a value without quotes, begins with this character.
+    fn begin(&mut self, c: char) -> bool {
+        if c == '>' || c.is_ascii_whitespace() {
+            return false;
+        }
+        match self.state {
+            State::Inside if c != '/' => (self.state, self.attribute) = (State::Attribute, String::new()),
+            State::After if c != '=' => (self.state, self.attribute) = (State::Attribute, String::new()),
+            State::Before if !is_quote(c) => (self.state, self.begins) = (State::Value(None), true),
+            _ => return false,
+        }
+        true
+    }
+
+    /// How much of the text there is before a tag or a comment; where one begins, its first characters.
+    fn skip_text(&mut self, rest: &str) -> usize {
+        let Some(start) = rest.find('<') else { return rest.len() };
+        if start > 0 {
+            return start;
+        }
+        if rest.starts_with("<!--") {
+            self.state = State::Comment;
+            return 4;
+        }
+        // A name may follow as a value: it is none.
+        if rest.len() == 1 || rest[1..].starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '!' | '?')) {
+            (self.state, self.tag) = (State::Name, String::new());
+        }
+        1
+    }
+
+    /// How much of the text is a comment's.
+    fn skip_comment(&mut self, rest: &str) -> usize {
+        let Some(end) = rest.find("-->") else { return rest.len() };
+        self.state = State::Text;
+        end + 3
+    }
+
+    /// How much of the text is no HTML, with the `<` of the tag that ends it.
+    fn skip_raw(&mut self, rest: &str) -> usize {
+        let end = format!("</{}", self.tag);
+        let Some(at) = rest.to_ascii_lowercase().find(&end) else { return rest.len() };
+        (self.state, self.tag) = (State::Name, String::new());
+        at + 1
+    }
+
+    fn in_name(&mut self, c: char) {
+        if c.is_ascii_whitespace() || c == '/' && !self.tag.is_empty() {
+            self.state = State::Inside;
+        } else {
+            self.tag.push(c.to_ascii_lowercase());
+        }
+    }
+
+    fn in_attribute(&mut self, c: char) {
+        match c {
+            _ if c.is_ascii_whitespace() => self.state = State::After,
+            '=' if !self.attribute.is_empty() => self.state = State::Before,
+            '/' => self.state = State::Inside,
+            _ => self.attribute.push(c.to_ascii_lowercase()),
+        }
+    }
+
+    /// Marks a link's address where it begins, if the template says whose it is.
+    fn in_value(&mut self, c: char, quote: Option<char>, rest: &str, out: &mut String) {
+        let ends = quote.map_or(c.is_ascii_whitespace(), |quote| c == quote);
+        if ends {
+            self.state = State::Inside;
+        } else if self.begins && !c.is_whitespace() {
+            self.begins = false;
+            if self.tag == "a" && self.attribute == "href" && says_its_host(rest, quote) {
+                out.push(OWN);
             }
         }
+    }
+
+    fn end_tag(&mut self) {
+        self.state = if matches!(self.tag.as_str(), "script" | "style") { State::Raw } else { State::Text };
     }
 
     /// A value stands here, of a variable where it is written as it is, else what `name` makes of one; `next` is the
@@ -226,8 +223,8 @@ impl Html {
     }
 }
 
-fn is_after(c: char) -> bool {
-    c == '=' || c.is_ascii_whitespace()
+fn is_quote(c: char) -> bool {
+    matches!(c, '"' | '\'')
 }
 
 fn ends_host(c: char) -> bool {

@@ -88,6 +88,7 @@ struct Walk {
 }
 
 impl Walk {
+    /// The parts of a template, or of a branch, one after the other.
     fn template(self, template: &mut Template, html: &mut Option<Html>) -> Result<(), Fault> {
         let elements = std::mem::take(&mut template.elements);
         // The library does not say where the branches of `{{else if}}` stand.
@@ -111,52 +112,56 @@ impl Walk {
                 }
                 TemplateElement::HtmlExpression(helper) => self.helper(helper).map_err(at)?,
                 TemplateElement::Expression(helper) => {
-                    self.helper(helper).map_err(at)?;
-                    let name = helper.name.as_name().unwrap_or_default();
-                    let mark = html.as_mut().map(|html| html.value(self.written(helper, name), name, next));
-                    if let Some(mark) = mark.transpose().map_err(at)?.flatten() {
+                    if let Some(mark) = self.value(helper, html, next).map_err(at)? {
                         template.elements.push(TemplateElement::RawString(mark.to_string()));
                         template.mapping.extend(place.clone());
                     }
                 }
-                TemplateElement::HelperBlock(helper) => {
-                    self.helper(helper).map_err(at)?;
-                    let name = helper.name.as_name().unwrap_or_default();
-                    let inner = Self {
-                        depth: self.depth + 1,
-                        each: self.each + usize::from(name == "each"),
-                        scoped: self.scoped || matches!(name, "each" | "with"),
-                        near: (line, column),
-                    };
-                    if inner.depth > MOST_DEPTH {
-                        return Err(at(format!("more than {MOST_DEPTH} blocks or branches stand within each other")));
-                    }
-                    if inner.each > MOST_EACH {
-                        return Err(at(format!("more than {MOST_EACH} {{{{#each}}}} stand within each other")));
-                    }
-                    // Either branch goes on from where the block begins.
-                    let mut other = html.clone();
-                    if let Some(branch) = &mut helper.template {
-                        inner.template(branch, html)?;
-                    }
-                    if let Some(branch) = &mut helper.inverse {
-                        inner.template(branch, &mut other)?;
-                    }
-                    if let (Some(html), Some(other)) = (html.as_mut(), other) {
-                        html.join(&other).map_err(at)?;
-                    }
-                }
-                TemplateElement::PartialExpression(partial) | TemplateElement::PartialBlock(partial) => {
-                    return Err(at(format!("`{{{{> {}}}}}`: a template holds no other one", named(partial))));
-                }
-                TemplateElement::DecoratorExpression(decorator) | TemplateElement::DecoratorBlock(decorator) => {
-                    return Err(at(format!("`{{{{* {}}}}}`: a template defines nothing", named(decorator))));
-                }
+                TemplateElement::HelperBlock(helper) => self.block(helper, html, (line, column))?,
                 TemplateElement::Comment(_) => {}
-                _ => return Err(at("not a template: this is not known here".to_owned())),
+                other => return Err(at(refused(other))),
             }
             template.elements.push(element);
             template.mapping.extend(place);
+        }
+        Ok(())
+    }
+
+    /// A value; gives the mark that goes before it in HTML.
+    fn value(self, helper: &HelperTemplate, html: &mut Option<Html>, next: &str) -> Result<Option<char>, String> {
+        self.helper(helper)?;
+        let name = helper.name.as_name().unwrap_or_default();
+        let mark = html.as_mut().map(|html| html.value(self.written(helper, name), name, next));
+        Ok(mark.transpose()?.flatten())
+    }
+
+    /// A block with its branches; `near` is where it stands.
+    fn block(self, helper: &mut HelperTemplate, html: &mut Option<Html>, near: (usize, usize)) -> Result<(), Fault> {
+        let at = |message: String| Fault { line: near.0, column: near.1, message };
+        self.helper(helper).map_err(at)?;
+        let name = helper.name.as_name().unwrap_or_default();
+        let inner = Self {
+            depth: self.depth + 1,
+            each: self.each + usize::from(name == "each"),
+            scoped: self.scoped || matches!(name, "each" | "with"),
+            near,
+        };
+        if inner.depth > MOST_DEPTH {
+            return Err(at(format!("more than {MOST_DEPTH} blocks or branches stand within each other")));
+        }
+        if inner.each > MOST_EACH {
+            return Err(at(format!("more than {MOST_EACH} {{{{#each}}}} stand within each other")));
+        }
+        // Either branch goes on from where the block begins.
+        let mut other = html.clone();
+        if let Some(branch) = &mut helper.template {
+            inner.template(branch, html)?;
+        }
+        if let Some(branch) = &mut helper.inverse {
+            inner.template(branch, &mut other)?;
+        }
+        if let (Some(html), Some(other)) = (html.as_mut(), other) {
+            html.join(&other).map_err(at)?;
         }
         Ok(())
     }
@@ -201,6 +206,19 @@ impl Walk {
             TemplateElement::Expression(helper) => self.helper(helper),
             _ => Ok(()),
         }
+    }
+}
+
+/// Why an element cannot be in a template at all.
+fn refused(element: &TemplateElement) -> String {
+    match element {
+        TemplateElement::PartialExpression(partial) | TemplateElement::PartialBlock(partial) => {
+            format!("`{{{{> {}}}}}`: a template holds no other one", named(partial))
+        }
+        TemplateElement::DecoratorExpression(decorator) | TemplateElement::DecoratorBlock(decorator) => {
+            format!("`{{{{* {}}}}}`: a template defines nothing", named(decorator))
+        }
+        _ => "not a template: this is not known here".to_owned(),
     }
 }
 

@@ -62,72 +62,123 @@ pub(super) fn text_of_html(html: &str) -> Result<String, String> {
 
 /// Whether HTML is as large and as nested as mails are.
 fn bounded(html: &str) -> Result<(), String> {
-    let (mut tags, mut open, mut again, mut cells, mut over_rows) = (0, 0_usize, 0_usize, 0, 0);
+    let mut counts = Counts::default();
     let mut looks = 0;
     let mut rest = html;
     while let Some(start) = rest.find('<') {
         rest = &rest[start + 1..];
+        let Some(tag) = Tag::read(rest) else { continue };
+        looks += tag.text.len();
+        if looks > MOST_LOOKS * html.len() {
+            return Err("it has quotes that do not close; no text is made of it".to_owned());
+        }
+        counts.add(&tag);
+        counts.check(&tag)?;
+    }
+    Ok(())
+}
+
+/// A tag, as far as it is looked at.
+struct Tag<'h> {
+    /// In lower case.
+    name: String,
+    is_end: bool,
+    /// What stands between `<` and `>`.
+    text: &'h str,
+    blanks: usize,
+}
+
+impl<'h> Tag<'h> {
+    /// The tag that begins behind a `<`; none where no name follows.
+    fn read(rest: &'h str) -> Option<Self> {
         let end = rest.strip_prefix('/');
         let name = end.unwrap_or(rest);
         let length = name.find(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != ':').unwrap_or(name.len());
+        if length == 0 {
+            return None;
+        }
         let name = name[..length].to_ascii_lowercase();
-        if name.is_empty() {
-            continue;
-        }
-        tags += 1;
-        let step = |count: usize| if end.is_some() { count.saturating_sub(1) } else { count + 1 };
-        if !VOID.contains(&name.as_str()) {
-            open = step(open);
-        }
-        if OPEN_AGAIN.contains(&name.as_str()) {
-            again = step(again);
-        }
+        let mut tag = Self { name, is_end: end.is_some(), text: rest, blanks: 0 };
+        tag.read_on();
+        Some(tag)
+    }
+
+    /// Looks for the end of the tag, or for more blanks than any tag has.
+    fn read_on(&mut self) {
+        let rest = self.text;
         let mut quote = None;
-        let (mut blanks, mut tag) = (0, rest);
         for (at, c) in rest.char_indices() {
-            tag = &rest[..at];
+            self.text = &rest[..at];
             match (quote, c) {
                 (None, '>') => break,
                 (None, '"' | '\'') => quote = Some(c),
                 (Some(open), c) if open == c => quote = None,
-                (None, c) => blanks += usize::from(c.is_ascii_whitespace() || c == '/'),
+                (None, c) => self.blanks += usize::from(c.is_ascii_whitespace() || c == '/'),
                 _ => {}
             }
-            if blanks > MOST_BLANKS {
+            if self.blanks > MOST_BLANKS {
                 break;
             }
         }
-        looks += tag.len();
-        if looks > MOST_LOOKS * html.len() {
-            return Err("it has quotes that do not close; no text is made of it".to_owned());
+    }
+
+    fn is_one_of(&self, names: &[&str]) -> bool {
+        names.contains(&self.name.as_str())
+    }
+}
+
+/// What was counted of the tags so far.
+#[derive(Default)]
+struct Counts {
+    tags: usize,
+    open: usize,
+    /// Of those that are open the ones that paragraphs open again.
+    again: usize,
+    cells: usize,
+    over_rows: usize,
+}
+
+impl Counts {
+    fn add(&mut self, tag: &Tag<'_>) {
+        let step = |count: usize| if tag.is_end { count.saturating_sub(1) } else { count + 1 };
+        self.tags += 1;
+        if !tag.is_one_of(VOID) {
+            self.open = step(self.open);
         }
-        if end.is_none() && matches!(name.as_str(), "td" | "th") {
-            cells += 1;
-            over_rows += usize::from(tag.to_ascii_lowercase().contains("rowspan"));
+        if tag.is_one_of(OPEN_AGAIN) {
+            self.again = step(self.again);
         }
+        if !tag.is_end && tag.is_one_of(&["td", "th"]) {
+            self.cells += 1;
+            self.over_rows += usize::from(tag.text.to_ascii_lowercase().contains("rowspan"));
+        }
+    }
+
+    /// Whether there are no more of anything than mails have, after this tag.
+    fn check(&self, tag: &Tag<'_>) -> Result<(), String> {
         let too = |what: &str, most: usize| {
             Err(format!("it has more than {most} {what}; no text is made of it: write a text part, email.txt"))
         };
-        if tags > MOST_TAGS {
+        if self.tags > MOST_TAGS {
             return too("tags", MOST_TAGS);
         }
-        if open > MOST_OPEN {
+        if self.open > MOST_OPEN {
             return too("elements that are open at a time", MOST_OPEN);
         }
-        if again > MOST_OPEN_AGAIN {
-            return too(&format!("elements such as <{name}> that are open at a time"), MOST_OPEN_AGAIN);
+        if self.again > MOST_OPEN_AGAIN {
+            return too(&format!("elements such as <{}> that are open at a time", tag.name), MOST_OPEN_AGAIN);
         }
-        if cells > MOST_CELLS {
+        if self.cells > MOST_CELLS {
             return too("cells of tables", MOST_CELLS);
         }
-        if over_rows > MOST_OVER_ROWS {
+        if self.over_rows > MOST_OVER_ROWS {
             return too("cells over several rows", MOST_OVER_ROWS);
         }
-        if blanks > MOST_BLANKS {
+        if tag.blanks > MOST_BLANKS {
             return too("attributes in a tag", MOST_BLANKS);
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// HTML of whose style sheets only the rules are left that hide something: for a text nothing else counts.

@@ -81,6 +81,26 @@ impl Kept {
             part: sum.part,
         }
     }
+
+    /// As a row of a table, behind its name.
+    fn row(&self, name: Cell) -> Vec<Cell> {
+        vec![
+            name,
+            Cell::Count(self.members),
+            Cell::Count(self.customers_at_start),
+            Cell::Count(self.customers_at_end),
+            Cell::Count(self.new_customers),
+            Cell::share(self.retention),
+            Cell::Count(self.buyers),
+            Cell::share(self.repeat_rate),
+            Cell::Count(self.orders),
+            Cell::number(self.orders_per_buyer),
+            Cell::Money(self.revenue),
+            Cell::money(self.average_order),
+            Cell::number(self.days_between_orders),
+            Cell::Count(self.points),
+        ]
+    }
 }
 
 /// A day in milliseconds.
@@ -190,58 +210,7 @@ impl Loyalty {
 
     /// As it is looked at.
     pub fn sheet(&self, brand: &Brand, periods: Option<Periods>) -> Sheet {
-        let name = |kept: &Kept| match periods {
-            Some(periods) => {
-                let period = |start| Cell::Period(periods, start);
-                kept.part.parse().map_or_else(|_| Cell::Name(kept.part.clone()), period)
-            }
-            None if self.by.is_empty() => Cell::word("all"),
-            None if kept.part.is_empty() => Cell::word("none"),
-            None => Cell::Name(kept.part.clone()),
-        };
-        let row = |kept: &Kept| {
-            vec![
-                name(kept),
-                Cell::Count(kept.members),
-                Cell::Count(kept.customers_at_start),
-                Cell::Count(kept.customers_at_end),
-                Cell::Count(kept.new_customers),
-                Cell::share(kept.retention),
-                Cell::Count(kept.buyers),
-                Cell::share(kept.repeat_rate),
-                Cell::Count(kept.orders),
-                Cell::number(kept.orders_per_buyer),
-                Cell::Money(kept.revenue),
-                Cell::money(kept.average_order),
-                Cell::number(kept.days_between_orders),
-                Cell::Count(kept.points),
-            ]
-        };
-        let columns = vec![
-            if periods.is_some() { "period" } else { "part" },
-            "members",
-            "customers before",
-            "customers after",
-            "new",
-            "retention",
-            "buyers",
-            "repeat rate",
-            "orders",
-            "orders per buyer",
-            "revenue",
-            "average order",
-            "days between orders",
-            "points",
-        ];
-        let chart = match periods {
-            Some(_) => Chart::Lines { label: 0, values: vec![5, 7] },
-            None => Chart::Bars { label: 0, values: vec![5, 7] },
-        };
-        let others: i64 = self.parts.iter().map(|kept| kept.other_currencies).sum();
-        let mut notes = Vec::new();
-        if others > 0 {
-            notes.push(Text::new("{0} orders in other currencies are in no amount.", [Cell::Count(others)]));
-        }
+        let rows = self.parts.iter().map(|kept| kept.row(self.name(kept, periods)));
         Sheet {
             title: "How loyal customers are".into(),
             about: vec![
@@ -253,14 +222,60 @@ impl Loyalty {
             ],
             tables: vec![Table {
                 name: "customers",
-                columns,
-                rows: self.parts.iter().map(row).collect(),
-                chart: Some(chart),
+                columns: columns(periods.is_some()),
+                rows: rows.collect(),
+                chart: Some(chart(periods.is_some())),
             }],
-            notes,
+            notes: self.notes(),
             currency: self.currency.clone(),
         }
     }
+
+    /// What a row is called: its period, its part, or what stands for all or for none.
+    fn name(&self, kept: &Kept, periods: Option<Periods>) -> Cell {
+        match periods {
+            Some(periods) => {
+                let period = |start| Cell::Period(periods, start);
+                kept.part.parse().map_or_else(|_| Cell::Name(kept.part.clone()), period)
+            }
+            None if self.by.is_empty() => Cell::word("all"),
+            None if kept.part.is_empty() => Cell::word("none"),
+            None => Cell::Name(kept.part.clone()),
+        }
+    }
+
+    /// What to know of the amounts.
+    fn notes(&self) -> Vec<Text> {
+        let others: i64 = self.parts.iter().map(|kept| kept.other_currencies).sum();
+        let note = || Text::new("{0} orders in other currencies are in no amount.", [Cell::Count(others)]);
+        (others > 0).then(note).into_iter().collect()
+    }
+}
+
+/// The heads of the cells that [`Kept::row`] gives.
+fn columns(is_by_period: bool) -> Vec<&'static str> {
+    vec![
+        if is_by_period { "period" } else { "part" },
+        "members",
+        "customers before",
+        "customers after",
+        "new",
+        "retention",
+        "buyers",
+        "repeat rate",
+        "orders",
+        "orders per buyer",
+        "revenue",
+        "average order",
+        "days between orders",
+        "points",
+    ]
+}
+
+/// Retention and the repeat rate, by their columns.
+fn chart(is_by_period: bool) -> Chart {
+    let values = vec![5, 7];
+    if is_by_period { Chart::Lines { label: 0, values } } else { Chart::Bars { label: 0, values } }
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use chrono_tz::Tz;
+
 use super::audience_facts::AudienceFacts;
 use super::gifts::GiftFacts;
 use super::messages::Message;
@@ -89,69 +91,81 @@ impl Surroundings {
     pub fn facts(&self, message: &Message, campaign: Option<&Campaign>, brand: &Brand, now: Instant) -> Facts {
         let member = self.members.get(&message.member_id);
         let zone = member.map_or(brand.timezone, |member| member.zone(brand));
-        let mut facts = Facts {
-            zone,
-            due_at: message.due_at,
-            campaign_ended: true,
-            member_deleted: member.is_none_or(|member| member.deleted),
-            order_cancelled: false,
-            collapsed: false,
-            in_audience: true,
-            first_step_ended: None,
-            goal_reached: false,
-            already_greeted: false,
-            channels: Vec::new(),
-            assignment: Assignment::default(),
-            not_before: None,
-            counted: 0,
-            gift_unavailable: false,
-        };
-        let (Some(campaign), Some(member)) = (campaign, member) else { return facts };
+        let over = over(message, member, zone);
+        let (Some(campaign), Some(member)) = (campaign, member) else { return over };
         let assignment = self.assignment(message, campaign, member, brand);
         let arm = assignment.arm.as_deref();
-        let Some(step) = campaign.step(&message.step, arm) else { return facts };
-        facts.campaign_ended = campaign.ends_at.is_some_and(|ends| message.first_due_at >= ends);
+        let Some(step) = campaign.step(&message.step, arm) else { return over };
+        let (counted, channels) = self.channels(message, campaign, member, brand, now);
+        let send_at = campaign.variant(&message.step, arm).and_then(|variant| variant.send_at);
+        // Of one on its way it is settled.
+        let settled = matches!(message.state, State::Queued | State::Sending);
+        Facts {
+            campaign_ended: campaign.ends_at.is_some_and(|ends| message.first_due_at >= ends),
+            order_cancelled: self.order_cancelled(message, member),
+            collapsed: self.collapsed(message, campaign, now),
+            in_audience: self.in_audience(message, campaign, member, brand, now),
+            first_step_ended: self.first_step_ended(message, campaign, member),
+            goal_reached: self.goal_reached(message, campaign, step.unless_goal, now)
+                || self.was_heard(message, campaign, &step.unless_heard, now),
+            already_greeted: campaign.trigger.features().is_yearly && self.already_greeted(message, campaign, member),
+            channels,
+            not_before: send_at.map(|time| next_local_time(zone, message.due_at, time)),
+            counted,
+            gift_unavailable: !settled && self.gifts.is_lacking(message, step),
+            assignment,
+            ..over
+        }
+    }
+
+    /// Whether the order that the occasion rests on does not hold.
+    fn order_cancelled(&self, message: &Message, member: &Member) -> bool {
         let order = message.purchase_id.and_then(|id| self.orders.get(&id));
-        facts.order_cancelled =
-            order.is_some_and(|order| order.status != OrderStatus::Paid || order.member_id != member.id);
-        facts.collapsed = self.collapsed(message, campaign, now);
-        facts.in_audience = self.in_audience(message, campaign, member, brand, now);
-        facts.goal_reached = self.goal_reached(message, campaign, step.unless_goal, now)
-            || self.was_heard(message, campaign, &step.unless_heard, now);
-        if campaign.trigger.features().is_yearly {
-            let others = self.greetings.get(&(member.id, campaign.name.clone()));
-            facts.already_greeted = others.into_iter().flatten().any(|(occasion, due)| {
-                *occasion != message.occasion && (*due - message.first_due_at).abs() < GREETING_DISTANCE
-            });
+        order.is_some_and(|order| order.status != OrderStatus::Paid || order.member_id != member.id)
+    }
+
+    /// Why the first step ended the occasion, for the steps behind it.
+    fn first_step_ended(&self, message: &Message, campaign: &Campaign, member: &Member) -> Option<Reason> {
+        if message.step == MAIN {
+            return None;
         }
-        if message.step != MAIN {
-            let key = (member.id, campaign.name.clone(), message.occasion.clone());
-            facts.first_step_ended = self.first_steps.get(&key).copied();
-        }
-        facts.channels = campaign
-            .channels_of(&message.slot)
-            .into_iter()
-            .filter(|channel| !message.tried.contains(channel))
+        let key = (member.id, campaign.name.clone(), message.occasion.clone());
+        self.first_steps.get(&key).copied()
+    }
+
+    /// Whether another year's greeting went out too close to this one.
+    fn already_greeted(&self, message: &Message, campaign: &Campaign, member: &Member) -> bool {
+        let others = self.greetings.get(&(member.id, campaign.name.clone()));
+        others.into_iter().flatten().any(|(occasion, due)| {
+            *occasion != message.occasion && (*due - message.first_due_at).abs() < GREETING_DISTANCE
+        })
+    }
+
+    /// The channels that are left to try, and what counts for the cap: of the member, and by each channel.
+    fn channels(
+        &self,
+        message: &Message,
+        campaign: &Campaign,
+        member: &Member,
+        brand: &Brand,
+        now: Instant,
+    ) -> (u32, Vec<ChannelFacts>) {
+        let is_for_everybody = campaign.trigger.features().is_for_everybody;
+        let channels =
+            campaign.channels_of(&message.slot).into_iter().filter(|channel| !message.tried.contains(channel));
+        let mut channels: Vec<ChannelFacts> = channels
             .map(|channel| ChannelFacts {
-                taken: campaign.trigger.features().is_for_everybody && self.is_taken(message, member, channel),
+                taken: is_for_everybody && self.is_taken(message, member, channel),
                 ..self.channel(member, channel, campaign.purpose, brand, now)
             })
             .collect();
-        if let Some(cap) = brand.frequency_cap.filter(|_| campaign.limits.counts_for_cap) {
-            let time = (now - cap.per, now + CLOCKS_APART);
-            facts.counted = self.count(message, &[member.id], None, time);
-            for channel in &mut facts.channels {
-                let sharing = self.sharing(member, channel.channel);
-                channel.counted = self.count(message, sharing, Some(channel.channel), time);
-            }
+        let Some(cap) = brand.frequency_cap.filter(|_| campaign.limits.counts_for_cap) else { return (0, channels) };
+        let time = (now - cap.per, now + CLOCKS_APART);
+        for channel in &mut channels {
+            let sharing = self.sharing(member, channel.channel);
+            channel.counted = self.count(message, sharing, Some(channel.channel), time);
         }
-        // Of one on its way it is settled.
-        let settled = matches!(message.state, State::Queued | State::Sending);
-        facts.gift_unavailable = !settled && self.gifts.is_lacking(message, step);
-        let send_at = campaign.variant(&message.step, arm).and_then(|variant| variant.send_at);
-        facts.not_before = send_at.map(|time| next_local_time(zone, message.due_at, time));
-        facts.assignment = assignment;
-        facts
+        (self.count(message, &[member.id], None, time), channels)
     }
 
     /// The arm of a message. Once it is known it stays, whatever becomes of the experiment.
@@ -362,6 +376,27 @@ impl Surroundings {
             counted: 0,
             closed: line.and_then(|line| line.closed).map(|hours| (hours, brand.timezone)),
         }
+    }
+}
+
+/// What is known of a message whose campaign, or step, is no longer there.
+fn over(message: &Message, member: Option<&Member>, zone: Tz) -> Facts {
+    Facts {
+        zone,
+        due_at: message.due_at,
+        campaign_ended: true,
+        member_deleted: member.is_none_or(|member| member.deleted),
+        order_cancelled: false,
+        collapsed: false,
+        in_audience: true,
+        first_step_ended: None,
+        goal_reached: false,
+        already_greeted: false,
+        channels: Vec::new(),
+        assignment: Assignment::default(),
+        not_before: None,
+        counted: 0,
+        gift_unavailable: false,
     }
 }
 

@@ -92,19 +92,38 @@ fn named(effect: &Effect) -> String {
     effect.campaign.as_ref().map_or_else(|| "all marketing".to_owned(), |name| format!("`{name}`"))
 }
 
+/// For people: whose purchases, arm by arm, what was caused, and what to know of it.
 fn table(effect: &Effect) -> Result {
+    let Some(run) = effect.run else { return without_experiment(effect) };
+    heading(effect, run)?;
+    arms(effect)?;
+    for one in &effect.comparisons {
+        output::say(&format!("\n{} against {}: {}", one.arm, one.against, one.because))?;
+        output::say(&difference(&one.net_per_member, &effect.currency))?;
+    }
+    for warning in &effect.warnings {
+        output::say(&format!("\n{}", warned(warning)))?;
+    }
+    not_counted(effect)?;
+    other_runs(effect)
+}
+
+/// What to write, so that there is something to compare with.
+fn without_experiment(effect: &Effect) -> Result {
+    let (name, place) = match &effect.campaign {
+        Some(_) => (named(effect), "`experiment: { holdout: 10% }` in its file"),
+        None => ("Marketing".to_owned(), "`holdout: 5%` under `brand` in the settings"),
+    };
+    output::say(&format!(
+        "{name} has no experiment: nobody is held out, so nothing says what would have been bought without it. \
+         Write {place}."
+    ))
+}
+
+/// Whose purchases the table is about, and of when.
+fn heading(effect: &Effect, run: i64) -> Result {
     let day = |at: Instant| at.format("%Y-%m-%d %H:%M UTC");
     let from = effect.from.map_or_else(|| "the beginning".to_owned(), |from| day(from).to_string());
-    let Some(run) = effect.run else {
-        let (name, place) = match &effect.campaign {
-            Some(_) => (named(effect), "`experiment: { holdout: 10% }` in its file"),
-            None => ("Marketing".to_owned(), "`holdout: 5%` under `brand` in the settings"),
-        };
-        return output::say(&format!(
-            "{name} has no experiment: nobody is held out, so nothing says what would have been bought without it. \
-             Write {place}."
-        ));
-    };
     output::say(&format!(
         "{}, run {run}: members whose first message was due from {from} to {}, and what they bought within {} days, \
          as known at {}.\n",
@@ -112,51 +131,55 @@ fn table(effect: &Effect) -> Result {
         day(effect.to),
         effect.within_days,
         day(effect.at)
-    ))?;
-    let currency = &effect.currency;
-    let revenue = format!("revenue ({currency})");
+    ))
+}
+
+/// A row for each arm; what gifts and messages cost stands in it only where they cost something.
+fn arms(effect: &Effect) -> Result {
+    let revenue = format!("revenue ({})", effect.currency);
     let has_costs = effect.arms.iter().any(|arm| arm.gift_cost > 0.0 || arm.message_cost > 0.0);
     let columns = ["arm", "members", "buyers", "orders", revenue.as_str(), "not yet over", "net a member", "cost"];
     let columns = if has_costs { &columns[..] } else { &columns[..7] };
     let row = |arm: &Arm| {
-        let cost = arm.gift_cost + arm.message_cost;
-        let net = (arm.revenue - cost) / arm.members as f64;
-        let count = |count: i64| output::grouped(count.unsigned_abs());
-        let share = if arm.members > 0 { 100.0 * arm.buyers as f64 / arm.members as f64 } else { 0.0 };
-        let mut cells = vec![
-            arm.arm.clone(),
-            count(arm.members),
-            format!("{} ({share:.1} %)", count(arm.buyers)),
-            count(arm.orders),
-            rounded(arm.revenue, currency),
-            count(arm.not_yet),
-            if arm.members > 0 { rounded(net, currency) } else { String::new() },
-        ];
-        if has_costs {
-            cells.push(rounded(cost, currency));
-        }
+        let mut cells = shown(arm, &effect.currency);
+        cells.truncate(columns.len());
         cells
     };
-    output::table(columns, &effect.arms.iter().map(row).collect::<Vec<_>>())?;
-    for one in &effect.comparisons {
-        output::say(&format!("\n{} against {}: {}", one.arm, one.against, one.because))?;
-        output::say(&difference(&one.net_per_member, currency))?;
-    }
-    for warning in &effect.warnings {
-        output::say(&format!("\n{}", warned(warning)))?;
-    }
+    output::table(columns, &effect.arms.iter().map(row).collect::<Vec<_>>())
+}
+
+/// An arm as people read it, its cost last.
+fn shown(arm: &Arm, currency: &str) -> Vec<String> {
+    let cost = arm.gift_cost + arm.message_cost;
+    let net = (arm.revenue - cost) / arm.members as f64;
+    let count = |count: i64| output::grouped(count.unsigned_abs());
+    let share = if arm.members > 0 { 100.0 * arm.buyers as f64 / arm.members as f64 } else { 0.0 };
+    vec![
+        arm.arm.clone(),
+        count(arm.members),
+        format!("{} ({share:.1} %)", count(arm.buyers)),
+        count(arm.orders),
+        rounded(arm.revenue, currency),
+        count(arm.not_yet),
+        if arm.members > 0 { rounded(net, currency) } else { String::new() },
+        rounded(cost, currency),
+    ]
+}
+
+fn not_counted(effect: &Effect) -> Result {
     let others: i64 = effect.arms.iter().map(|arm| arm.other_currencies).sum();
-    if others > 0 {
-        output::say(&format!(
-            "Not counted, since in other currencies: {}.",
-            output::counted(others as usize, "order")
-        ))?;
+    if others <= 0 {
+        return Ok(());
     }
-    if !effect.other_runs.is_empty() {
-        let runs: Vec<String> = effect.other_runs.iter().map(ToString::to_string).collect();
-        output::say(&format!("Other runs, with other shares: {}; `--run N` shows one.", runs.join(", ")))?;
+    output::say(&format!("Not counted, since in other currencies: {}.", output::counted(others as usize, "order")))
+}
+
+fn other_runs(effect: &Effect) -> Result {
+    if effect.other_runs.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let runs: Vec<String> = effect.other_runs.iter().map(ToString::to_string).collect();
+    output::say(&format!("Other runs, with other shares: {}; `--run N` shows one.", runs.join(", ")))
 }
 
 fn difference(mean: &Mean, currency: &str) -> String {

@@ -205,6 +205,68 @@ pub(super) fn is_about_reader(text: &str) -> bool {
     PHRASES.iter().any(|phrase| says(text, phrase))
 }
 
+/// Phrases of subjects: absence, a receipt, a challenge, another address.
+#[rustfmt::skip]
+const REPLY_SUBJECTS: &[&str] = &[
+    "out of office", "out of the office", "out-of-office", "automatic reply", "automatic response",
+    "auto reply", "auto-reply", "autoreply", "auto response", "auto-response", "autoresponse",
+    "autoresponder", "auto:", "auto re:", "automated reply", "automated response", "vacation", "on holiday",
+    "on leave", "away from", "i am away", "i'm away", "thank you for your", "thank you for contacting",
+    "thanks for your", "we received your", "we have received your", "your message has been received",
+    "ticket", "case #", "[request", "i am out", "i'm out", "maternity leave", "no longer with",
+    "no longer works", "changed my email", "new email address", "new e-mail address",
+    "my address has changed", "change of address", "address change", "confirm your", "please confirm",
+    "verification required", "verify your email", "challenge", "sender verification", "message requires",
+    "action required to deliver", "boxbe", "spamarrest", "spam arrest", "whitelist",
+    "awaiting your verification", "read:", "read receipt", "lu :", "gelesen:", "leído:", "letto:", "lida:",
+    "gelezen:", "opened:", "displayed", "not read:", "return receipt", "abwesen", "automatische antwort",
+    "automatische beantwortung", "nicht im büro", "nicht im haus", "urlaub", "eingangsbestätigung",
+    "réponse automatique", "reponse automatique", "absence", "absent", "en congé", "accusé de réception",
+    "absent du bureau", "respuesta automática", "respuesta automatica", "fuera de la oficina",
+    "fuera de oficina", "ausencia", "ausente", "vacaciones", "resposta automática", "fora do escritório",
+    "férias", "ausência", "risposta automatica", "fuori sede", "fuori ufficio", "assenza", "assente",
+    "ferie", "automatisch antwoord", "afwezig", "vakantie", "niet aanwezig", "autosvar", "frånvar",
+    "fravær", "semester", "poissa", "automaattinen", "lomalla", "automatyczna odpowiedź",
+    "odpowiedź automatyczna", "nieobecn", "urlop", "automatická odpověď", "nepřítomn", "automatikus válasz",
+    "otomatik yanıt", "otomatik cevap", "ofis dışında", "izinde", "автоответ", "автоматический ответ",
+    "вне офиса", "в отпуске", "отпуск", "отсутств", "自動応答", "自動返信", "不在", "休暇", "自动回复", "自動回覆", "自动答复",
+    "外出", "休假", "자동 응답", "자동응답", "부재중", "자동 회신", "휴가", "پاسخ خودکار", "مرخصی", "خارج از دفتر", "رد تلقائي",
+    "خارج المكتب", "תשובה אוטומטית", "מענה אוטומטי",
+];
+
+/// The same of texts.
+#[rustfmt::skip]
+const REPLY_TEXTS: &[&str] = &[
+    "i am out of the office", "i'm out of the office", "i will be out of the office", "i am currently out",
+    "i'm currently out", "currently out of the office", "i am out of office", "i'm out of office", "i am on vacation", "i'm on vacation",
+    "on annual leave", "i am away", "i will be away", "i will return on", "i'll be back",
+    "limited access to email", "limited access to e-mail", "limited access to my",
+    "this is an automatic reply", "this is an automated reply", "this is an auto-reply",
+    "this is an automated response", "automatic response from", "autoresponder",
+    "no longer with the company", "no longer work", "no longer employed", "no longer monitored",
+    "has left the company", "not monitored", "please click the link below to",
+    "click on the link below to confirm", "to prove you are", "prove that you are human",
+    "i am now protecting myself from", "i'm protecting myself from receiving junk", "verify that you sent",
+    "approved senders list", "guest list", "to have your address added", "list of approved senders",
+    "account is protected by", "ich bin nicht im büro", "ich bin derzeit nicht", "ich bin bis",
+    "bin ich nicht erreichbar", "je suis absent", "je suis actuellement absent", "je serai absent",
+    "je suis en congé", "estoy fuera", "estaré fuera", "me encuentro fuera", "estou de férias",
+    "estou fora", "sono assente", "sarò assente", "sono in ferie", "ik ben afwezig", "jestem na urlopie",
+    "я в отпуске", "нахожусь в отпуске", "休暇を取って", "不在にして", "我正在休假", "我在休假", "در مرخصی",
+];
+
+/// Headers that only such programs write, whatever they hold, unless it is `no`.
+const REPLY_HEADERS: &[&str] = &[
+    "x-autoreply",
+    "x-autorespond",
+    "x-autoreply-from",
+    "x-auto-reply-from",
+    "x-mail-autoreply",
+    "x-auto-response-suppress-reply",
+    "x-away-message",
+    "x-boxbe",
+];
+
 /// By what an automatic reply is known.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AutoReply {
@@ -216,71 +278,24 @@ pub(super) struct AutoReply {
 
 /// Whether a program of the recipient's answered: absence, a challenge, a receipt.
 pub(super) fn is_auto_reply(mail: &Mail, subject: &str, text: &str) -> AutoReply {
-    #[rustfmt::skip]
-    const SUBJECTS: &[&str] = &[
-        "out of office", "out of the office", "out-of-office", "automatic reply", "automatic response",
-        "auto reply", "auto-reply", "autoreply", "auto response", "auto-response", "autoresponse",
-        "autoresponder", "auto:", "auto re:", "automated reply", "automated response", "vacation", "on holiday",
-        "on leave", "away from", "i am away", "i'm away", "thank you for your", "thank you for contacting",
-        "thanks for your", "we received your", "we have received your", "your message has been received",
-        "ticket", "case #", "[request", "i am out", "i'm out", "maternity leave", "no longer with",
-        "no longer works", "changed my email", "new email address", "new e-mail address",
-        "my address has changed", "change of address", "address change", "confirm your", "please confirm",
-        "verification required", "verify your email", "challenge", "sender verification", "message requires",
-        "action required to deliver", "boxbe", "spamarrest", "spam arrest", "whitelist",
-        "awaiting your verification", "read:", "read receipt", "lu :", "gelesen:", "leído:", "letto:", "lida:",
-        "gelezen:", "opened:", "displayed", "not read:", "return receipt", "abwesen", "automatische antwort",
-        "automatische beantwortung", "nicht im büro", "nicht im haus", "urlaub", "eingangsbestätigung",
-        "réponse automatique", "reponse automatique", "absence", "absent", "en congé", "accusé de réception",
-        "absent du bureau", "respuesta automática", "respuesta automatica", "fuera de la oficina",
-        "fuera de oficina", "ausencia", "ausente", "vacaciones", "resposta automática", "fora do escritório",
-        "férias", "ausência", "risposta automatica", "fuori sede", "fuori ufficio", "assenza", "assente",
-        "ferie", "automatisch antwoord", "afwezig", "vakantie", "niet aanwezig", "autosvar", "frånvar",
-        "fravær", "semester", "poissa", "automaattinen", "lomalla", "automatyczna odpowiedź",
-        "odpowiedź automatyczna", "nieobecn", "urlop", "automatická odpověď", "nepřítomn", "automatikus válasz",
-        "otomatik yanıt", "otomatik cevap", "ofis dışında", "izinde", "автоответ", "автоматический ответ",
-        "вне офиса", "в отпуске", "отпуск", "отсутств", "自動応答", "自動返信", "不在", "休暇", "自动回复", "自動回覆", "自动答复",
-        "外出", "休假", "자동 응답", "자동응답", "부재중", "자동 회신", "휴가", "پاسخ خودکار", "مرخصی", "خارج از دفتر", "رد تلقائي",
-        "خارج المكتب", "תשובה אוטומטית", "מענה אוטומטי",
-    ];
-    #[rustfmt::skip]
-    const TEXTS: &[&str] = &[
-        "i am out of the office", "i'm out of the office", "i will be out of the office", "i am currently out",
-        "i'm currently out", "currently out of the office", "i am out of office", "i'm out of office", "i am on vacation", "i'm on vacation",
-        "on annual leave", "i am away", "i will be away", "i will return on", "i'll be back",
-        "limited access to email", "limited access to e-mail", "limited access to my",
-        "this is an automatic reply", "this is an automated reply", "this is an auto-reply",
-        "this is an automated response", "automatic response from", "autoresponder",
-        "no longer with the company", "no longer work", "no longer employed", "no longer monitored",
-        "has left the company", "not monitored", "please click the link below to",
-        "click on the link below to confirm", "to prove you are", "prove that you are human",
-        "i am now protecting myself from", "i'm protecting myself from receiving junk", "verify that you sent",
-        "approved senders list", "guest list", "to have your address added", "list of approved senders",
-        "account is protected by", "ich bin nicht im büro", "ich bin derzeit nicht", "ich bin bis",
-        "bin ich nicht erreichbar", "je suis absent", "je suis actuellement absent", "je serai absent",
-        "je suis en congé", "estoy fuera", "estaré fuera", "me encuentro fuera", "estou de férias",
-        "estou fora", "sono assente", "sarò assente", "sono in ferie", "ik ben afwezig", "jestem na urlopie",
-        "я в отпуске", "нахожусь в отпуске", "休暇を取って", "不在にして", "我正在休假", "我在休假", "در مرخصی",
-    ];
+    AutoReply {
+        by_header: has_reply_header(mail),
+        by_subject: REPLY_SUBJECTS.iter().any(|phrase| subject.contains(phrase)),
+        by_text: REPLY_TEXTS.iter().any(|phrase| text.contains(phrase)),
+    }
+}
+
+/// Whether its headers say that a program answered.
+fn has_reply_header(mail: &Mail) -> bool {
     let header = |name: &str| mail.header(name).to_ascii_lowercase();
-    let automatic = header("auto-submitted").starts_with("auto-replied");
-    let marked = [
-        "x-autoreply",
-        "x-autorespond",
-        "x-autoreply-from",
-        "x-auto-reply-from",
-        "x-mail-autoreply",
-        "x-auto-response-suppress-reply",
-        "x-away-message",
-        "x-boxbe",
-    ]
-    .iter()
-    .any(|name| {
+    let marked = |name: &&str| {
         let value = header(name);
         !value.is_empty() && value != "no"
-    });
+    };
     let precedence = header("precedence");
-    let vacation = header("x-mailer").contains("vacation")
+    header("auto-submitted").starts_with("auto-replied")
+        || REPLY_HEADERS.iter().any(marked)
+        || header("x-mailer").contains("vacation")
         // CommuniGate says `Mirror` of what it passes on.
         || header("x-autogenerated").starts_with("repl")
         || header("x-loop").contains("autorepl")
@@ -288,12 +303,7 @@ pub(super) fn is_auto_reply(mail: &Mail, subject: &str, text: &str) -> AutoReply
         || precedence.contains("auto-reply")
         || header("delivered-to").starts_with("autoresponder")
         || header("content-type").contains("disposition-notification")
-        || !header("x-delivered-by-autoresponder").is_empty();
-    AutoReply {
-        by_header: automatic || marked || vacation,
-        by_subject: SUBJECTS.iter().any(|phrase| subject.contains(phrase)),
-        by_text: TEXTS.iter().any(|phrase| text.contains(phrase)),
-    }
+        || !header("x-delivered-by-autoresponder").is_empty()
 }
 
 /// Whether a list or a campaign sent it.

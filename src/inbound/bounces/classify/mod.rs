@@ -18,7 +18,7 @@ mod words;
 
 use addresses::{address, addresses};
 use complaint::complaint;
-use mail::Mail;
+use mail::{Mail, Part};
 use notice::sections;
 use notification::notification;
 use report::Recipient;
@@ -130,6 +130,7 @@ pub fn subject_of(raw: &[u8]) -> String {
     Mail::headers(raw).words_of("subject")
 }
 
+/// A complaint, the notification of a service, a delivery status, a notice for people, or none of these.
 fn read(mail: &Mail, depth: usize) -> Vec<Heard> {
     let (text, returned) = texts(mail);
     if let Some(complaint) = complaint(mail, &returned) {
@@ -139,73 +140,152 @@ fn read(mail: &Mail, depth: usize) -> Vec<Heard> {
     if let Some(notified) = notification(mail, &subject) {
         return notified;
     }
-    let lower = words_of(&text);
-    let (said, opened) = kinds::looks_failed(&subject, &lower);
-    let is_answer = kinds::is_answer(&subject);
-    let from_daemon = kinds::is_from_daemon(mail) || said && !is_answer && kinds::begins_as_notice(&lower);
-    let auto_reply = kinds::is_auto_reply(mail, &subject, &lower);
-    let receipt = mail.part(&["message/disposition-notification"]);
-    let rejection = receipt.filter(|part| report::is_rejection(&part.text, &lower));
-    let is_receipt = receipt.is_some() && rejection.is_none();
-
-    let status = mail.part(report::KINDS);
-    let is_report = status.is_some() || report::is_announced(mail.header("content-type"));
-    let is_bulk = kinds::is_bulk(mail) && !kinds::begins_as_notice(&lower);
-    let is_notice = from_daemon || is_report || said && !is_answer && !is_bulk;
-    let recipients = match status {
-        Some(part) => report::recipients(&part.text),
-        // The parts of a report whose boundary was lost are in its text.
-        None if is_notice && lower.contains("final-recipient:") => report::recipients(&mail.all_text()),
-        None => Vec::new(),
-    };
-    if !recipients.is_empty() && receipt.is_none() {
-        let heard = reported(mail, &text, &returned, recipients);
-        // Somebody may answer, pass on or quote what a server said.
-        let is_servers_own = match status {
-            Some(_) => from_daemon || !is_answer,
-            None => from_daemon && !is_answer && !kinds::is_from_person(mail),
-        };
-        return if is_servers_own { heard } else { careful(heard) };
-    }
-
-    let mut failed = addresses(&mail.all("x-failed-recipients").collect::<Vec<_>>().join(" "));
-    let named_failed = !failed.is_empty();
-    let is_known = from_daemon || is_report;
-    let is_bounce = named_failed
-        || rejection.is_some()
-        || is_known && (said && !is_answer || opened || returned.is_part && !is_answer)
-        || said && (opened || returned.is_part) && !is_answer && !is_bulk;
-    // The subject of a notice often quotes that of the mail that came back.
-    let is_plain = is_known && said && (opened || returned.is_part);
-    let replied = is_receipt
-        || auto_reply.by_subject && !(is_plain && kinds::begins_failed(&subject))
-        || auto_reply.by_text && !opened
-        || auto_reply.by_header && !is_bounce;
-    if !(is_bounce && (named_failed || rejection.is_some() || !replied)) {
-        let kind = if replied { Kind::AutoReply } else { Kind::NotABounce };
-        let row = Heard { kind, status: None, recipient: None, message_id: None, action: Action::None };
-        return if replied { vec![row] } else { within(mail, depth).unwrap_or_else(|| vec![row]) };
-    }
-    if let Some(part) = rejection.filter(|_| !named_failed) {
-        failed.extend(report::recipients(&part.text).into_iter().filter_map(|recipient| recipient.address));
-    }
-    let found = sections(mail, &text, &returned);
-    // A gateway put the notice into one of its own.
-    if failed.is_empty()
-        && found.is_empty()
-        && let Some(heard) = within(mail, depth)
-    {
+    let seen = Seen::new(mail, subject, text, returned);
+    if let Some(heard) = seen.heard_of_status() {
         return heard;
     }
-    let heard = told(&subject, &text, &returned, found, failed);
-    // A parcel that could not be delivered sounds the same, and so does who wants the reader's password; of
-    // a rejection anybody chose the words.
-    let is_marked = is_report || named_failed || returned.message_id.is_some();
-    let from_daemon = from_daemon && !(is_answer && kinds::is_from_person(mail));
-    let is_mail =
-        rejection.is_none() && (is_marked || from_daemon && (returned.is_part || !kinds::is_about_reader(&lower)));
-    let is_about = returned.is_part || returned.message_id.is_some() || heard.iter().any(|row| row.recipient.is_some());
-    if is_mail && is_about { heard } else { careful(heard) }
+    let is_bounce = seen.is_bounce();
+    let is_reply = seen.is_reply(is_bounce);
+    if is_bounce && (seen.is_certain() || !is_reply) {
+        return seen.heard_of_notice(depth);
+    }
+    let row = |kind| vec![Heard { kind, status: None, recipient: None, message_id: None, action: Action::None }];
+    if is_reply { row(Kind::AutoReply) } else { within(mail, depth).unwrap_or_else(|| row(Kind::NotABounce)) }
+}
+
+/// A mail with what shows at first sight, before anybody asks what it means.
+struct Seen<'m> {
+    mail: &'m Mail,
+    subject: String,
+    text: String,
+    /// The text as phrases are looked for in it.
+    lower: String,
+    returned: Returned,
+    status: Option<&'m Part>,
+    receipt: Option<&'m Part>,
+    /// The receipt, where it is how a mailbox refuses a mail.
+    rejection: Option<&'m Part>,
+    /// Whom a header names as failed.
+    failed: Vec<String>,
+    /// Whether its subject says that a mail came back, and whether its text opens so.
+    says_failed: bool,
+    opens_failed: bool,
+    is_answer: bool,
+    is_bulk: bool,
+    is_report: bool,
+    from_daemon: bool,
+}
+
+impl<'m> Seen<'m> {
+    fn new(mail: &'m Mail, subject: String, text: String, returned: Returned) -> Self {
+        let lower = words_of(&text);
+        let (says_failed, opens_failed) = kinds::looks_failed(&subject, &lower);
+        let is_answer = kinds::is_answer(&subject);
+        let begins_as_notice = kinds::begins_as_notice(&lower);
+        let status = mail.part(report::KINDS);
+        let receipt = mail.part(&["message/disposition-notification"]);
+        Self {
+            mail,
+            status,
+            receipt,
+            rejection: receipt.filter(|part| report::is_rejection(&part.text, &lower)),
+            failed: addresses(&mail.all("x-failed-recipients").collect::<Vec<_>>().join(" ")),
+            says_failed,
+            opens_failed,
+            is_answer,
+            is_bulk: kinds::is_bulk(mail) && !begins_as_notice,
+            is_report: status.is_some() || report::is_announced(mail.header("content-type")),
+            from_daemon: kinds::is_from_daemon(mail) || says_failed && !is_answer && begins_as_notice,
+            subject,
+            text,
+            lower,
+            returned,
+        }
+    }
+
+    /// What a delivery status says, where it has one and is no receipt.
+    fn heard_of_status(&self) -> Option<Vec<Heard>> {
+        let is_notice = self.from_daemon || self.is_report || self.says_failed && !self.is_answer && !self.is_bulk;
+        let recipients = match self.status {
+            Some(part) => report::recipients(&part.text),
+            // The parts of a report whose boundary was lost are in its text.
+            None if is_notice && self.lower.contains("final-recipient:") => report::recipients(&self.mail.all_text()),
+            None => Vec::new(),
+        };
+        if recipients.is_empty() || self.receipt.is_some() {
+            return None;
+        }
+        let heard = reported(self.mail, &self.text, &self.returned, recipients);
+        // Somebody may answer, pass on or quote what a server said.
+        let is_servers_own = match self.status {
+            Some(_) => self.from_daemon || !self.is_answer,
+            None => self.from_daemon && !self.is_answer && !kinds::is_from_person(self.mail),
+        };
+        Some(if is_servers_own { heard } else { careful(heard) })
+    }
+
+    /// Whether it says by more than words that a mail was refused.
+    fn is_certain(&self) -> bool {
+        !self.failed.is_empty() || self.rejection.is_some()
+    }
+
+    /// Whether a program that delivers mail wrote it, or it says of itself that it is a report.
+    fn is_known(&self) -> bool {
+        self.from_daemon || self.is_report
+    }
+
+    /// Whether it says that a mail was refused, as far as who writes so is to be believed.
+    fn is_bounce(&self) -> bool {
+        let (said, opened, is_answer) = (self.says_failed, self.opens_failed, self.is_answer);
+        let is_part = self.returned.is_part;
+        self.is_certain()
+            || self.is_known() && (said && !is_answer || opened || is_part && !is_answer)
+            || said && (opened || is_part) && !is_answer && !self.is_bulk
+    }
+
+    /// Whether a program of the recipient's answered.
+    fn is_reply(&self, is_bounce: bool) -> bool {
+        let auto_reply = kinds::is_auto_reply(self.mail, &self.subject, &self.lower);
+        // The subject of a notice often quotes that of the mail that came back.
+        let is_plain = self.is_known() && self.says_failed && (self.opens_failed || self.returned.is_part);
+        self.receipt.is_some() && self.rejection.is_none()
+            || auto_reply.by_subject && !(is_plain && kinds::begins_failed(&self.subject))
+            || auto_reply.by_text && !self.opens_failed
+            || auto_reply.by_header && !is_bounce
+    }
+
+    /// What people are meant to read in it.
+    fn heard_of_notice(&self, depth: usize) -> Vec<Heard> {
+        let mut failed = self.failed.clone();
+        if failed.is_empty()
+            && let Some(part) = self.rejection
+        {
+            failed.extend(report::recipients(&part.text).into_iter().filter_map(|recipient| recipient.address));
+        }
+        let found = sections(self.mail, &self.text, &self.returned);
+        // A gateway put the notice into one of its own.
+        if failed.is_empty()
+            && found.is_empty()
+            && let Some(heard) = within(self.mail, depth)
+        {
+            return heard;
+        }
+        let heard = told(&self.subject, &self.text, &self.returned, found, failed);
+        if self.is_about_mail(&heard) { heard } else { careful(heard) }
+    }
+
+    /// Whether what was heard is a server's word about a mail of somebody.
+    fn is_about_mail(&self, heard: &[Heard]) -> bool {
+        let returned = &self.returned;
+        // A parcel that could not be delivered sounds the same, and so does who wants the reader's password; of
+        // a rejection anybody chose the words.
+        let is_marked = self.is_report || !self.failed.is_empty() || returned.message_id.is_some();
+        let from_daemon = self.from_daemon && !(self.is_answer && kinds::is_from_person(self.mail));
+        let is_mail = self.rejection.is_none()
+            && (is_marked || from_daemon && (returned.is_part || !kinds::is_about_reader(&self.lower)));
+        let names_it = returned.is_part || returned.message_id.is_some();
+        is_mail && (names_it || heard.iter().any(|row| row.recipient.is_some()))
+    }
 }
 
 /// Text as phrases are looked for in it.
