@@ -282,5 +282,5 @@ fn every_metric_is_listed_used_and_documented() {
         let named = named.remove(*name).unwrap_or_default();
         assert!(named > 1, "{name} stands in the list alone");
     }
-    assert!(named.is_empty(), "src/web/scrape.rs does not list {named:?}");
+    assert!(named.is_empty(), "src/web/operations/scrape.rs does not list {named:?}");
 }
