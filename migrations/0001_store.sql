@@ -156,21 +156,44 @@ CREATE TABLE rfm_cuts (
     cuts      TEXT NOT NULL
 );
 
--- What `campaigns apply` stored: all campaign, segment, occasion, template and provider files as one document.
+-- What a configuration was: all campaign, segment, occasion, template and provider files as one document.
 CREATE TABLE configurations (
     hash       TEXT PRIMARY KEY,
     document   TEXT NOT NULL,
-    applied_at BIGINT NOT NULL
+    applied_at BIGINT NOT NULL -- for the first time
 );
 
--- Single facts: `configuration` (the current hash), `paused` (everything is silent), `token_key` (signs links),
+-- The configurations that were the store's, one after the other: each follows from the one before, the last one counts.
+CREATE TABLE versions (
+    version BIGINT PRIMARY KEY, -- 1, 2, 3, …
+    hash    TEXT NOT NULL,      -- of its files
+    author  TEXT NOT NULL,      -- `cli:` and the name of a user of the machine
+    origin  TEXT NOT NULL,      -- what made it: files, proposal, revert, command
+    message TEXT NOT NULL,
+    made_at BIGINT NOT NULL
+);
+
+-- Changes of files that somebody may publish.
+CREATE TABLE proposals (
+    proposal  BIGINT PRIMARY KEY, -- 1, 2, 3, …
+    base      BIGINT NOT NULL,    -- the version that was changed
+    changes   TEXT NOT NULL,      -- JSON: the text of each changed file by its path; null where it goes away
+    author    TEXT NOT NULL,
+    message   TEXT NOT NULL,
+    made_at   BIGINT NOT NULL,
+    ended_at  BIGINT,             -- when it was published or withdrawn
+    published BIGINT              -- the version that it made
+);
+
+-- Single facts: `configuration` (the hash of the last version; held by whoever makes the next one), `folder` (the hash of
+-- the files that were applied last, as they were in their folder), `conflicts` (files that were changed there and here), `paused` (everything is silent), `token_key` (signs links),
 -- `credited` (up to where orders are credited), `nightly` (when the night's work ended last), `stretches` (held by
 -- whoever closes one).
 CREATE TABLE controls (
     name  TEXT PRIMARY KEY,
     value TEXT NOT NULL
 );
-INSERT INTO controls (name, value) VALUES ('stretches', '');
+INSERT INTO controls (name, value) VALUES ('configuration', ''), ('stretches', '');
 
 -- One row per campaign name that was ever applied.
 CREATE TABLE campaigns (

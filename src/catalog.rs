@@ -22,10 +22,12 @@ use crate::transports::sms::Provider;
 mod applying;
 mod checks;
 mod compiling;
+pub mod merging;
 mod reading;
 mod surroundings;
 mod wording;
 
+pub use applying::{Version, applied_folder, current_files, note_folder, stored};
 pub use reading::Files;
 use wording::Wording;
 
@@ -64,6 +66,16 @@ pub enum CatalogError {
     /// What should be applied cannot be used.
     #[error(transparent)]
     Refused(Problems),
+    #[error(
+        "changed both here and in the store: {}\nNothing was applied. `rekindle campaigns diff` shows both; `campaigns \
+         pull` brings the store's into the folder, `campaigns apply --ours FILE` takes the folder's",
+        .0.join(", ")
+    )]
+    Conflict(Vec<String>),
+    #[error("others change the configuration all the time; try again")]
+    Busy,
+    #[error("proposal {0} was published or withdrawn meanwhile")]
+    Ended(i64),
 }
 
 impl Catalog {

@@ -2,6 +2,8 @@
 //! descriptions are all read through [`Table`]: it reports every problem of a file in one run,
 //! suggests the nearest valid name for a typo, and refuses keys that are not in this version.
 
+pub mod editing;
+
 use std::cell::RefCell;
 use std::fmt;
 

@@ -4,7 +4,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// The most that a file of a configuration may hold.
@@ -51,6 +51,14 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
+/// The same for a file of a folder that people edit: who may read it stays, and a new one all may read.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let before = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file);
+    let mode = before.map_or(0o644, |found| found.permissions().mode() & 0o777);
+    write(path, bytes)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
 /// Opens a file that keeps what it holds; it is made where it is missing. What is written comes behind the rest
 /// with `append`.
 pub fn keep(path: &Path, append: bool) -> io::Result<File> {
@@ -91,7 +99,7 @@ fn is_link() -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::os::unix::fs::{MetadataExt, symlink};
     use std::path::PathBuf;
     use std::process::Command;
 

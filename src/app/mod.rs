@@ -7,7 +7,9 @@ mod rehearsal;
 mod restored;
 mod run;
 mod transports;
+mod versions;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use metrics::counter;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::{Catalog, CatalogError, Files};
+use crate::catalog::{Catalog, CatalogError, Files, Version};
 use crate::clock::Clock;
 use crate::dispatcher::{DispatchError, Dispatcher, Prepared, UNHEARD};
 use crate::document::Problems;
@@ -26,12 +28,13 @@ use crate::files;
 use crate::queue::embedded::{Embedded, Memory};
 use crate::queue::rabbitmq::RabbitMq;
 use crate::queue::{Queue, QueueError};
-use crate::settings::{Apply, QueueSetting, Settings};
+use crate::settings::{Apply, QueueSetting, Settings, environment};
 use crate::store::ledger::Dispatch;
 use crate::store::ledger::dispatch;
 use crate::store::ledger::end::{self, Recovered};
 use crate::store::ledger::plan::{self, Back};
-use crate::store::{Store, StoreError, configuration, messages};
+use crate::store::versions::{Made, Origin, note_conflicts};
+use crate::store::{Store, StoreError, messages};
 use crate::transports::sms::SmsError;
 use crate::transports::smtp::SmtpError;
 use crate::web::BindError;
@@ -41,6 +44,7 @@ pub use pages::Pages;
 pub use rehearsal::Rehearsed;
 pub use run::Role;
 pub use transports::{factories, signers};
+pub use versions::Sides;
 
 /// Connections that one process may open to the database.
 const STORE_CONNECTIONS: u32 = 16;
@@ -81,6 +85,24 @@ impl From<DispatchError> for AppError {
     }
 }
 
+/// Who changes something by a command: `cli:` and the name of the machine's user.
+pub fn author() -> String {
+    let said = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| environment(name));
+    format!("cli:{}", said.filter(|name| !name.is_empty()).unwrap_or_else(user))
+}
+
+/// As the machine names who runs this, where nothing says it: a service has no such variables.
+fn user() -> String {
+    let number = rustix::process::getuid().as_raw().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let mut names = users.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == number).then(|| name.to_owned())
+    });
+    names.next().unwrap_or(number)
+}
+
 /// A program at work on one store.
 pub struct App {
     pub settings: Arc<Settings>,
@@ -115,7 +137,7 @@ impl App {
         let mut app = Self::open(settings, clock).await?;
         app._lock = lock;
         if app.settings.apply == Apply::Auto {
-            app.apply().await?;
+            app.apply_at_start().await?;
         }
         if app.store.is_embedded() {
             let recovered = app.recover(None).await?;
@@ -130,23 +152,51 @@ impl App {
         Ok(app)
     }
 
-    /// Checks the files and makes them the current configuration.
-    pub async fn apply(&self) -> Result<(Catalog, bool), AppError> {
+    /// Checks the folder's files and merges them into the store's configuration; see [`Catalog::apply`].
+    pub async fn apply(&self, ours: &BTreeSet<String>, message: &str) -> Result<Version, AppError> {
+        let made = Made { author: author(), origin: Origin::Files, message: message.to_owned() };
         let files = Files::read(&self.settings)?;
-        Ok(Catalog::apply(&self.store, &files, &self.settings, self.clock.now()).await?)
+        Ok(Catalog::apply(&self.store, &files, ours, &self.settings, &made, self.clock.now()).await?)
+    }
+
+    /// The same for a process that begins: where both were changed, it goes on with the store's.
+    async fn apply_at_start(&self) -> Result<(), AppError> {
+        match self.apply(&BTreeSet::new(), "apply: auto").await {
+            Err(AppError::Catalog(CatalogError::Conflict(paths))) => {
+                tracing::error!(
+                    files = paths.join(", "),
+                    "nothing of the folder was applied: these files were changed both there and in the store, whose \
+                     stay; see `rekindle campaigns diff`"
+                );
+                let mut tx = self.store.begin().await?;
+                note_conflicts(&mut tx, &paths).await?;
+                Ok(tx.commit().await?)
+            }
+            other => other.map(drop),
+        }
     }
 
     /// The configuration to judge by without sending: with `apply: auto` that of the files, as the
     /// next `run` will see it, else the applied one.
     pub async fn catalog(&self) -> Result<Arc<Catalog>, AppError> {
-        if self.settings.apply == Apply::Auto {
-            let mut catalog = Catalog::compile(&Files::read(&self.settings)?, &self.settings)?;
-            let mut tx = self.store.read().await?;
-            catalog.tokens = configuration::token_key(&mut tx).await?;
+        if self.settings.apply == Apply::Manual {
+            return self.applied(None).await;
+        }
+        let folder = Files::read(&self.settings)?;
+        let mut tx = self.store.read().await?;
+        let (catalog, conflicts) = Catalog::merged(&mut tx, &folder, &self.settings).await?;
+        if conflicts.is_empty() {
             tx.commit().await?;
             return Ok(Arc::new(catalog));
         }
-        self.applied(None).await
+        let catalog = Catalog::current(&mut tx, &self.settings, None).await?;
+        tx.commit().await?;
+        tracing::warn!(
+            files = conflicts.join(", "),
+            "judged by what is in the store: these files were changed both there and in the folder; see `rekindle \
+             campaigns diff`"
+        );
+        Ok(catalog)
     }
 
     /// The applied configuration.

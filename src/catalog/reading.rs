@@ -1,7 +1,7 @@
 //! The files of a configuration, as they are read.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -9,6 +9,14 @@ use sha2::{Digest, Sha256};
 use crate::document::{Problem, Problems};
 use crate::files::read_below;
 use crate::settings::{Settings, file_problem};
+
+/// What the paths of a configuration's files begin with.
+const KINDS: [&str; 5] = ["campaigns", "occasions", "templates", "providers", "segments"];
+
+/// Whether a name leads to a file below its folder, by plain names.
+fn is_inside(name: &str) -> bool {
+    Path::new(name).components().all(|part| matches!(part, Component::Normal(_))) && !name.is_empty()
+}
 
 /// The files of a configuration, by path below their folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +53,46 @@ impl Files {
                 .push(file_problem(&settings.templates.join(path), "MJML is not in this version; write email.html"));
         }
         if problems.is_empty() { Ok(files) } else { Err(Problems(problems)) }
+    }
+
+    /// Each file's text by its path: the folder as people know it, then the name, such as `campaigns/birthday.yaml`.
+    pub fn texts(&self) -> BTreeMap<String, &str> {
+        let kinds = KINDS.iter().zip(self.kinds());
+        let paths = kinds
+            .flat_map(|(kind, files)| files.iter().map(move |(name, text)| (format!("{kind}/{name}"), text.as_str())));
+        paths.collect()
+    }
+
+    /// The files of such paths. An error names a path that is none.
+    pub fn from_texts(texts: impl IntoIterator<Item = (String, String)>) -> Result<Self, String> {
+        let mut files = Self::default();
+        for (path, text) in texts {
+            match path.split_once('/') {
+                Some((kind, name)) if is_inside(name) && KINDS.contains(&kind) => {
+                    let position = KINDS.iter().position(|known| *known == kind).unwrap_or_default();
+                    files.kinds_mut()[position].insert(name.to_owned(), text);
+                }
+                _ => return Err(path),
+            }
+        }
+        Ok(files)
+    }
+
+    /// Where the settings put a file of such a path.
+    pub fn place(settings: &Settings, path: &str) -> Option<PathBuf> {
+        let (kind, name) = path.split_once('/')?;
+        let folders =
+            [&settings.campaigns, &settings.occasions, &settings.templates, &settings.providers, &settings.segments];
+        let position = KINDS.iter().position(|known| *known == kind)?;
+        is_inside(name).then(|| folders[position].join(name))
+    }
+
+    const fn kinds(&self) -> [&BTreeMap<String, String>; 5] {
+        [&self.campaigns, &self.occasions, &self.templates, &self.providers, &self.segments]
+    }
+
+    const fn kinds_mut(&mut self) -> [&mut BTreeMap<String, String>; 5] {
+        [&mut self.campaigns, &mut self.occasions, &mut self.templates, &mut self.providers, &mut self.segments]
     }
 
     /// The name of exactly these files.

@@ -1,22 +1,20 @@
-//! `campaigns apply|list|audience|pause|resume|choose|approve`.
+//! `campaigns list|audience|pause|resume|choose|approve`; versions.rs has what makes and shows versions.
 
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::output::Format;
-use super::{CommandError, Result, Session, forecast, instant_of, output, rfc3339};
+use super::versions::Versions;
+use super::{CommandError, Result, Session, instant_of, output, rfc3339};
 use crate::app::App;
 use crate::document::expected;
 use crate::domain::Instant;
-use crate::domain::campaign::Status;
 use crate::store::configuration;
-use crate::views::forecast::Day;
 use crate::views::{self, audience};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Campaigns {
-    /// Check the files and make them what every process works by.
-    Apply,
+    #[command(flatten)]
+    Versions(Versions),
     /// List the campaigns that were applied, and what holds them.
     List,
     /// Count the members in a campaign's audience, and show some of them.
@@ -72,21 +70,11 @@ struct Row {
     scanned_to: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Applied<'a> {
-    version: &'a str,
-    changed: bool,
-    campaigns: usize,
-    live: usize,
-    /// What the campaigns that went live will send.
-    forecast: Vec<Day>,
-}
-
 impl Campaigns {
     pub(super) async fn execute(self, session: &Session) -> Result {
         let app = session.open().await?;
         match self {
-            Self::Apply => apply(&app, session).await,
+            Self::Versions(command) => command.execute(&app, session).await,
             Self::List => list(&app, session).await,
             Self::Audience { name, at, sample } => {
                 let at = at.map(|text| instant_of(&text, &app.settings, "--at")).transpose()?;
@@ -101,23 +89,6 @@ impl Campaigns {
             }
         }
     }
-}
-
-async fn apply(app: &App, session: &Session) -> Result {
-    let mut tx = app.store.read().await?;
-    let before = configuration::states(&mut tx).await?;
-    tx.commit().await?;
-    let now = app.clock.now();
-    let (catalog, changed) = app.apply().await?;
-    let forecast = forecast::of_new(&app.store, &catalog, &before, now).await?;
-    let live = catalog.campaigns.values().filter(|campaign| campaign.status == Status::Live).count();
-    let campaigns = catalog.campaigns.len();
-    if session.format != Format::Table {
-        return output::json(&Applied { version: &catalog.hash, changed, campaigns, live, forecast });
-    }
-    let what = if changed { "Applied" } else { "Nothing changed in" };
-    output::say(&format!("{what} version {}: {campaigns} campaigns, {live} live.", &catalog.hash[..12]))?;
-    forecast::show(&forecast)
 }
 
 async fn list(app: &App, session: &Session) -> Result {

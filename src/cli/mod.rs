@@ -45,6 +45,7 @@ mod run;
 mod segments;
 mod status;
 mod stop;
+mod versions;
 
 use output::{Format, Printed};
 use stop::Stop;
@@ -80,7 +81,7 @@ enum Command {
     Dkim,
     /// Bring the store's schema up to date.
     Migrate,
-    /// Apply, list, pause, resume and approve campaigns, and count their audiences.
+    /// Apply, propose, list, pause, resume and approve campaigns, count their audiences, and look back at what they were.
     #[command(subcommand)]
     Campaigns(campaigns::Campaigns),
     /// Compute what divides the members into groups.

@@ -54,6 +54,12 @@ fn show_what_needs_somebody(status: &Status) -> Result {
     for (campaign, because) in status.waiting_for_approval.iter().zip(&status.held_because) {
         output::say(&format!("{campaign} IS HELD, {because}: `rekindle campaigns approve {campaign}` lets it go\n"))?;
     }
+    if !status.conflicts.is_empty() {
+        output::say(&format!(
+            "CHANGED BOTH IN THE FOLDER AND IN THE STORE, whose stay: {} (`rekindle campaigns diff` shows how)\n",
+            status.conflicts.join(", ")
+        ))?;
+    }
     if status.unread_replies > 0 {
         let urgent = match status.unread_urgent_replies {
             0 => String::new(),

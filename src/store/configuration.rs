@@ -110,11 +110,16 @@ pub async fn divide_brand(tx: &mut Tx, arms: &str, now: Instant) -> Result<()> {
     Ok(())
 }
 
-/// Stores a configuration, makes it the current one, and notes the campaigns that it makes live.
-pub async fn apply(tx: &mut Tx, hash: &str, document: &str, campaigns: &[Applied], now: Instant) -> Result<()> {
+/// Stores a configuration under its hash.
+pub async fn store(tx: &mut Tx, hash: &str, document: &str, now: Instant) -> Result<()> {
+    execute!(tx, SAVE, hash, document, now.timestamp_millis())?;
+    Ok(())
+}
+
+/// Makes a stored configuration the current one, and notes the campaigns that it makes live.
+pub async fn apply(tx: &mut Tx, hash: &str, campaigns: &[Applied], now: Instant) -> Result<()> {
     let at = now.timestamp_millis();
     tx.policy_changes();
-    execute!(tx, SAVE, hash, document, at)?;
     execute!(tx, SET_CONTROL, "configuration", hash)?;
     for Applied { name, live, experiment, arms, audience } in campaigns {
         execute!(tx, ADD_CAMPAIGN, name)?;
@@ -128,9 +133,9 @@ pub async fn apply(tx: &mut Tx, hash: &str, document: &str, campaigns: &[Applied
     Ok(())
 }
 
-/// The hash of the current configuration.
+/// The hash of the current configuration, where there is one.
 pub async fn current_hash(tx: &mut Tx) -> Result<Option<String>> {
-    noted(tx, "configuration").await
+    Ok(noted(tx, "configuration").await?.filter(|hash| !hash.is_empty()))
 }
 
 /// What stands under a name among the single facts.

@@ -54,6 +54,7 @@ mod rows;
 pub mod stretches;
 pub mod subject;
 pub mod suppressions;
+pub mod versions;
 pub mod volumes;
 pub mod waiting;
 
@@ -154,6 +155,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
         ("rfm", rfm::STATEMENTS),
         ("stretches", stretches::STATEMENTS),
         ("suppressions", suppressions::STATEMENTS),
+        ("versions", versions::STATEMENTS),
         ("volumes", volumes::STATEMENTS),
         ("waiting", waiting::STATEMENTS),
     ];

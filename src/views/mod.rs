@@ -16,6 +16,7 @@ pub mod occasions;
 pub mod plan;
 pub mod preview;
 pub mod status;
+pub mod versions;
 
 /// Why there is nothing to look at.
 #[derive(Debug, thiserror::Error)]

@@ -17,6 +17,7 @@ use crate::store::messages::{Count, UncertainAttempt};
 use crate::store::paces::Rests;
 use crate::store::{
     Store, StoreError, Tx, configuration, events, gifts, members, messages, paces, purchases, replies, suppressions,
+    versions,
 };
 
 /// Uncertain attempts that are shown.
@@ -46,6 +47,8 @@ pub struct Status {
     pub waiting_for_approval: Vec<String>,
     /// Why, in the same order.
     pub held_because: Vec<String>,
+    /// Files that were changed both in the folder of a process with `apply: auto` and in the store, whose stay.
+    pub conflicts: Vec<String>,
     /// What members wrote and nobody has read; of these, what is nearly an opt-out.
     pub unread_replies: i64,
     pub unread_urgent_replies: i64,
@@ -129,6 +132,7 @@ pub async fn status(store: &Store, catalog: Option<&Catalog>, now: Instant) -> R
         sent: counted.sent,
         waiting_for_approval,
         held_because,
+        conflicts: versions::conflicts(&mut tx).await?,
         unread_replies: unread.all,
         unread_urgent_replies: unread.urgent,
         queue: Vec::new(),

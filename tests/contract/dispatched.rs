@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test target uses a part of it")]
 
+use std::collections::BTreeSet;
+
 use rekindle::app::App;
 use rekindle::dispatcher::{Dispatcher, Prepared};
 use rekindle::domain::Instant;
@@ -175,7 +177,7 @@ pub async fn of_two_copies_the_newer_goes_out(size: Size) {
     let (shop, app) = dispatched(&size, "email", "").await;
     expire(&app).await;
     shop.write("templates/note/subject.txt", "the newer words");
-    app.apply().await.unwrap();
+    app.apply(&BTreeSet::new(), "").await.unwrap();
     dispatch(&app).await;
     assert_eq!(send(&shop, &app).await, 0);
     assert_eq!(shop.states().await, ["m1 hello main sent -"]);
@@ -202,7 +204,7 @@ pub async fn of_two_copies_in_one_batch_the_newer_goes_out(size: Size) {
                 expire(&app).await;
             }
             shop.write("templates/note/subject.txt", words);
-            app.apply().await.unwrap();
+            app.apply(&BTreeSet::new(), "").await.unwrap();
             dispatch_due(&app, due_before).await;
         }
     }

@@ -15,6 +15,8 @@ mod audience_contract;
 mod bounces_contract;
 #[path = "../contract/changes.rs"]
 mod changes_contract;
+#[path = "../contract/configurations.rs"]
+mod configurations_contract;
 #[path = "../contract/days.rs"]
 mod days_contract;
 #[path = "../contract/dispatched.rs"]
@@ -90,4 +92,5 @@ mod sending;
 mod signals;
 mod statements;
 mod templates;
+mod versions;
 mod web;

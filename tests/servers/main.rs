@@ -17,6 +17,8 @@ mod bounces_contract;
 mod broker_contract;
 #[path = "../contract/changes.rs"]
 mod changes_contract;
+#[path = "../contract/configurations.rs"]
+mod configurations_contract;
 #[path = "../contract/days.rs"]
 mod days_contract;
 #[path = "../contract/dispatched.rs"]
