@@ -195,6 +195,18 @@ CREATE TABLE controls (
 );
 INSERT INTO controls (name, value) VALUES ('configuration', ''), ('stretches', '');
 
+-- What people changed, by a command or in the panel: each line in the transaction of its change. No address stands here.
+CREATE TABLE audit (
+    id        UUID PRIMARY KEY, -- in the order of time
+    at        BIGINT NOT NULL,
+    who       TEXT NOT NULL,    -- `cli:` and the name of a user of the machine
+    what      TEXT NOT NULL,
+    campaign  TEXT,
+    member_id BIGINT,
+    detail    TEXT
+);
+CREATE INDEX audit_member ON audit (member_id) WHERE member_id IS NOT NULL;
+
 -- One row per campaign name that was ever applied.
 CREATE TABLE campaigns (
     name           TEXT PRIMARY KEY,

@@ -1,6 +1,7 @@
 //! Rekindle brings a shop's customers back: it finds the moments that matter, renders one personal
 //! message for each, and hands it over once.
 
+pub mod actions;
 pub mod app;
 pub mod catalog;
 pub mod cli;

@@ -20,6 +20,7 @@ use metrics::counter;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::actions::By;
 use crate::catalog::{Catalog, CatalogError, Files, Version};
 use crate::clock::Clock;
 use crate::dispatcher::{DispatchError, Dispatcher, Prepared, UNHEARD};
@@ -150,6 +151,11 @@ impl App {
             }
         }
         Ok(app)
+    }
+
+    /// Who changes something here.
+    pub fn by<'a>(&'a self, who: &'a str) -> By<'a> {
+        By { store: &self.store, clock: &self.clock, who }
     }
 
     /// Checks the folder's files and merges them into the store's configuration; see [`Catalog::apply`].

@@ -10,6 +10,7 @@ use crate::domain::calendar::rfc3339;
 use crate::domain::campaign::Campaign;
 use crate::domain::name;
 use crate::settings::file_problem;
+use crate::store::audit::{self, Deed, Line};
 use crate::store::configuration;
 use crate::store::versions::{self, Made, Origin, Proposal};
 use crate::triggers;
@@ -138,7 +139,11 @@ impl App {
     pub async fn withdraw(&self, number: i64) -> Result<(), AppError> {
         self.proposal(number).await?;
         let mut tx = self.store.begin().await?;
-        versions::end(&mut tx, number, None, self.clock.now()).await?;
+        let now = self.clock.now();
+        versions::end(&mut tx, number, None, now).await?;
+        let (who, detail) = (author(), number.to_string());
+        let line = Line { detail: Some(&detail), ..Line::new(&who, Deed::ProposalWithdrawn) };
+        audit::add(&mut tx, self.clock.new_id(), &line, now).await?;
         Ok(tx.commit().await?)
     }
 

@@ -6,13 +6,10 @@ use uuid::Uuid;
 use super::names::known;
 use super::output::{self, Format, counted};
 use super::{CommandError, Result, Session};
-use crate::app::App;
+use crate::actions::messages;
+use crate::app::{App, author};
 use crate::domain::message::State;
-use crate::store::ledger::{end, plan};
-use crate::store::messages::{self, Filter};
-
-/// Messages moved in one transaction.
-const BATCH: usize = 500;
+use crate::store::messages::{self as stored, Filter};
 
 /// Messages looked at at a time.
 const PAGE: i64 = 5_000;
@@ -51,22 +48,12 @@ impl ByHand {
         match self {
             Self::Cancel(chosen) => {
                 let ids = chosen.ids(&app, &[State::Planned, State::Queued]).await?;
-                let mut cancelled = 0;
-                for ids in ids.chunks(BATCH) {
-                    let mut tx = app.store.begin().await?;
-                    cancelled += end::cancel(&mut tx, ids.to_vec()).await?.len();
-                    tx.commit().await?;
-                }
+                let cancelled = messages::cancel(app.by(&author()), &ids).await?;
                 said(session, "cancelled", cancelled, ids.len(), "what waits or is in the queue can be cancelled")
             }
             Self::Retry { chosen, yes } => {
                 let ids = chosen.ids(&app, &[State::Failed, State::Bounced, State::Uncertain]).await?;
-                let mut planned = 0;
-                for ids in ids.chunks(BATCH) {
-                    let mut tx = app.store.begin().await?;
-                    planned += plan::retry(&mut tx, ids.to_vec(), yes).await?.len();
-                    tx.commit().await?;
-                }
+                let planned = messages::retry(app.by(&author()), &ids, yes).await?;
                 let rest = if yes {
                     "what failed, came back, or is uncertain can be tried again"
                 } else {
@@ -83,7 +70,7 @@ impl Chosen {
     async fn ids(self, app: &App, states: &[State]) -> Result<Vec<Uuid>> {
         let mut tx = app.store.read().await?;
         if !self.ids.is_empty() {
-            let there = messages::existing(&mut tx, self.ids.clone()).await?;
+            let there = stored::existing(&mut tx, self.ids.clone()).await?;
             return match self.ids.iter().find(|id| !there.contains(id)) {
                 Some(id) => Err(CommandError::Other(format!(
                     "there is no message `{id}`; `rekindle messages --format csv` lists their ids"
@@ -97,7 +84,7 @@ impl Chosen {
             let filter = Filter { campaign: self.campaign.clone(), member: self.member.clone(), state: Some(*state) };
             let mut after = (i64::MIN, Uuid::nil());
             loop {
-                let page = messages::list(&mut tx, &filter, after, PAGE).await?;
+                let page = stored::list(&mut tx, &filter, after, PAGE).await?;
                 let Some(last) = page.last() else { break };
                 after = (last.due_at, last.id);
                 ids.extend(page.iter().map(|row| row.id));

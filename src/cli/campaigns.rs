@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::versions::Versions;
 use super::{CommandError, Result, Session, instant_of, output, rfc3339};
-use crate::app::App;
+use crate::actions::{ActionError, campaigns};
+use crate::app::{App, author};
 use crate::document::expected;
 use crate::domain::Instant;
 use crate::store::configuration;
@@ -153,20 +154,17 @@ async fn audience(app: &App, session: &Session, name: &str, at: Instant, sample:
 }
 
 async fn pause(app: &App, target: Target, paused: bool) -> Result {
-    let mut tx = app.store.begin().await?;
+    let who = author();
     let done = match &target.name {
         None => {
-            configuration::pause_all(&mut tx, paused.then_some("an operator said so")).await?;
+            campaigns::pause_all(app.by(&who), paused).await?;
             "Everything".to_owned()
         }
         Some(name) => {
-            if !configuration::pause(&mut tx, name, paused).await? {
-                return Err(unknown(app, name).await);
-            }
+            known(app, name, campaigns::pause(app.by(&who), name, paused).await).await?;
             format!("The campaign {name}")
         }
     };
-    tx.commit().await?;
     output::say(&format!("{done} is {}.", if paused { "paused; what falls due waits" } else { "running again" }))
 }
 
@@ -180,9 +178,7 @@ async fn choose(app: &App, name: &str, variant: &str) -> Result {
         return Err(CommandError::Other(format!("the campaign `{name}` has no variant `{variant}`; {hint}")));
     }
     let arms = serde_json::json!(experiment.arms(Some(variant))).to_string();
-    let mut tx = app.store.begin().await?;
-    let is_new = configuration::choose(&mut tx, name, variant, &arms, app.clock.now()).await?;
-    tx.commit().await?;
+    let is_new = campaigns::choose(app.by(&author()), name, variant, &arms).await?;
     output::say(&if is_new {
         format!("From now on `{variant}` of the campaign {name} goes to all who are not held out; a new run begins.")
     } else {
@@ -191,13 +187,16 @@ async fn choose(app: &App, name: &str, variant: &str) -> Result {
 }
 
 async fn approve(app: &App, name: &str, at: Instant) -> Result {
-    let until = at + chrono::Duration::hours(24);
-    let mut tx = app.store.begin().await?;
-    if !configuration::approve(&mut tx, name, until).await? {
-        return Err(unknown(app, name).await);
-    }
-    tx.commit().await?;
+    let until = known(app, name, campaigns::approve(app.by(&author()), name, at).await).await?;
     output::say(&format!("The campaign {name} may go beyond its ceiling until {}.", rfc3339(until)))
+}
+
+/// What was done to a campaign, or that there is none of that name, and which there are.
+async fn known<T>(app: &App, name: &str, done: std::result::Result<T, ActionError>) -> Result<T> {
+    match done {
+        Err(ActionError::NoCampaign(_)) => Err(unknown(app, name).await),
+        other => Ok(other?),
+    }
 }
 
 async fn unknown(app: &App, name: &str) -> CommandError {

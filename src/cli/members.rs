@@ -1,15 +1,16 @@
-//! `members show|erase|readmit|merge`.
+//! `members show|erase|readmit|merge|pause|resume|consent`.
 
 use clap::Subcommand;
 use serde::Serialize;
 
 use super::output::{self, Format};
-use super::{CommandError, Result, Session, rfc3339};
+use super::{CommandError, Result, Session, instant_of, rfc3339};
+use crate::actions::members;
+use crate::app::author;
 use crate::domain::instant;
 use crate::domain::member::{Member, suppression_key};
 use crate::domain::message::Channel;
-use crate::store::merging::{self, Merged};
-use crate::store::{Tx, consents, erasure, members, messages, objections, purchases, suppressions};
+use crate::store::{Tx, consents, erasure, members as stored, messages, objections, purchases, suppressions};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Members {
@@ -46,7 +47,49 @@ pub(super) enum Members {
         /// The member who stays.
         into: String,
     },
+    /// Keep marketing from a member for a while; what they get as service goes on.
+    Pause {
+        /// The member's external id, or another name.
+        id: String,
+        /// Until this instant, such as 2027-03-21 [default: in 30 days].
+        #[arg(long, value_name = "T")]
+        until: Option<String>,
+    },
+    /// End a member's pause.
+    Resume {
+        /// The member's external id, or another name.
+        id: String,
+    },
+    /// Write down that a member consents to a channel, or no longer does.
+    ///
+    /// A yes with its evidence also takes back what they objected to before, and opens an address that they closed
+    /// themselves; never one that bounced or complained.
+    Consent {
+        /// The member's external id, or another name.
+        id: String,
+        /// By which channel.
+        #[arg(value_parser = |text: &str| text.parse::<Channel>())]
+        channel: Channel,
+        /// Whether they consent.
+        answer: Answer,
+        /// Where and by what words they said so; a yes needs it.
+        #[arg(long, value_name = "TEXT")]
+        evidence: Option<String>,
+        /// When they said it [default: now].
+        #[arg(long, value_name = "T")]
+        at: Option<String>,
+    },
 }
+
+/// What a member said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Answer {
+    Yes,
+    No,
+}
+
+/// How long a pause is if nobody says it.
+const PAUSE: chrono::Duration = chrono::Duration::days(30);
 
 #[derive(Serialize)]
 struct Shown {
@@ -89,11 +132,12 @@ struct Suppression {
 impl Members {
     pub(super) async fn execute(self, session: &Session) -> Result {
         let app = session.open().await?;
-        let now = app.clock.now().timestamp_millis();
+        let who = author();
+        let by = app.by(&who);
         let said = match self {
             Self::Show { id } => {
                 let mut tx = app.store.read().await?;
-                let member = members::by_external_id(&mut tx, &id).await?.ok_or_else(|| unknown(&id))?;
+                let member = stored::by_external_id(&mut tx, &id).await?.ok_or_else(|| unknown(&id))?;
                 let shown = shown(&mut tx, member).await?;
                 tx.commit().await?;
                 return match session.format {
@@ -102,37 +146,38 @@ impl Members {
                 };
             }
             Self::Erase { id } => {
-                let mut tx = app.store.begin().await?;
-                let done = erasure::erase(&mut tx, &id, now).await?;
-                tx.commit().await?;
-                if !done {
-                    return Err(unknown(&id));
-                }
+                members::erase(by, &id).await?;
                 format!("{id} is erased. Files bring them back only after `rekindle members readmit {id}`.")
             }
             Self::Readmit { id } => {
-                let mut tx = app.store.begin().await?;
-                let done = erasure::readmit(&mut tx, &id).await?;
-                tx.commit().await?;
-                if !done {
-                    return Err(CommandError::Other(format!("nobody with the id `{id}` was erased")));
-                }
+                members::readmit(by, &id).await?;
                 format!(
                     "{id} may be written down again: the next file of members brings them in. What they objected to stays."
                 )
             }
-            Self::Merge { from, into, .. } => {
-                let mut tx = app.store.begin().await?;
-                let merged = merging::merge(&mut tx, &from, &into, now).await?;
-                tx.commit().await?;
-                match merged {
-                    Merged::Done => format!("{from} is another name of {into} now."),
-                    Merged::Same => format!("{from} and {into} are one member already."),
-                    Merged::Unknown => {
-                        let mut tx = app.store.read().await?;
-                        let known = members::by_external_id(&mut tx, &from).await?.is_some();
-                        return Err(unknown(if known { &into } else { &from }));
-                    }
+            Self::Merge { from, into, .. } => match members::merge(by, &from, &into).await? {
+                true => format!("{from} is another name of {into} now."),
+                false => format!("{from} and {into} are one member already."),
+            },
+            Self::Pause { id, until } => {
+                let until = until.map(|text| instant_of(&text, &app.settings, "--until")).transpose()?;
+                let until = until.unwrap_or_else(|| app.clock.now() + PAUSE);
+                members::pause(by, &id, until).await?;
+                format!("{id} gets no marketing until {}.", rfc3339(until))
+            }
+            Self::Resume { id } => match members::resume(by, &id).await? {
+                true => format!("{id} gets marketing again."),
+                false => format!("{id} has no pause; nothing was changed."),
+            },
+            Self::Consent { id, channel, answer, evidence, at } => {
+                let at = at.map(|text| instant_of(&text, &app.settings, "--at")).transpose()?;
+                let given = answer == Answer::Yes;
+                let at = at.unwrap_or_else(|| app.clock.now());
+                let said = members::Said { channel, given, at, evidence: evidence.as_deref() };
+                let word = if given { "agreed to" } else { "withdrew" };
+                match members::consent(by, &id, said).await? {
+                    true => format!("Written down: {id} {word} {channel}."),
+                    false => format!("That {id} {word} {channel} at this instant was known; nothing was changed."),
                 }
             }
         };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
+use crate::actions::ActionError;
 use crate::app::{App, AppError};
 use crate::clock::Clock;
 use crate::document::Problems;
@@ -17,6 +18,7 @@ use crate::settings::{Settings, SettingsError, environment};
 use crate::store::StoreError;
 use crate::views::ViewError;
 
+mod audit;
 mod bounces;
 mod by_hand;
 mod campaigns;
@@ -45,6 +47,7 @@ mod run;
 mod segments;
 mod status;
 mod stop;
+mod suppressions;
 mod versions;
 
 use output::{Format, Printed};
@@ -90,9 +93,14 @@ enum Command {
     /// Bring members, purchases and suppressions in from CSV files.
     #[command(subcommand)]
     Import(import::Import),
-    /// Show, erase, readmit and merge members.
+    /// Show, erase, readmit, merge and pause members; write their consents down.
     #[command(subcommand)]
     Members(members::Members),
+    /// Close addresses, and open them again.
+    #[command(subcommand)]
+    Suppressions(suppressions::Suppressions),
+    /// Say who changed what, and when.
+    Audit(audit::Audit),
     /// Write out who must not be written to, who objected, and who consented to what.
     #[command(subcommand)]
     Export(export::Export),
@@ -142,6 +150,8 @@ enum CommandError {
     Store(#[from] StoreError),
     #[error(transparent)]
     View(#[from] ViewError),
+    #[error(transparent)]
+    Action(#[from] ActionError),
     #[error(transparent)]
     Import(#[from] ImportError),
     #[error("cannot write: {0}")]
@@ -297,6 +307,8 @@ async fn answer(command: Command, session: &Session) -> Result {
         Command::Restored(command) => command.execute(session).await,
         Command::Bounces(command) => command.execute(session).await,
         Command::Members(command) => command.execute(session).await,
+        Command::Suppressions(command) => command.execute(session).await,
+        Command::Audit(command) => command.execute(session).await,
         Command::Export(command) => command.execute(session).await,
         Command::Report(command) => command.execute(session).await,
         Command::Replies(command) => command.execute(session).await,

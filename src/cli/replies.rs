@@ -5,6 +5,8 @@ use serde::Serialize;
 
 use super::output::{self, Format, grouped};
 use super::{CommandError, Result, Session, rfc3339};
+use crate::actions::messages::read_replies;
+use crate::app::author;
 use crate::domain::instant;
 use crate::store::replies::{self, Kept};
 
@@ -66,19 +68,17 @@ impl Replies {
             let rows: Vec<Row> = kept.into_iter().map(row).collect();
             return output::rows(session.format, &rows, COLUMNS, cells);
         };
-        let mut tx = app.store.begin().await?;
-        let done = if all {
-            replies::all_done(&mut tx, now).await?
-        } else {
+        if !all {
+            let mut tx = app.store.read().await?;
             let known = replies::known(&mut tx, keys.clone()).await?;
+            tx.commit().await?;
             if let Some(key) = keys.iter().find(|key| !known.contains(key)) {
                 return Err(CommandError::Other(format!(
                     "there is no reply `{key}`; `rekindle replies` lists their keys"
                 )));
             }
-            replies::done(&mut tx, keys, now).await?
-        };
-        tx.commit().await?;
+        }
+        let done = read_replies(app.by(&author()), (!all).then_some(keys)).await?;
         match session.format {
             Format::Table => output::say(&format!("{} marked as read", grouped(done))),
             Format::Json | Format::Csv => output::json(&serde_json::json!({ "done": done })),

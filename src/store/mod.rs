@@ -19,6 +19,7 @@ pub mod answers;
 pub mod attempts;
 pub mod audience_facts;
 pub mod audience_sql;
+pub mod audit;
 pub mod configuration;
 pub mod consents;
 pub mod credits;
@@ -128,6 +129,7 @@ pub fn all_statements() -> Vec<(&'static str, &'static str, String)> {
         ("attempts", attempts::STATEMENTS),
         ("audience_facts", audience_facts::STATEMENTS),
         ("audience_sql", audience_sql::STATEMENTS),
+        ("audit", audit::STATEMENTS),
         ("configuration", configuration::STATEMENTS),
         ("consents", consents::STATEMENTS),
         ("credits", credits::STATEMENTS),

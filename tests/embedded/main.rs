@@ -60,6 +60,7 @@ mod variants_contract;
 #[path = "../contract/web.rs"]
 mod web_contract;
 
+mod actions;
 mod answers;
 mod attackers;
 mod audiences;
