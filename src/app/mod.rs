@@ -167,7 +167,7 @@ impl App {
 
     /// The same for a process that begins: where both were changed, it goes on with the store's.
     async fn apply_at_start(&self) -> Result<(), AppError> {
-        match self.apply(&BTreeSet::new(), "apply: auto").await {
+        match self.apply(&BTreeSet::new(), "").await {
             Err(AppError::Catalog(CatalogError::Conflict(paths))) => {
                 tracing::error!(
                     files = paths.join(", "),

@@ -14,7 +14,7 @@ use crate::store::audit::{self, Deed, Line};
 use crate::store::configuration;
 use crate::store::versions::{self, Made, Origin, Proposal};
 use crate::triggers;
-use crate::views::versions::differences;
+use crate::views::versions::{Kind, differences};
 use crate::{document::Problems, files};
 
 /// The text of each changed file by its path; `None` where it goes away.
@@ -171,11 +171,14 @@ impl App {
     }
 
     /// Writes the store's files into the folder. What was changed there since it was applied stays, and nothing is
-    /// written, unless that is forced. Gives the paths that were written or removed.
+    /// written, unless that is forced. A file that was never applied stays in any case. Gives the paths that were written
+    /// or removed.
     pub async fn pull(&self, force: bool) -> Result<Vec<String>, AppError> {
-        let Sides { store, folder, applied } = self.sides().await?;
-        let changed = differences(&folder, &store);
+        let store = self.current_files().await?;
+        let Sides { folder, applied, .. } = self.sides().await?;
         let (there, before) = (folder.texts(), applied.texts());
+        let mut changed = differences(&folder, &store);
+        changed.retain(|change| change.kind != Kind::Removed || before.contains_key(&change.file));
         let unsaved = changed.iter().map(|change| &change.file).filter(|path| there.get(*path) != before.get(*path));
         let unsaved: Vec<&str> = unsaved.map(String::as_str).collect();
         if !unsaved.is_empty() && !force {

@@ -158,6 +158,26 @@ async fn what_both_changed_is_named_and_nothing_is_applied_until_somebody_says_w
 }
 
 #[tokio::test]
+async fn to_pull_takes_away_nothing_that_was_never_applied() {
+    let shop = Versioned::new("apply: manual\n").await;
+    shop.ok("migrate");
+    // Not even by force, from a store that has nothing yet.
+    for pull in ["campaigns pull", "campaigns pull --force"] {
+        assert!(shop.refused(pull).contains("nothing was applied to this store yet"));
+    }
+    shop.ok("campaigns apply");
+    shop.0.campaign("new", "trigger: { kind: welcome }\nchannels: [email]");
+    shop.edit("campaigns/spring.yaml", "status: live", "status: draft");
+    assert!(shop.refused("campaigns pull").contains("not in the store: campaigns/spring.yaml\n"));
+    assert_eq!(shop.json("campaigns pull --force")["files"], serde_json::json!(["campaigns/spring.yaml"]));
+    assert!(shop.read("campaigns/new.yaml").contains("name: new\n"));
+    assert!(shop.read("campaigns/spring.yaml").contains("status: live\n"));
+    shop.ok("campaigns apply");
+    assert_eq!(shop.listed(), pairs(&[("new", "live"), ("spring", "live"), ("summer", "live")]));
+    shop.0.close().await;
+}
+
+#[tokio::test]
 async fn an_earlier_version_comes_back_as_a_new_one() {
     let shop = Versioned::new("apply: manual\n").await;
     shop.ok("migrate");
