@@ -68,7 +68,7 @@ pub async fn pause(by: By<'_>, id: &str, until: Instant) -> Result<()> {
 pub async fn resume(by: By<'_>, id: &str) -> Result<bool> {
     let mut tx = by.store.begin().await?;
     let member = found(&mut tx, id).await?;
-    if !member.paused_until.is_some_and(|until| by.now() < until) {
+    if member.paused_until.is_none_or(|until| until <= by.now()) {
         tx.commit().await?;
         return Ok(false);
     }
