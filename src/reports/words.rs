@@ -106,6 +106,9 @@ impl Language {
                 self.per_cent(&format!("{:.2}", share * 100.0))
             }
             Cell::Share(share) => self.per_cent(&format!("{:.1}", share * 100.0)),
+            Cell::Chosen(share) => {
+                self.per_cent(format!("{:.2}", share * 100.0).trim_end_matches('0').trim_end_matches('.'))
+            }
             Cell::Number(number) => {
                 let plain = format!("{:.1}", number.abs());
                 let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
@@ -113,6 +116,7 @@ impl Language {
                 self.number(&format!("{sign}{}.{fraction}", grouped(whole)))
             }
             Cell::Length(number) => self.number(&number.to_string()),
+            Cell::P(p) if *p < LEAST_P / 2.0 => self.text(&Text::new("below {0}", [Cell::P(LEAST_P)]), currency),
             Cell::P(p) => self.number(&format!("{p:.4}")),
             Cell::Date(date) => self.date(*date),
             Cell::Period(periods, start) => self.period(*periods, *start),
@@ -134,10 +138,12 @@ impl Language {
         }
     }
 
+    /// In Persian the sign stands left of the digits. It does so by itself only where letters come before it, so the
+    /// mark (U+061C) says it also where a cell or a label begins with the number.
     fn per_cent(self, number: &str) -> String {
         match self {
             Self::English => format!("{number} %"),
-            Self::Persian => format!("{}٪", self.number(number)),
+            Self::Persian => format!("\u{61c}{}٪", self.number(number)),
         }
     }
 
@@ -171,6 +177,9 @@ impl Language {
         })
     }
 }
+
+/// The least probability that four decimals can say.
+const LEAST_P: f64 = 0.000_1;
 
 const SEASONS: [&str; 4] = ["بهار", "تابستان", "پاییز", "زمستان"];
 const ORDINALS: [&str; 4] = ["نخست", "دوم", "سوم", "چهارم"];
@@ -470,16 +479,26 @@ mod tests {
         let period = |unit, calendar| Cell::Period(Periods { unit, calendar, week_begins: chrono::Weekday::Sat }, day);
         check(Cell::Count(1_250), "1,250", "۱٬۲۵۰");
         check(Cell::Count(-1_250), "-1,250", "\u{200e}−۱٬۲۵۰");
-        check(Cell::Money(12.5), "12.50", "۱۲٫۵۰");
+        check(Cell::Money(89.0), "89", "۸۹");
         check(Cell::Amount(1_250_000.0), "1,250,000 IRR", "۱٬۲۵۰٬۰۰۰ ریال");
         check(Cell::Change(5_000.0), "+5,000", "\u{200e}+۵٬۰۰۰");
-        check(Cell::Share(0.125), "12.5 %", "۱۲٫۵٪");
-        check(Cell::Share(0.001), "0.10 %", "۰٫۱۰٪");
+        check(Cell::Change(0.0), "0", "۰");
+        check(Cell::Share(0.125), "12.5 %", "\u{61c}۱۲٫۵٪");
+        check(Cell::Share(0.001), "0.10 %", "\u{61c}۰٫۱۰٪");
+        check(Cell::Share(0.5), "50.0 %", "\u{61c}۵۰٫۰٪");
+        check(Cell::Chosen(0.5), "50 %", "\u{61c}۵۰٪");
+        check(Cell::Chosen(0.05), "5 %", "\u{61c}۵٪");
+        check(Cell::Chosen(0.025), "2.5 %", "\u{61c}۲٫۵٪");
+        check(Cell::Chosen(0.0), "0 %", "\u{61c}۰٪");
+        check(Cell::Chosen(1.0), "100 %", "\u{61c}۱۰۰٪");
         check(Cell::Number(1.25), "1.2", "۱٫۲");
         check(Cell::Number(-6_446.81), "-6,446.8", "\u{200e}−۶٬۴۴۶٫۸");
         check(Cell::Length(14.0), "14", "۱۴");
         check(Cell::Length(0.5), "0.5", "۰٫۵");
         check(Cell::P(0.01234), "0.0123", "۰٫۰۱۲۳");
+        check(Cell::P(0.000_051), "0.0001", "۰٫۰۰۰۱");
+        check(Cell::P(0.000_049), "below 0.0001", "کمتر از ۰٫۰۰۰۱");
+        check(Cell::P(0.0), "below 0.0001", "کمتر از ۰٫۰۰۰۱");
         check(Cell::Date(day), "2026-04-22", "۲ اردیبهشت ۱۴۰۵");
         check(period(Unit::Week, Calendar::Persian), "1405-02-02", "۱۴۰۵/۰۲/۰۲");
         check(period(Unit::Month, Calendar::Persian), "1405-02", "اردیبهشت ۱۴۰۵");
@@ -490,6 +509,8 @@ mod tests {
         check(Cell::Nothing, "-", "–");
         check(Cell::Name("a-1".to_owned()), "a-1", "a-1");
         check(Cell::Word(Text::new("last order {0}", [Cell::Count(5)])), "last order 5", "امتیاز تازگی ۵");
+        check(Cell::language("fa"), "fa", "فارسی");
+        check(Cell::language("de"), "de", "de");
     }
 
     #[test]
