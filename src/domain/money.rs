@@ -66,23 +66,30 @@ pub fn parse_millionths(text: &str) -> Result<i64, String> {
 /// Decimals of a millionth.
 const MILLIONTHS: usize = 6;
 
+/// How many decimals people write. ISO 4217 gives the rial two, but nobody divides one.
+fn decimals_in_use(currency: &str) -> u32 {
+    if currency == "IRR" { 0 } else { decimals(currency) }
+}
+
 /// An amount in major units as people read it: `12.50`, `-0.31`, and from a thousand on without decimals, `1,250,000`.
-/// Whole rials have none: nobody divides them.
 pub fn rounded(amount: f64, currency: &str) -> String {
-    let is_whole = amount.abs() >= 1_000.0 || (currency == "IRR" && amount.fract() == 0.0);
-    let digits = if is_whole { 0 } else { decimals(currency) as usize };
+    let digits = if amount.abs() >= 1_000.0 { 0 } else { decimals_in_use(currency) as usize };
     let plain = format!("{:.digits$}", amount.abs());
     let (whole, fraction) = plain.split_once('.').map_or((plain.as_str(), None), |(whole, part)| (whole, Some(part)));
     let grouped = number::grouped(whole);
-    let is_zero = plain.bytes().all(|byte| matches!(byte, b'0' | b'.'));
-    let sign = if amount < 0.0 && !is_zero { "-" } else { "" };
+    let sign = if amount < 0.0 && !is_zero(&plain) { "-" } else { "" };
     fraction.map_or_else(|| format!("{sign}{grouped}"), |part| format!("{sign}{grouped}.{part}"))
 }
 
-/// The same as a change: with its sign.
+/// The same as a change: with its sign, where it is more than nothing once rounded.
 pub fn change(amount: f64, currency: &str) -> String {
     let text = rounded(amount, currency);
-    if text.starts_with('-') { text } else { format!("+{text}") }
+    if text.starts_with('-') || is_zero(&text) { text } else { format!("+{text}") }
+}
+
+/// Whether a written amount says nothing but zero.
+fn is_zero(written: &str) -> bool {
+    written.bytes().all(|byte| matches!(byte, b'0' | b'.'))
 }
 
 /// Minor units as a plain decimal in major units; no decimals when they are all zero.
@@ -106,7 +113,10 @@ mod tests {
             (12.5, "EUR", "12.50"),
             (0.0, "EUR", "0.00"),
             (0.0, "IRR", "0"),
-            (0.5, "IRR", "0.50"),
+            (0.4, "IRR", "0"),
+            (89.0, "IRR", "89"),
+            (88.96, "IRR", "89"),
+            (-88.96, "IRR", "-89"),
             (-0.001, "EUR", "0.00"),
             (-0.314, "EUR", "-0.31"),
             (999.994, "EUR", "999.99"),
@@ -118,7 +128,16 @@ mod tests {
         ] {
             assert_eq!(rounded(amount, currency), expected);
         }
-        assert_eq!((change(2.0, "EUR"), change(-2.0, "EUR")), ("+2.00".to_owned(), "-2.00".to_owned()));
+        for (amount, currency, expected) in [
+            (2.0, "EUR", "+2.00"),
+            (-2.0, "EUR", "-2.00"),
+            (0.0, "EUR", "0.00"),
+            (-0.001, "EUR", "0.00"),
+            (0.4, "IRR", "0"),
+            (0.6, "IRR", "+1"),
+        ] {
+            assert_eq!(change(amount, currency), expected);
+        }
     }
 
     #[test]

@@ -129,7 +129,7 @@ impl Pen<'_> {
         match cell {
             Cell::Name(text) => name(text),
             Cell::Word(text) => self.text(text),
-            _ => html! { (self.language.cell(cell, self.currency)) },
+            _ => html! { (self.written(cell)) },
         }
     }
 
@@ -146,8 +146,13 @@ impl Pen<'_> {
         match cell {
             Cell::Name(text) => isolated(text),
             Cell::Word(text) => self.line(text),
-            _ => self.language.cell(cell, self.currency),
+            _ => self.written(cell),
         }
+    }
+
+    /// A number, an amount or a date, of which no line ends in the middle.
+    fn written(self, cell: &Cell) -> String {
+        self.language.cell(cell, self.currency).replace(' ', "\u{a0}")
     }
 }
 

@@ -240,6 +240,7 @@ impl Loyalty {
             }
             None if self.by.is_empty() => Cell::word("all"),
             None if kept.part.is_empty() => Cell::word("none"),
+            None if self.by == "locale" => Cell::language(&kept.part),
             None => Cell::Name(kept.part.clone()),
         }
     }

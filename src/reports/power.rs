@@ -94,6 +94,7 @@ impl Power {
             wanted: wanted.collect(),
         })
     }
+
     /// As it is looked at.
     pub fn sheet(&self) -> Sheet {
         let count = |count: u64| Cell::Count(i64::try_from(count).unwrap_or(i64::MAX));
@@ -119,7 +120,7 @@ impl Power {
         );
         let row = |one: &Wanted| {
             let needed = one.members.map_or(Cell::Nothing, count);
-            vec![Cell::Share(one.lift), Cell::change(one.difference), needed, Cell::number(one.weeks)]
+            vec![Cell::Chosen(one.lift), Cell::change(one.difference), needed, one.weeks.map_or(Cell::Nothing, weeks)]
         };
         Sheet {
             title,
@@ -132,9 +133,14 @@ impl Power {
             }],
             notes: vec![Text::new(
                 "With {0} held out, so that four of five such experiments would find it. Whoever looks every day needs more.",
-                [Cell::Share(self.holdout)],
+                [Cell::Chosen(self.holdout)],
             )],
             currency,
         }
     }
+}
+
+/// Of more than a hundred weeks nobody counts tenths.
+fn weeks(weeks: f64) -> Cell {
+    if weeks > 100.0 { Cell::Count(weeks.round() as i64) } else { Cell::Number(weeks) }
 }

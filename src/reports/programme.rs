@@ -11,6 +11,7 @@ use crate::domain::experiment::arms;
 use crate::domain::message::{Channel, Fact, Reason};
 use crate::domain::money::minor_units;
 use crate::domain::period::{Periods, Unit};
+use crate::domain::receiver;
 use crate::domain::words::words;
 use crate::store::programme::{self, Counted};
 use crate::store::{StoreError, Tx};
@@ -176,12 +177,19 @@ impl Programme {
                 let channel: Result<Channel, _> = part.part.parse();
                 channel.map_or_else(|_| Cell::Name(part.part.clone()), |channel| Cell::word(channel.as_str()))
             }
+            By::Locale => Cell::language(&part.part),
+            By::Domain if part.part == receiver::OTHER => Cell::word(receiver::OTHER),
             _ => Cell::Name(part.part.clone()),
         }
     }
 
+    /// Of which days it is.
     fn about(&self) -> Text {
         let last = self.to.pred_opt().unwrap_or(self.to);
+        if last == self.from {
+            let english = "Messages that fell due on {0}, and all that was heard or bought because of them.";
+            return Text::new(english, [Cell::Date(last)]);
+        }
         Text::new(
             "Messages that fell due from {0} to {1}, and all that was heard or bought because of them.",
             [Cell::Date(self.from), Cell::Date(last)],

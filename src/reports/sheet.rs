@@ -63,6 +63,8 @@ pub enum Cell {
     Change(f64),
     /// 0 to 1.
     Share(f64),
+    /// The same where somebody chose it: with as many decimals as it needs, so that a half is 50 %.
+    Chosen(f64),
     Number(f64),
     /// With as many decimals as it has: days of which somebody said how many.
     Length(f64),
@@ -106,6 +108,12 @@ impl Cell {
         Self::Word(english.into())
     }
 
+    /// A language by its code, for the commonest of which there are names.
+    pub fn language(code: &str) -> Self {
+        let known = ["fa", "en"].into_iter().find(|known| *known == code);
+        known.map_or_else(|| Self::Name(code.to_owned()), Self::word)
+    }
+
     pub fn money(amount: Option<f64>) -> Self {
         amount.map_or(Self::Nothing, Self::Money)
     }
@@ -130,6 +138,7 @@ impl Cell {
             | Self::Amount(number)
             | Self::Change(number)
             | Self::Share(number)
+            | Self::Chosen(number)
             | Self::Number(number)
             | Self::Length(number)
             | Self::P(number) => Some(*number).filter(|number| number.is_finite()),
@@ -153,6 +162,7 @@ impl Cell {
             | Self::Amount(number)
             | Self::Change(number)
             | Self::Share(number)
+            | Self::Chosen(number)
             | Self::Number(number)
             | Self::Length(number)
             | Self::P(number) => number.to_string(),

@@ -106,6 +106,9 @@ impl Language {
                 self.per_cent(&format!("{:.2}", share * 100.0))
             }
             Cell::Share(share) => self.per_cent(&format!("{:.1}", share * 100.0)),
+            Cell::Chosen(share) => {
+                self.per_cent(format!("{:.2}", share * 100.0).trim_end_matches('0').trim_end_matches('.'))
+            }
             Cell::Number(number) => {
                 let plain = format!("{:.1}", number.abs());
                 let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
@@ -113,6 +116,7 @@ impl Language {
                 self.number(&format!("{sign}{}.{fraction}", grouped(whole)))
             }
             Cell::Length(number) => self.number(&number.to_string()),
+            Cell::P(p) if *p < LEAST_P / 2.0 => self.text(&Text::new("below {0}", [Cell::P(LEAST_P)]), currency),
             Cell::P(p) => self.number(&format!("{p:.4}")),
             Cell::Date(date) => self.date(*date),
             Cell::Period(periods, start) => self.period(*periods, *start),
@@ -134,10 +138,12 @@ impl Language {
         }
     }
 
+    /// In Persian the sign stands left of the digits. It does so by itself only where letters come before it, so the
+    /// mark (U+061C) says it also where a cell or a label begins with the number.
     fn per_cent(self, number: &str) -> String {
         match self {
             Self::English => format!("{number} %"),
-            Self::Persian => format!("{}٪", self.number(number)),
+            Self::Persian => format!("\u{61c}{}٪", self.number(number)),
         }
     }
 
@@ -172,6 +178,9 @@ impl Language {
     }
 }
 
+/// The least probability that four decimals can say.
+const LEAST_P: f64 = 0.000_1;
+
 const SEASONS: [&str; 4] = ["بهار", "تابستان", "پاییز", "زمستان"];
 const ORDINALS: [&str; 4] = ["نخست", "دوم", "سوم", "چهارم"];
 
@@ -202,20 +211,24 @@ const PERSIAN: &[(&str, &str)] = &[
     ("A field for each number, darker for more. The numbers are in the table below, too.",
         "برای هر عدد یک خانه؛ هرچه بیشتر، پررنگ‌تر. عددها در جدول زیر هم آمده است."),
     ("For each row the estimate as a dot, its interval as a bar, and a dashed line where there is no effect. The numbers are in the table below.",
-        "برای هر سطر برآورد به شکل نقطه و بازهٔ آن به شکل میله، و خط‌چین در جایی که اثری نیست. عددها در جدول زیر آمده است."),
-    ("The dot is the estimate, the bar its interval.", "نقطه برآورد است و میله بازهٔ آن."),
-    ("no effect", "بی‌اثر"),
-    ("{0}: {1}", "{0}: {1}"),
+        "برای هر سطر برآورد به شکل نقطه و بازهٔ اطمینان ۹۵٪ آن به شکل خط، و خط‌چین در جایی که اثری نیست. عددها در جدول زیر آمده است."),
+    ("The dot is the estimate, the bar its interval.", "نقطه برآورد است و خط، بازهٔ اطمینان ۹۵٪ آن."),
+    ("no effect", "بدون اثر"),
+    ("{0}: {1}", "{0} — {1}"),
     (", ", "، "),
 
     // Rows that are no name of the shop's.
     ("all", "همه"),
-    ("none", "بدون"),
+    ("none", "هیچ‌کدام"),
+    ("other", "سایر"),
+    ("fa", "فارسی"),
+    ("en", "انگلیسی"),
+    ("below {0}", "کمتر از {0}"),
     ("customers", "مشتریان"),
     ("expected to buy again", "مشتریانی که انتظار می‌رود باز بخرند"),
     ("expected revenue", "درآمد مورد انتظار"),
     ("no order yet", "هنوز بدون سفارش"),
-    ("last order {0}", "تازگی خرید: {0}"),
+    ("last order {0}", "امتیاز تازگی {0}"),
     ("email", "ایمیل"),
     ("sms", "پیامک"),
     ("holdout", "گروه شاهد"),
@@ -228,12 +241,14 @@ const PERSIAN: &[(&str, &str)] = &[
     ("Campaign {0}", "کمپین {0}"),
     ("Messages that fell due from {0} to {1}, and all that was heard or bought because of them.",
         "پیام‌هایی که موعدشان از {0} تا {1} بوده، و هر بازخورد و خریدی که از آن‌ها به دست آمده است."),
+    ("Messages that fell due on {0}, and all that was heard or bought because of them.",
+        "پیام‌هایی که موعدشان {0} بوده، و هر بازخورد و خریدی که از آن‌ها به دست آمده است."),
     ("what became of them", "سرنوشت پیام‌ها"),
     ("not sent, and why", "ارسال‌نشده‌ها و دلیل هر کدام"),
     ("Credited is what was bought after a click or with a gift's code (last touch); what messages caused is in `report effect`.",
-        "«منتسب» خریدی است که پس از کلیک یا با کد هدیه انجام شده (آخرین تماس)؛ آنچه خود پیام‌ها باعثش بوده‌اند در گزارش اثر (report effect) آمده است."),
+        "«منتسب» خریدی است که پس از کلیک یا با کد هدیه انجام شده (آخرین تعامل پیش از خرید)؛ آنچه خود پیام‌ها باعثش بوده‌اند در گزارش اثر (report effect) آمده است."),
     ("{0} messages were opened by machines, which is not counted as opened.",
-        "{0} پیام را ماشین‌ها باز کرده‌اند که در شمار بازشده‌ها نیامده است."),
+        "{0} پیام را ربات‌ها و سامانه‌های خودکار باز کرده‌اند؛ این‌ها در شمار بازشده‌ها نیامده است."),
     ("campaign", "کمپین"),
     ("step", "گام"),
     ("arm", "گروه"),
@@ -241,12 +256,12 @@ const PERSIAN: &[(&str, &str)] = &[
     ("locale", "زبان"),
     ("domain", "سرویس ایمیل"),
     ("period", "دوره"),
-    ("due", "موعد رسیده"),
+    ("due", "موعدرسیده"),
     ("waiting", "در انتظار"),
     ("not sent", "ارسال‌نشده"),
     ("sent", "ارسال‌شده"),
     ("delivered", "تحویل‌شده"),
-    ("bounced", "بازگشته"),
+    ("bounced", "برگشت‌خورده"),
     ("complained", "گزارش هرزنامه"),
     ("opened", "بازشده"),
     ("clicked", "کلیک‌شده"),
@@ -261,16 +276,16 @@ const PERSIAN: &[(&str, &str)] = &[
     // How well mail gets through.
     ("How well mail gets through", "ایمیل‌ها چقدر به مقصد می‌رسند"),
     ("by receiver", "به تفکیک سرویس ایمیل"),
-    ("bounce rate", "نرخ بازگشت"),
+    ("bounce rate", "نرخ برگشت ایمیل"),
     ("complaint rate", "نرخ گزارش هرزنامه"),
     ("unsubscribe rate", "نرخ لغو اشتراک"),
     ("verdict", "ارزیابی"),
-    ("too few", "کمتر از حد داوری"),
+    ("too few", "دادهٔ ناکافی"),
     ("fine", "خوب"),
     ("high", "زیاد"),
     ("too high", "بیش از حد مجاز"),
     ("Gmail and Yahoo want complaints below 0.1 % and refuse from 0.3 % on; Amazon SES looks into bounces from 5 % on and stops at 10 %.",
-        "جی‌میل و یاهو گزارش هرزنامه را کمتر از ۰٫۱٪ می‌خواهند و از ۰٫۳٪ به بعد نمی‌پذیرند؛ آمازون SES از ۵٪ بازگشت بررسی می‌کند و در ۱۰٪ ارسال را متوقف می‌کند."),
+        "جی‌میل و یاهو گزارش هرزنامه را کمتر از ۰٫۱٪ می‌خواهند و از ۰٫۳٪ به بعد نمی‌پذیرند؛ آمازون SES از نرخ برگشت ۵٪ بررسی می‌کند و در ۱۰٪ ارسال را متوقف می‌کند."),
 
     // Why messages were not sent.
     ("member_deleted", "عضو حذف شده است"),
@@ -278,11 +293,11 @@ const PERSIAN: &[(&str, &str)] = &[
     ("goal_reached", "به هدف رسیده بود"),
     ("too_late", "دیر شده بود"),
     ("already_greeted", "پیش‌تر تبریک گرفته بود"),
-    ("no_address", "نشانی ندارد"),
+    ("no_address", "ایمیل یا شماره ندارد"),
     ("no_consent", "رضایت نداده است"),
     ("suppressed", "در فهرست منع ارسال"),
-    ("same_address", "نشانی مشترک با عضوی دیگر"),
-    ("held_out", "نگه‌داشته‌شده در گروه شاهد"),
+    ("same_address", "ایمیل یا شمارهٔ مشترک با عضوی دیگر"),
+    ("held_out", "عضو گروه شاهد"),
     ("rest_day", "روز بدون ارسال"),
     ("frequency_cap", "سقف تعداد پیام"),
     ("budget", "پایان بودجه"),
@@ -295,17 +310,17 @@ const PERSIAN: &[(&str, &str)] = &[
     ("render_failed", "متن پیام ساخته نشد"),
     ("unbuildable", "پیام قابل ساخت نبود"),
     ("bad_recipient", "گیرندهٔ ناشناخته"),
-    ("refused", "رد سرور بنا بر سیاست آن"),
-    ("message_refused", "رد محتوا یا اندازهٔ پیام"),
+    ("refused", "سرور گیرنده نپذیرفت"),
+    ("message_refused", "محتوا یا اندازهٔ پیام پذیرفته نشد"),
     ("our_fault", "خطا از سمت ما"),
-    ("retries_exhausted", "پایان تلاش‌های دوباره"),
+    ("retries_exhausted", "تلاش‌های مجدد بی‌نتیجه ماند"),
 
     // Who buys, comes back and stays.
     ("How loyal customers are", "وفاداری مشتریان"),
     ("From {0} to {1}.", "از {0} تا {1}."),
     ("A customer is who has a valid order in the {0} days before.",
-        "مشتری کسی است که در {0} روز پیش از آن سفارش معتبری داشته باشد."),
-    ("{0} orders in other currencies are in no amount.", "{0} سفارش با ارزهای دیگر در هیچ مبلغی نیامده است."),
+        "مشتری در هر تاریخ کسی است که در {0} روز پیش از آن سفارش معتبر داشته باشد."),
+    ("{0} orders in other currencies are in no amount.", "{0} سفارش به ارزهای دیگر در مبلغ‌ها حساب نشده است."),
     ("part", "بخش"),
     ("members", "اعضا"),
     ("customers before", "مشتریان ابتدای دوره"),
@@ -319,12 +334,12 @@ const PERSIAN: &[(&str, &str)] = &[
     ("revenue", "درآمد"),
     ("average order", "میانگین سفارش"),
     ("days between orders", "فاصلهٔ سفارش‌ها (روز)"),
-    ("points", "امتیاز"),
+    ("points", "امتیاز باشگاه"),
 
     // Cohorts.
-    ("What comes back of each cohort", "بازگشت هر گروه از مشتریان"),
+    ("What comes back of each cohort", "بازگشت مشتریان به تفکیک هم‌دوره‌ها (کوهورت)"),
     ("Members by the {0} of their first order, and what they did so many of them later.",
-        "اعضا بر پایهٔ زمان نخستین سفارششان ({0})، و آنچه چند {0} پس از آن کرده‌اند."),
+        "اعضا بر پایهٔ {0} نخستین سفارششان؛ شمارهٔ هر ستون یعنی چند {0} پس از آن."),
     ("day", "روز"),
     ("week", "هفته"),
     ("month", "ماه"),
@@ -339,12 +354,12 @@ const PERSIAN: &[(&str, &str)] = &[
     ("Scores are fifths of all members with orders, as cut at {0}.",
         "امتیازها پنجک‌های همهٔ اعضای دارای سفارش است، با مرزهایی که در {0} تعیین شده."),
     ("members by score", "اعضا بر پایهٔ امتیاز"),
-    ("recency", "تازگی خرید"),
-    ("bought 1 (least)", "تکرار ۱ (کمترین)"),
-    ("bought 2", "تکرار ۲"),
-    ("bought 3", "تکرار ۳"),
-    ("bought 4", "تکرار ۴"),
-    ("bought 5 (most)", "تکرار ۵ (بیشترین)"),
+    ("recency", "امتیاز تازگی"),
+    ("bought 1 (least)", "امتیاز تکرار ۱ (کمترین)"),
+    ("bought 2", "امتیاز تکرار ۲"),
+    ("bought 3", "امتیاز تکرار ۳"),
+    ("bought 4", "امتیاز تکرار ۴"),
+    ("bought 5 (most)", "امتیاز تکرار ۵ (بیشترین)"),
     ("moves of recency", "جابه‌جایی امتیاز تازگی"),
     ("from score", "از امتیاز"),
     ("to score", "به امتیاز"),
@@ -354,18 +369,18 @@ const PERSIAN: &[(&str, &str)] = &[
     ("In the 12 months from {0} on.", "در ۱۲ ماه از {0} به بعد."),
     ("what", "شاخص"),
     ("number", "مقدار"),
-    ("tenths of the customers, the best first", "دهک‌های مشتریان، از بهترین"),
+    ("tenths of the customers, the best first", "دهک‌های مشتریان؛ دهک ۱ ارزشمندترین"),
     ("tenth", "دهک"),
     ("share", "سهم"),
-    ("least a customer", "کمینهٔ هر مشتری"),
+    ("least a customer", "کمترین مقدار در این دهک"),
 
     // What was earned.
     ("What {0} earned", "اثر کمپین {0}"),
     ("What all marketing earned", "اثر همهٔ بازاریابی"),
     ("Marketing has no experiment: nobody is held out, so nothing says what would have been bought without it. Write `holdout: 5%` under `brand` in the settings.",
-        "بازاریابی آزمایشی ندارد: کسی در گروه شاهد نیست و معلوم نیست بدون آن چه خریده می‌شد. در تنظیمات، زیر brand بنویسید: holdout: 5%"),
+        "برای کل بازاریابی آزمایشی تعریف نشده است: کسی در گروه شاهد نیست و معلوم نیست بدون آن، چه خریدی انجام می‌شد. در تنظیمات، زیر brand بنویسید: holdout: 5%"),
     ("{0} has no experiment: nobody is held out, so nothing says what would have been bought without it. Write `experiment: { holdout: 10% }` in its file.",
-        "{0} آزمایشی ندارد: کسی در گروه شاهد نیست و معلوم نیست بدون آن چه خریده می‌شد. در پروندهٔ کمپین بنویسید: experiment: { holdout: 10% }"),
+        "برای کمپین {0} آزمایشی تعریف نشده است: کسی در گروه شاهد نیست و معلوم نیست بدون آن، چه خریدی انجام می‌شد. در فایل کمپین بنویسید: experiment: { holdout: 10% }"),
     ("Members whose first message was due from {4} to {0}, and what they bought within {1} days, as known at {2}; run {3}.",
         "اعضایی که موعد نخستین پیامشان از {4} تا {0} بوده، و آنچه در {1} روز پس از آن خریده‌اند، بنا بر داده‌های {2}؛ دور {3}."),
     ("Members whose first message was due by {0}, and what they bought within {1} days, as known at {2}; run {3}.",
@@ -375,21 +390,21 @@ const PERSIAN: &[(&str, &str)] = &[
     ("without any marketing", "نسبت به حالت بدون بازاریابی"),
     ("with `{0}`", "نسبت به {0}"),
     ("Too few to tell: each group needs 100 members and 10 buyers; about {0} more members in all, if they buy as these did.",
-        "برای داوری کم است: هر گروه دست‌کم ۱۰۰ عضو و ۱۰ خریدار می‌خواهد؛ اگر خریدشان مانند همین اعضا باشد، روی هم نزدیک به {0} عضو دیگر لازم است."),
+        "داده هنوز برای نتیجه‌گیری کافی نیست: هر گروه دست‌کم ۱۰۰ عضو و ۱۰ خریدار می‌خواهد؛ اگر خریدشان مانند همین اعضا باشد، روی هم نزدیک به {0} عضو دیگر لازم است."),
     ("Too few to tell: each group needs 100 members and 10 buyers, and one has no buyers yet.",
-        "برای داوری کم است: هر گروه دست‌کم ۱۰۰ عضو و ۱۰ خریدار می‌خواهد و یکی از گروه‌ها هنوز خریداری ندارد."),
+        "داده هنوز برای نتیجه‌گیری کافی نیست: هر گروه دست‌کم ۱۰۰ عضو و ۱۰ خریدار می‌خواهد و یکی از گروه‌ها هنوز خریداری ندارد."),
     ("It works: a member brings between {0} and {1} more than {2}. That holds however often one looks.",
-        "مؤثر است: هر عضو {2} بین {0} و {1} بیشتر درآمد می‌آورد. این نتیجه هر چند بار هم که نگاه کنید پابرجاست."),
+        "مؤثر است: هر عضو {2} بین {0} و {1} بیشتر درآمد می‌آورد. این نتیجه هر چند بار هم که گزارش را بررسی کنید پابرجاست."),
     ("It harms: a member brings between {0} and {1} less than {2}. That holds however often one looks.",
-        "زیان‌بار است: هر عضو {2} بین {0} و {1} کمتر درآمد می‌آورد. این نتیجه هر چند بار هم که نگاه کنید پابرجاست."),
+        "زیان‌بار است: هر عضو {2} بین {0} و {1} کمتر درآمد می‌آورد. این نتیجه هر چند بار هم که گزارش را بررسی کنید پابرجاست."),
     ("Promising, but the groups are not as large as their shares say, by more than chance: find out why before believing it.",
         "امیدبخش است، اما اندازهٔ گروه‌ها بیش از حد تصادف با سهم تعیین‌شده‌شان فرق دارد: پیش از پذیرفتن نتیجه، علت را پیدا کنید."),
     ("Promising: a member brings between {0} and {1} more than {2}, for who looks once. Who looks every day should wait.",
-        "امیدبخش است: برای کسی که یک بار نگاه کند، هر عضو {2} بین {0} و {1} بیشتر درآمد می‌آورد. اگر هر روز نگاه می‌کنید، صبر کنید."),
+        "امیدبخش است: اگر نتیجه را فقط یک بار بررسی کنید، هر عضو {2} بین {0} و {1} بیشتر درآمد می‌آورد. اگر هر روز بررسی می‌کنید، هنوز نتیجه نگیرید."),
     ("Worrying: a member brings between {0} and {1} less than {2}, for who looks once. Who looks every day should wait.",
-        "نگران‌کننده است: برای کسی که یک بار نگاه کند، هر عضو {2} بین {0} و {1} کمتر درآمد می‌آورد. اگر هر روز نگاه می‌کنید، صبر کنید."),
+        "نگران‌کننده است: اگر نتیجه را فقط یک بار بررسی کنید، هر عضو {2} بین {0} و {1} کمتر درآمد می‌آورد. اگر هر روز بررسی می‌کنید، هنوز نتیجه نگیرید."),
     ("No difference seen: what a member brings more than {2} lies between {0} and {1}. So many members would show a difference of {3} in four of five cases.",
-        "تفاوتی دیده نشد: درآمد بیشتر هر عضو {2} بین {0} و {1} است. با این تعداد عضو، تفاوتی به اندازهٔ {3} در چهار آزمایش از پنج آزمایش دیده می‌شد."),
+        "تفاوتی دیده نشد: تفاوت درآمد هر عضو {2} بین {0} و {1} است. با این تعداد عضو، تفاوتی به اندازهٔ {3} در چهار آزمایش از پنج آزمایش دیده می‌شد."),
     ("No difference: all members brought the same.", "تفاوتی نیست: همهٔ اعضا یکسان خرید کرده‌اند."),
     ("what it caused, a member", "اثر به ازای هر عضو"),
     ("comparison", "مقایسه"),
@@ -399,18 +414,18 @@ const PERSIAN: &[(&str, &str)] = &[
     ("worrying", "نگران‌کننده"),
     ("no difference", "بدون تفاوت"),
     ("caused", "اثر"),
-    ("at least (95 %)", "دست‌کم (۹۵٪)"),
-    ("at most (95 %)", "دست‌بالا (۹۵٪)"),
+    ("at least (95 %)", "حد پایین (۹۵٪)"),
+    ("at most (95 %)", "حد بالا (۹۵٪)"),
     ("p", "مقدار p"),
     ("p, corrected", "مقدار p تصحیح‌شده"),
-    ("at least (looking daily)", "دست‌کم (با نگاه روزانه)"),
-    ("at most (looking daily)", "دست‌بالا (با نگاه روزانه)"),
+    ("at least (looking daily)", "حد پایین (با پایش روزانه)"),
+    ("at most (looking daily)", "حد بالا (با پایش روزانه)"),
     ("would be found", "کوچک‌ترین اثر قابل تشخیص"),
     ("the arms", "گروه‌ها"),
     ("net a member", "خالص هر عضو"),
     ("not yet over", "مهلت خریدشان باقی است"),
     ("Warning: the arms do not have the sizes that they should have; something sorts members.",
-        "هشدار: گروه‌ها اندازه‌ای را که باید ندارند؛ چیزی اعضا را از هم جدا می‌کند."),
+        "هشدار: گروه‌ها اندازه‌ای را که باید ندارند؛ عاملی ترکیب گروه‌ها را به هم زده است."),
     ("Warning: the campaign's audience became another one on the way; `--from` takes the members since.",
         "هشدار: مخاطبان کمپین در این میان تغییر کرده‌اند؛ با ‎--from‎ می‌توان فقط اعضای پس از تغییر را دید."),
     ("Warning: a tenth of the members or more were in another campaign's experiment at the same time.",
@@ -419,18 +434,18 @@ const PERSIAN: &[(&str, &str)] = &[
         "{0} دور دیگر با سهم‌های دیگر در این گزارش نیست؛ با ‎--run N‎ می‌توان هر کدام را دید."),
 
     // What an experiment would take.
-    ("What an experiment with {0} takes", "آزمایش کمپین {0} چه می‌خواهد"),
+    ("What an experiment with {0} takes", "آزمایش کمپین {0} به چند عضو نیاز دارد؟"),
     ("Nobody is in the audience of {0}, so nothing can be expected.",
         "کسی در میان مخاطبان {0} نیست، پس چیزی نمی‌توان پیش‌بینی کرد."),
     ("{0} members are in the audience of {1} now. In the last {2} days {3} of them bought: {4} a member (deviation {5}). {6} come to it in the next {7} days.",
-        "اکنون {0} عضو در میان مخاطبان {1} هستند. در {2} روز گذشته {3} نفرشان خرید کرده‌اند: {4} به ازای هر عضو (انحراف معیار {5}). در {7} روز آینده {6} عضو به آن می‌رسند."),
+        "اکنون {0} عضو در میان مخاطبان {1} هستند. در {2} روز گذشته {3} نفرشان خرید کرده‌اند: {4} به ازای هر عضو (انحراف معیار {5}). در {7} روز آینده نوبت {6} عضو می‌رسد."),
     ("what it takes to find an effect", "آنچه برای یافتن اثر لازم است"),
     ("effect", "اندازهٔ اثر"),
     ("more a member", "افزایش هر عضو"),
     ("members it takes", "اعضای لازم"),
     ("weeks until they came", "هفته تا رسیدن این تعداد"),
     ("With {0} held out, so that four of five such experiments would find it. Whoever looks every day needs more.",
-        "با {0} در گروه شاهد، چنان‌که چهار آزمایش از هر پنج آزمایش آن را بیابد. کسی که هر روز نگاه می‌کند عضو بیشتری لازم دارد."),
+        "این تعداد با فرض {0} اعضا در گروه شاهد حساب شده است، به‌گونه‌ای که از هر پنج آزمایش، چهارتا این اثر را نشان دهد. اگر نتیجه را هر روز بررسی می‌کنید، عضو بیشتری لازم است."),
 ];
 
 #[cfg(test)]
@@ -464,16 +479,26 @@ mod tests {
         let period = |unit, calendar| Cell::Period(Periods { unit, calendar, week_begins: chrono::Weekday::Sat }, day);
         check(Cell::Count(1_250), "1,250", "۱٬۲۵۰");
         check(Cell::Count(-1_250), "-1,250", "\u{200e}−۱٬۲۵۰");
-        check(Cell::Money(12.5), "12.50", "۱۲٫۵۰");
+        check(Cell::Money(89.0), "89", "۸۹");
         check(Cell::Amount(1_250_000.0), "1,250,000 IRR", "۱٬۲۵۰٬۰۰۰ ریال");
         check(Cell::Change(5_000.0), "+5,000", "\u{200e}+۵٬۰۰۰");
-        check(Cell::Share(0.125), "12.5 %", "۱۲٫۵٪");
-        check(Cell::Share(0.001), "0.10 %", "۰٫۱۰٪");
+        check(Cell::Change(0.0), "0", "۰");
+        check(Cell::Share(0.125), "12.5 %", "\u{61c}۱۲٫۵٪");
+        check(Cell::Share(0.001), "0.10 %", "\u{61c}۰٫۱۰٪");
+        check(Cell::Share(0.5), "50.0 %", "\u{61c}۵۰٫۰٪");
+        check(Cell::Chosen(0.5), "50 %", "\u{61c}۵۰٪");
+        check(Cell::Chosen(0.05), "5 %", "\u{61c}۵٪");
+        check(Cell::Chosen(0.025), "2.5 %", "\u{61c}۲٫۵٪");
+        check(Cell::Chosen(0.0), "0 %", "\u{61c}۰٪");
+        check(Cell::Chosen(1.0), "100 %", "\u{61c}۱۰۰٪");
         check(Cell::Number(1.25), "1.2", "۱٫۲");
         check(Cell::Number(-6_446.81), "-6,446.8", "\u{200e}−۶٬۴۴۶٫۸");
         check(Cell::Length(14.0), "14", "۱۴");
         check(Cell::Length(0.5), "0.5", "۰٫۵");
         check(Cell::P(0.01234), "0.0123", "۰٫۰۱۲۳");
+        check(Cell::P(0.000_051), "0.0001", "۰٫۰۰۰۱");
+        check(Cell::P(0.000_049), "below 0.0001", "کمتر از ۰٫۰۰۰۱");
+        check(Cell::P(0.0), "below 0.0001", "کمتر از ۰٫۰۰۰۱");
         check(Cell::Date(day), "2026-04-22", "۲ اردیبهشت ۱۴۰۵");
         check(period(Unit::Week, Calendar::Persian), "1405-02-02", "۱۴۰۵/۰۲/۰۲");
         check(period(Unit::Month, Calendar::Persian), "1405-02", "اردیبهشت ۱۴۰۵");
@@ -483,7 +508,9 @@ mod tests {
         check(period(Unit::Year, Calendar::Persian), "1405", "۱۴۰۵");
         check(Cell::Nothing, "-", "–");
         check(Cell::Name("a-1".to_owned()), "a-1", "a-1");
-        check(Cell::Word(Text::new("last order {0}", [Cell::Count(5)])), "last order 5", "تازگی خرید: ۵");
+        check(Cell::Word(Text::new("last order {0}", [Cell::Count(5)])), "last order 5", "امتیاز تازگی ۵");
+        check(Cell::language("fa"), "fa", "فارسی");
+        check(Cell::language("de"), "de", "de");
     }
 
     #[test]

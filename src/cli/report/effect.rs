@@ -9,6 +9,8 @@ use crate::domain::Instant;
 use crate::domain::message::Purpose;
 use crate::domain::money::{change, rounded};
 use crate::reports::effect::{Arm, Effect, Mean, Period, Whose, warned};
+use crate::reports::sheet::Cell;
+use crate::reports::words::Language;
 use crate::views;
 
 #[derive(Debug, Args)]
@@ -186,10 +188,11 @@ fn difference(mean: &Mean, currency: &str) -> String {
     let money = |amount| change(amount, currency);
     match (mean.difference, mean.low, mean.high, mean.p) {
         (Some(difference), Some(low), Some(high), Some(p)) => format!(
-            "Caused: {} {currency} a member (95 %: {} to {}, p {p:.4}; whoever looks every day: {}).",
+            "Caused: {} {currency} a member (95 %: {} to {}, p {}; whoever looks every day: {}).",
             money(difference),
             money(low),
             money(high),
+            Language::English.cell(&Cell::P(p), currency),
             mean.always_valid
                 .map_or_else(|| "unknown".to_owned(), |ends| format!("{} to {}", money(ends.low), money(ends.high)))
         ),

@@ -179,6 +179,8 @@ impl Drawing<'_> {
     fn heat(&self, values: &[usize]) -> Option<Markup> {
         const FIELD: f64 = 30.0;
         const LETTER: f64 = 7.6;
+        // Of words, which are made of narrower letters than numbers.
+        const NARROW: f64 = 6.8;
         let mut known: Vec<f64> = self.values(values).filter(|value| *value > 0.0).collect();
         if known.is_empty() {
             return None;
@@ -189,9 +191,9 @@ impl Drawing<'_> {
         let longest =
             |texts: &mut dyn Iterator<Item = String>| texts.map(|text| text.chars().count()).max().unwrap_or(0);
         let cells = self.rows.iter().flat_map(|row| values.iter().filter_map(|place| row.get(*place)));
-        let heads = values.iter().map(|place| self.column(*place));
-        let widest = longest(&mut cells.map(|cell| self.pen.value(cell)).chain(heads)) as f64;
-        let wide = (widest * LETTER + 12.0).max(44.0);
+        let widest = longest(&mut cells.map(|cell| self.pen.value(cell))) as f64 * LETTER;
+        let head = longest(&mut values.iter().map(|place| self.column(*place))) as f64 * NARROW;
+        let wide = (widest.max(head) + 12.0).max(44.0);
         let label = longest(&mut self.rows.iter().map(|row| self.short(row.first()))) as f64 * LETTER + 16.0;
         let (width, height) = (label + wide * values.len() as f64, FIELD * (self.rows.len() + 1) as f64);
         // From the side on which lines begin.
@@ -234,7 +236,7 @@ impl Drawing<'_> {
     /// Intervals on one line of numbers, which runs from left to right.
     fn intervals(&self, label: usize, columns: [usize; 3]) -> Option<Markup> {
         const TOP: f64 = 22.0;
-        const EACH: f64 = 46.0;
+        const EACH: f64 = 62.0;
         let of = |row: &Vec<Cell>| {
             let [estimate, low, high] = columns.map(|place| row.get(place).and_then(Cell::value));
             Some((estimate?, low?, high?))
@@ -249,30 +251,22 @@ impl Drawing<'_> {
         let like = |value| self.pen.value(&Cell::Change(value));
         let bottom = TOP + EACH * self.rows.len() as f64;
         let zero = per_cent(x(0.0));
-        let side = |at: f64| {
-            if at < 25.0 {
-                Side::Left
-            } else if at > 75.0 {
-                Side::Right
-            } else {
-                Side::Middle
-            }
-        };
         let content = html! {
             line .axis x1="0" x2="100%" y1=(bottom) y2=(bottom) {}
             line .none x1=(zero) x2=(zero) y1=(TOP - 4.0) y2=(bottom) {}
-            (self.text(x(0.0), 12.0, side(x(0.0)), "soft", self.pen.words("no effect")))
+            (self.text(x(0.0), 12.0, side(x(0.0), 25.0), "soft", self.pen.words("no effect")))
             @for (place, (row, found)) in self.rows.iter().zip(&found).enumerate() {
                 @let top = TOP + EACH * place as f64;
                 (self.at_start(top + 14.0, "strong halo", &self.short(row.get(label))))
                 @if let Some((estimate, low, high)) = found {
-                    @let y = top + 31.0;
-                    (self.at_end(top + 14.0, "halo", &like(*estimate)))
+                    @let (y, at) = (top + 48.0, x(*estimate));
                     line class="line0" x1=(per_cent(x(*low))) x2=(per_cent(x(*high))) y1=(y) y2=(y) {}
                     @for end in [low, high] {
                         line class="line0" x1=(per_cent(x(*end))) x2=(per_cent(x(*end))) y1=(y - 6.0) y2=(y + 6.0) {}
                     }
-                    circle .estimate cx=(per_cent(x(*estimate))) cy=(y) r="5" {}
+                    circle .estimate cx=(per_cent(at)) cy=(y) r="5" {}
+                    // Over its dot and under the row's name, so that it meets no other text.
+                    (self.text(at, y - 12.0, side(at, 15.0), "halo", &like(*estimate)))
                 }
             }
             @if least < 0.0 { (self.text(x(least), bottom + 17.0, Side::Left, "soft", &like(least))) }
@@ -383,11 +377,23 @@ fn marked(last: usize) -> Vec<usize> {
     if last <= 3 { (0..=last).collect() } else { vec![0, last / 2, last] }
 }
 
-/// A value of the same kind.
+/// Which side of a text stands at a place, so that the text does not leave the drawing: its middle, but not where it is
+/// nearer to an end than `edge`.
+fn side(at: f64, edge: f64) -> Side {
+    if at < edge {
+        Side::Left
+    } else if at > 100.0 - edge {
+        Side::Right
+    } else {
+        Side::Middle
+    }
+}
+
+/// A value of the same kind, for a scale.
 fn same(cell: &Cell, value: f64) -> Cell {
     match cell {
         Cell::Count(_) => Cell::Count(value.round() as i64),
-        Cell::Share(_) => Cell::Share(value),
+        Cell::Share(_) | Cell::Chosen(_) => Cell::Chosen(value),
         Cell::Money(_) | Cell::Amount(_) | Cell::Change(_) => Cell::Money(value),
         _ => Cell::Number(value),
     }

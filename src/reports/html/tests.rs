@@ -60,6 +60,8 @@ fn programme(by: By) -> Programme {
         By::Arm => &["holdout", "brand_holdout", "treated", HOSTILE, ""],
         By::Channel => &["email", "sms"],
         By::Period => &["2026-03-21", "2026-04-21", "2026-05-22"],
+        By::Locale => &["fa", "en", "fa-IR", HOSTILE],
+        By::Domain => &["gmail.com", "other", HOSTILE],
         _ => &["plain", HOSTILE, "سلام", ""],
     };
     let parts: Vec<Funnel> = names.iter().enumerate().map(|(place, name)| funnel(name, 90 + place as i64)).collect();
@@ -238,12 +240,16 @@ fn sheets(brand: &Brand) -> Vec<Sheet> {
     let high = Funnel { bounced: 100, complained: 0, ..funnel("b", 90) };
     let judged = Programme { parts: vec![fine, high], ..programme(By::Domain) };
     all.push(judged.deliverability(periods(Unit::Month, Calendar::Persian)));
+    let day = programme(By::Campaign);
+    let day = Programme { to: day.from.succ_opt().unwrap(), ..day };
+    all.push(day.sheet("Today".into(), periods(Unit::Day, Calendar::Persian)));
     for (title, empty) in [("Today", By::Campaign), ("All campaigns", By::Period)] {
         let nothing = Programme { parts: vec![], total: Funnel::default(), ..programme(empty) };
         all.push(nothing.sheet(title.into(), periods(Unit::Day, Calendar::Persian)));
     }
     all.push(loyalty("", &[""]).sheet(brand, None));
     all.push(loyalty("tier", &["gold", HOSTILE, ""]).sheet(brand, None));
+    all.push(loyalty("locale", &["fa", HOSTILE, ""]).sheet(brand, None));
     let months = ["2026-03-21", "2026-04-21", "2026-05-22"];
     all.push(loyalty("month", &months).sheet(brand, Some(periods(Unit::Month, Calendar::Persian))));
     for unit in Unit::ALL {
@@ -373,20 +379,80 @@ fn numbers_and_dates_of_a_persian_page_are_persian() {
     let sheet = loyalty("", &[""]).sheet(&brand, None);
     let persian = text(&page(&sheet, Language::Persian, &brand.name));
     assert!(!persian.contains(|c: char| c.is_ascii_digit()), "{persian}");
-    for expected in ["۱٬۲۰۰", "۸۰٫۰٪", "۵٬۰۰۰٬۰۰۰٬۰۰۰", "۳۱٫۵", "از ۲۹ اسفند ۱۴۰۴ تا ۳۰ خرداد ۱۴۰۵", "ریال"]
+    // Dates are kept on one line, and ٪ stands left of its number.
+    let between = "از ۲۹ اسفند ۱۴۰۴ تا ۳۰ خرداد ۱۴۰۵".replace("۲۹ اسفند ", "۲۹\u{a0}اسفند\u{a0}");
+    let between = between.replace("۳۰ خرداد ", "۳۰\u{a0}خرداد\u{a0}");
+    for expected in ["۱٬۲۰۰", "\u{61c}۸۰٫۰٪", "۵٬۰۰۰٬۰۰۰٬۰۰۰", "۳۱٫۵", &between, "ریال"]
     {
         assert!(persian.contains(expected), "{expected} in {persian}");
     }
     let english = text(&page(&sheet, Language::English, &brand.name));
-    for expected in ["1,200", "80.0 %", "5,000,000,000", "From 2026-03-20 to 2026-06-20.", "IRR"] {
+    for expected in ["1,200", "80.0\u{a0}%", "5,000,000,000", "From 2026-03-20 to 2026-06-20.", "IRR"] {
         assert!(english.contains(expected), "{expected} in {english}");
     }
     let works = text(&page(&effect(Some("birthday"), Some(1)).sheet(&brand), Language::Persian, &brand.name));
-    assert!(
-        works.contains("مؤثر است: هر عضو نسبت به گروه شاهد بین ۳۰۰ ریال و ۲٬۷۰۰ ریال بیشتر درآمد می‌آورد."),
-        "{works}"
-    );
+    let between = "مؤثر است: هر عضو نسبت به گروه شاهد بین ۳۰۰_ریال و ۲٬۷۰۰_ریال بیشتر درآمد می‌آورد.";
+    assert!(works.contains(&between.replace('_', "\u{a0}")), "{works}");
     assert!(works.contains("\u{200e}−۳۰۰"), "{works}");
+}
+
+#[test]
+fn what_is_chosen_or_common_is_written_as_people_say_it() {
+    let brand = samples::brand();
+    let written = |sheet: &Sheet, language| text(&page(sheet, language, &brand.name));
+    let check = |sheet: &Sheet, [english, persian]: [&str; 2]| {
+        for (language, expected) in [(Language::English, english), (Language::Persian, persian)] {
+            let page = written(sheet, language);
+            assert!(page.contains(expected), "{expected} in {page}");
+        }
+    };
+    let months = periods(Unit::Month, Calendar::Persian);
+    check(&programme(By::Locale).sheet("Today".into(), months), [" fa ", " فارسی "]);
+    check(&programme(By::Domain).deliverability(months), [" other ", " سایر "]);
+    check(&loyalty("locale", &["en", ""]).sheet(&brand, None), [" en ", " انگلیسی "]);
+    check(&loyalty("tier", &["en", ""]).sheet(&brand, None), [" en ", " en "]);
+    let day = Programme { to: "2026-03-22".parse().unwrap(), ..programme(By::Campaign) };
+    let on = ["Messages that fell due on 2026-03-21, and", "پیام‌هایی که موعدشان ۱\u{a0}فروردین\u{a0}۱۴۰۵ بوده"];
+    check(&day.sheet("Today".into(), months), on);
+    // Shares that somebody chose, on rows and scales; of many weeks no tenths.
+    let months = loyalty("month", &["2026-03-21", "2026-04-21"]).sheet(&brand, Some(months));
+    check(&months, [" 40\u{a0}% ", " \u{61c}۴۰٪ "]);
+    let mut wanted = power(Some(1e6));
+    wanted.wanted[0].weeks = Some(1_234.5);
+    let sheet = wanted.sheet();
+    check(&sheet, [" 5\u{a0}% ", " \u{61c}۵٪ "]);
+    check(&sheet, ["With 10\u{a0}% held out", "با فرض \u{61c}۱۰٪ اعضا"]);
+    check(&sheet, [" 1,235 ", " ۱٬۲۳۵ "]);
+    check(&sheet, [" 3.5 ", " ۳٫۵ "]);
+}
+
+#[test]
+fn an_estimate_stands_over_its_dot_and_meets_no_other_text() {
+    let attribute = |element: &str, name: &str| {
+        let (_, rest) = element.split_once(&format!(" {name}=\"")).unwrap();
+        rest.split('"').next().unwrap().trim_end_matches('%').parse::<f64>().unwrap()
+    };
+    let sheet = effect(Some("birthday"), Some(1)).sheet(&samples::brand());
+    for language in Language::ALL {
+        let page = page(&sheet, *language, "x");
+        let drawn = all(&page, "figure")[0];
+        let texts = all(drawn, "text");
+        let dots: Vec<&str> = drawn.split("<circle").skip(1).collect();
+        let over = |dot: &&str| {
+            texts
+                .iter()
+                .filter(|text| {
+                    attribute(text, "x") == attribute(dot, "cx") && attribute(text, "y") == attribute(dot, "cy") - 12.0
+                })
+                .count()
+        };
+        assert!(!dots.is_empty() && dots.iter().all(|dot| over(dot) == 1), "{drawn}");
+        // A line of its own for each text of a row.
+        let mut lines: Vec<f64> = texts.iter().map(|text| attribute(text, "y")).collect();
+        lines.truncate(lines.len() - 2);
+        lines.sort_by(f64::total_cmp);
+        assert!(lines.windows(2).all(|pair| pair[1] - pair[0] >= 18.0), "{lines:?}");
+    }
 }
 
 #[test]
