@@ -84,12 +84,23 @@ async fn a_queue_that_is_deleted_with_what_is_in_it_costs_time_and_no_message() 
 async fn a_disk_alarm_and_a_kill_of_the_broker_are_waited_out() {
     let mut node = tokio::task::block_in_place(RabbitNode::start);
     let queue = RabbitMq::connect(&node.url(&node.address())).await.unwrap();
-    let before = emails(20);
+    let mut before = emails(20);
     assert_eq!(set(&queue.publish(before.clone()).await.unwrap()), ids(&before));
 
     tokio::task::block_in_place(|| node.disk_alarm(true));
+    // The broker notices a moment later, and what came until then it has.
+    let noticed = async {
+        loop {
+            let probe = emails(1);
+            match queue.publish(probe.clone()).await {
+                Ok(_) => before.extend(probe),
+                Err(error) => break error.to_string(),
+            }
+        }
+    };
+    let error = tokio::time::timeout(DEADLINE, noticed).await.unwrap();
     let during = emails(5);
-    let error = complaint(queue.publish(during.clone()).await);
+    assert_eq!(complaint(queue.publish(during.clone()).await), error);
     assert!(error.contains("for want of disk space or memory"), "{error}");
     // Who consumes is not stopped: that is what makes room.
     let mut consumer = queue.consume(Channel::Email, 100).await.unwrap();
